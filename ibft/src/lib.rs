@@ -1,0 +1,14 @@
+//! Reads and writes the iSCSI Boot Firmware Table (iBFT).
+#![no_std]
+#![deny(missing_docs)]
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::unreachable,
+    clippy::todo
+)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers"))]
+#![forbid(unsafe_code)]

@@ -1,0 +1,1 @@
+//! Rigs shared by the integration tests and the examples.

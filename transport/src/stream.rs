@@ -1,0 +1,95 @@
+//! A TCP connection as the initiator sees it: bytes in, bytes out, lent in place.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+/// One TCP connection, polled, never blocking.
+///
+/// Times are durations since the zero of the hosting kernel's [`Clock`](crate::hal::Clock).
+/// One connection at a time: [`connect`](Self::connect) after [`abort`](Self::abort) starts anew.
+pub trait ByteStream {
+    /// Starts a connection to `portal`; [`state`](Self::state) tells how it goes.
+    ///
+    /// # Errors
+    /// When no attempt can be made at all: no address yet, no route, no socket.
+    fn connect(&mut self, now: Duration, portal: SocketAddr) -> Result<(), StreamError>;
+
+    /// Moves frames both ways. Call before and after a batch of [`recv`](Self::recv) and
+    /// [`send`](Self::send); costs little when there is nothing to do.
+    fn poll(&mut self, now: Duration);
+
+    /// Where the connection stands.
+    fn state(&self) -> StreamState;
+
+    /// Lends received bytes to `take`, which says how many of them it consumed.
+    ///
+    /// Only the contiguous part is lent: call again until `None`, which means that nothing
+    /// waits. `take` is never called with an empty slice.
+    fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R>;
+
+    /// Lends free transmit space to `fill`, which says how many bytes it wrote.
+    ///
+    /// Only the contiguous part is lent: call again until `None`, which means that no space
+    /// is left or the connection does not take data. `fill` never sees an empty slice.
+    fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R>;
+
+    /// Sends FIN after everything that was written.
+    fn close(&mut self);
+
+    /// Drops the connection at once (RST when it was open) and forgets unsent bytes.
+    fn abort(&mut self);
+
+    /// When [`poll`](Self::poll) wants to be called next even if no frame arrives.
+    fn poll_at(&self, now: Duration) -> Option<Duration>;
+}
+
+/// Where a [`ByteStream`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamState {
+    /// No connection, none wanted.
+    Closed,
+    /// Waiting for the peer to accept.
+    Connecting,
+    /// Bytes flow both ways.
+    Open,
+    /// The peer sent FIN: what it sent before can still be received.
+    PeerClosed,
+    /// The connection ended with an error; [`ByteStream::connect`] may be tried again.
+    Failed(StreamError),
+}
+
+/// Why a connection could not be made or was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamError {
+    /// The peer answered the SYN with RST.
+    Refused,
+    /// An open connection was reset by the peer.
+    Reset,
+    /// No answer in time.
+    TimedOut,
+    /// The interface has no address to speak from yet.
+    NoAddress,
+    /// No route to the portal's network, or an address family the interface does not have.
+    NoRoute,
+    /// The link is down.
+    LinkDown,
+    /// The stack or the host refused for another reason (errno on hosts that have one, else 0).
+    Other(i32),
+}
+
+impl fmt::Display for StreamError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused => f.write_str("connection refused"),
+            Self::Reset => f.write_str("connection reset by the target"),
+            Self::TimedOut => f.write_str("no answer in time"),
+            Self::NoAddress => f.write_str("the interface has no address yet"),
+            Self::NoRoute => f.write_str("no route to the target"),
+            Self::LinkDown => f.write_str("the link is down"),
+            Self::Other(errno) => write!(f, "network error {errno}"),
+        }
+    }
+}
+
+impl core::error::Error for StreamError {}
