@@ -1,1 +1,38 @@
 //! The login phase (RFC 7143 §6, §12, §13): text, keys, CHAP, and the state machine over them.
+//!
+//! A session keeps one [`Login`] for its life and begins a fresh attempt on it for every
+//! connection. The session moves the PDUs; this module decides what they say:
+//!
+//! ```text
+//! begin ──► request ──► (Login Request on the wire)
+//!              ▲                    │
+//!         SendNext        receive_text*, on_response ──► LoggedIn | Redirected | error
+//!              └────────────────────┘
+//! ```
+//!
+//! Every attempt starts in the security stage, where the target may demand CHAP, goes on to the
+//! operational stage with all keys spelled out in one PDU (also those at their default: several
+//! targets need them), and ends in the full feature phase. What the peer offers never lowers the
+//! configured authentication.
+
+mod address;
+mod chap;
+mod config;
+mod error;
+mod names;
+mod negotiation;
+pub mod text;
+
+pub use address::{AddressError, AddressProblem, Host, TargetAddress};
+pub use chap::{Secret, SecretError};
+pub use config::{
+    Authentication, Credentials, Digest, DigestOffer, LoginConfig, OperationalOffer, SessionType,
+};
+pub use error::{
+    AuthenticationFailure, ConfigurationError, Disagreement, Excerpt, KeyProblem, Limit,
+    LoginError, Misbehaviour, status_meaning,
+};
+pub use names::{Name, NameError};
+pub use negotiation::{
+    LOGIN_SEGMENT_LIMIT, Login, LoginPart, LoginProgress, Negotiated, Redirection,
+};
