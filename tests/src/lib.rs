@@ -1,1 +1,5 @@
 //! Rigs shared by the integration tests and the examples.
+
+pub mod istgt;
+pub mod ports;
+pub mod process;
