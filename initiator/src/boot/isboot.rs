@@ -1,0 +1,468 @@
+//! The whole thing: a session and its disks over a byte stream, moved by one call.
+
+use core::fmt;
+use core::time::Duration;
+
+use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+
+use super::plan::BootPlan;
+use super::parameters::Parameters;
+use crate::disk::{
+    BringUpState, Disk, DiskId, Disks, Finished, Lent, Rejected, RequestError, RequestId,
+    RequestKind, SubmitRequestError,
+};
+use crate::login::Negotiated;
+use crate::pdu::digest::Crc32cFunction;
+use crate::session::{Error, Event, LinkFailure, LinkWanted, Session, SessionConfig};
+use crate::time::Instant;
+
+/// Fills 32 bytes with entropy, or says `false` when there is none. Asked once per login, for
+/// the challenge of mutual CHAP.
+pub type EntropySource = fn(&mut [u8; 32]) -> bool;
+
+/// Rounds of receive and transmit in one [`Isboot::poll`]: enough to drain a ring, few enough
+/// that a flood of frames cannot hold the caller.
+const ROUNDS: usize = 8;
+
+/// An initiator at work: give it time with [`poll`](Self::poll), requests with `submit_*`.
+///
+/// `S` is the transport, `B` the hosting kernel's buffer type; up to `LUNS` disks, `REQUESTS`
+/// requests and `TASKS` commands at a time. Nothing is allocated after [`new`](Self::new).
+#[derive(Debug)]
+pub struct Isboot<S, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
+    stream: S,
+    session: Session<TASKS>,
+    disks: Disks<B, LUNS, REQUESTS, TASKS>,
+    entropy: EntropySource,
+    connecting: bool,
+    last_error: Option<Error>,
+}
+
+/// Where an [`Isboot`] stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// On the way to the first or next full feature phase.
+    Connecting,
+    /// TCP is up, the login is under way.
+    LoggingIn,
+    /// Logged in, asking the logical units what they are.
+    FindingDisks,
+    /// Disks can be used.
+    Ready,
+    /// Over: `None` after a logout that the target confirmed.
+    Ended(Option<Error>),
+}
+
+/// Why a blocking call failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlockError {
+    /// The request was not taken.
+    NotTaken(SubmitRequestError),
+    /// The request failed.
+    Failed(RequestError),
+}
+
+impl fmt::Display for BlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotTaken(reason) => write!(f, "{reason}"),
+            Self::Failed(error) => write!(f, "{error}"),
+        }
+    }
+}
+
+impl core::error::Error for BlockError {}
+
+impl<S, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
+    Isboot<S, B, LUNS, REQUESTS, TASKS>
+where
+    S: ByteStream,
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// An initiator that wants to log in to `plan`'s target over `stream`.
+    #[must_use]
+    pub fn new(
+        plan: &BootPlan,
+        parameters: &Parameters,
+        crc32c: Crc32cFunction,
+        entropy: EntropySource,
+        stream: S,
+        now: Instant,
+    ) -> Self {
+        let config: SessionConfig = plan.session_config(parameters, crc32c);
+        Self {
+            stream,
+            session: Session::new(config, now),
+            disks: Disks::new(
+                plan.lun,
+                usize::from(parameters.queue_depth),
+                parameters.transfer_limit,
+                parameters.ready_timeout,
+            ),
+            entropy,
+            connecting: false,
+            last_error: None,
+        }
+    }
+
+    /// Moves everything that can be moved now, and says when to call again even if no frame
+    /// arrives and no request is submitted.
+    pub fn poll(&mut self, now: Instant) -> Option<Instant> {
+        self.step(now, &mut Lent::Nothing)
+    }
+
+    /// Where the initiator stands.
+    #[must_use]
+    pub fn state(&self) -> State {
+        if let Some(error) = self.session.ended() {
+            return State::Ended(error);
+        }
+        match (self.session.negotiated(), self.disks.state()) {
+            (Some(_), BringUpState::Finished) => State::Ready,
+            (Some(_), BringUpState::Working) => State::FindingDisks,
+            (None, _) if self.session.link() == LinkWanted::Keep => State::LoggingIn,
+            (None, _) => State::Connecting,
+        }
+    }
+
+    /// What went wrong last, also when it was recovered from.
+    #[must_use]
+    pub fn last_error(&self) -> Option<Error> {
+        self.last_error
+    }
+
+    /// The terms of the present session.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        self.session.negotiated()
+    }
+
+    /// The disks found so far; a [`DiskId`] counts from the first.
+    #[must_use]
+    pub fn disks(&self) -> &[Disk] {
+        self.disks.list()
+    }
+
+    /// Requests taken and not yet handed back.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.disks.outstanding()
+    }
+
+    /// Reads `buffer.len()` bytes from block `lba` on.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_read(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.disks.submit_read(disk, lba, buffer)
+    }
+
+    /// Writes `buffer` to block `lba` and on.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_write(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.disks.submit_write(disk, lba, buffer)
+    }
+
+    /// Makes everything acknowledged so far durable.
+    ///
+    /// # Errors
+    /// Says why it was not taken.
+    pub fn submit_flush(&mut self, disk: DiskId) -> Result<RequestId, SubmitRequestError> {
+        self.disks.submit_flush(disk)
+    }
+
+    /// The next request that is done.
+    pub fn take_completion(&mut self) -> Option<Finished<B>> {
+        self.disks.take_completion()
+    }
+
+    /// Reads `out.len()` bytes from block `lba` on, and returns when they are there.
+    ///
+    /// `wait` is called with the time of the next deadline, may spin, halt or schedule until
+    /// then or until a frame arrives, and returns the present time.
+    ///
+    /// # Errors
+    /// [`BlockError`]; `out` then holds nothing to rely on.
+    pub fn read_blocks(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        out: &mut [u8],
+        wait: impl FnMut(Option<Instant>) -> Instant,
+    ) -> Result<(), BlockError> {
+        let id = self
+            .disks
+            .submit_lent(RequestKind::Read, disk, lba, out.len())
+            .map_err(BlockError::NotTaken)?;
+        self.finish(id, Lent::Into(out), wait)
+    }
+
+    /// Writes `data` to block `lba` and on, and returns when the disk acknowledged it. `wait` as
+    /// in [`read_blocks`](Self::read_blocks).
+    ///
+    /// # Errors
+    /// [`BlockError`]; the disk then may hold part of `data`.
+    pub fn write_blocks(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        data: &[u8],
+        wait: impl FnMut(Option<Instant>) -> Instant,
+    ) -> Result<(), BlockError> {
+        let id = self
+            .disks
+            .submit_lent(RequestKind::Write, disk, lba, data.len())
+            .map_err(BlockError::NotTaken)?;
+        self.finish(id, Lent::From(data), wait)
+    }
+
+    /// Makes everything acknowledged so far durable, and returns when it is. `wait` as in
+    /// [`read_blocks`](Self::read_blocks).
+    ///
+    /// # Errors
+    /// [`BlockError`].
+    pub fn flush(
+        &mut self,
+        disk: DiskId,
+        wait: impl FnMut(Option<Instant>) -> Instant,
+    ) -> Result<(), BlockError> {
+        let id = self.disks.submit_flush(disk).map_err(BlockError::NotTaken)?;
+        self.finish(id, Lent::Nothing, wait)
+    }
+
+    /// Starts the end: logout, then [`State::Ended`]. Requests still outstanding fail. Poll until
+    /// [`is_detached`](Self::is_detached).
+    pub fn detach(&mut self, now: Instant) {
+        self.session.logout(now);
+    }
+
+    /// Whether session and connection are gone, and every request was handed back or waits to be
+    /// taken.
+    #[must_use]
+    pub fn is_detached(&self) -> bool {
+        matches!(self.state(), State::Ended(_))
+            && self.session.outstanding() == 0
+            && matches!(self.stream.state(), StreamState::Closed | StreamState::Failed(_))
+    }
+
+    /// The transport, to be shut down or used again.
+    #[must_use]
+    pub fn into_stream(self) -> S {
+        self.stream
+    }
+
+    /// The transport, to look at.
+    #[must_use]
+    pub fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    // --- the pump ---
+
+    fn step(&mut self, now: Instant, lent: &mut Lent<'_>) -> Option<Instant> {
+        for _ in 0..ROUNDS {
+            self.stream.poll(since_start(now));
+            self.follow_link(now);
+            let received = self.receive(now, lent);
+            self.take_news(now);
+            self.disks.advance(now, &mut self.session);
+            let sent = self.transmit(now, lent);
+            if !received && !sent {
+                break;
+            }
+        }
+        self.stream.poll(since_start(now));
+        let stream = self.stream.poll_at(since_start(now)).map(from_start);
+        [self.session.poll_at(), self.disks.advance_at(), stream].into_iter().flatten().min()
+    }
+
+    /// Does to the connection what the session wants, and tells the session what became of it.
+    fn follow_link(&mut self, now: Instant) {
+        match self.session.link() {
+            LinkWanted::Connect(portal) => {
+                if !self.connecting {
+                    self.stream.abort();
+                    self.connecting = true;
+                    if let Err(error) = self.stream.connect(since_start(now), portal) {
+                        self.lost(now, error.into());
+                        return;
+                    }
+                }
+                match self.stream.state() {
+                    StreamState::Open | StreamState::PeerClosed => {
+                        let mut entropy = [0; 32];
+                        let filled = (self.entropy)(&mut entropy);
+                        self.session.link_up(now, filled.then_some(&entropy));
+                    }
+                    StreamState::Connecting => {}
+                    StreamState::Closed => self.lost(now, LinkFailure::ClosedByTarget),
+                    StreamState::Failed(error) => self.lost(now, error.into()),
+                }
+            }
+            LinkWanted::Keep => {}
+            LinkWanted::Close => {
+                self.connecting = false;
+                match (self.session.ended(), self.stream.state()) {
+                    (_, StreamState::Closed | StreamState::Failed(_)) => {}
+                    (Some(None), _) => self.stream.close(),
+                    _ => self.stream.abort(),
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, now: Instant, why: LinkFailure) {
+        self.connecting = false;
+        self.session.link_down(now, why);
+    }
+
+    /// Hands what arrived to the session; whether anything had.
+    fn receive(&mut self, now: Instant, lent: &mut Lent<'_>) -> bool {
+        let (session, disks) = (&mut self.session, &mut self.disks);
+        let mut any = false;
+        while self
+            .stream
+            .recv(|bytes| {
+                let mut input = bytes;
+                while let Some(event) = session.receive(now, &mut input) {
+                    match event {
+                        Event::DataIn { task, offset, bytes } => {
+                            disks.data_in(task, offset, bytes, lent);
+                        }
+                        Event::Completed { task, completion } => {
+                            disks.completed(now, task, completion, session.sense());
+                        }
+                        Event::LoggedIn => log_login(session),
+                        Event::Lost { .. } | Event::Ended(_) => {}
+                    }
+                }
+                (bytes.len().saturating_sub(input.len()), ())
+            })
+            .is_some()
+        {
+            any = true;
+        }
+        if !any && self.session.link() == LinkWanted::Keep {
+            // Everything that came before the end of the connection has been read.
+            match self.stream.state() {
+                StreamState::Open | StreamState::Connecting => {}
+                StreamState::Failed(error) => self.lost(now, error.into()),
+                StreamState::PeerClosed | StreamState::Closed => {
+                    self.lost(now, LinkFailure::ClosedByTarget);
+                }
+            }
+        }
+        any
+    }
+
+    /// Takes what time, rather than a byte, brought about.
+    fn take_news(&mut self, now: Instant) {
+        while let Some(event) = self.session.poll(now) {
+            match event {
+                Event::Completed { task, completion } => {
+                    self.disks.completed(now, task, completion, &[]);
+                }
+                Event::Lost { error, retry_at } => {
+                    log::warn!(
+                        "session with {} lost: {error}; next attempt in {} ms",
+                        self.session.config().portal,
+                        retry_at.since(now).as_millis()
+                    );
+                    self.last_error = Some(error);
+                }
+                Event::Ended(Some(error)) => {
+                    log::error!("session with {} ended: {error}", self.session.config().portal);
+                    self.last_error = Some(error);
+                }
+                Event::Ended(None) => log::info!("logged out"),
+                Event::LoggedIn | Event::DataIn { .. } => {}
+            }
+        }
+    }
+
+    /// Lets the session write what it has to say; whether it said anything.
+    fn transmit(&mut self, now: Instant, lent: &Lent<'_>) -> bool {
+        let (session, disks) = (&mut self.session, &self.disks);
+        let mut any = false;
+        while session.wants_to_transmit() {
+            let sent = self.stream.send(|out| {
+                let count = session.transmit(now, out, &mut disks.data_out(lent));
+                (count, count)
+            });
+            match sent {
+                Some(1..) => any = true,
+                Some(0) | None => break,
+            }
+        }
+        any
+    }
+
+    /// Polls until one request is done.
+    fn finish(
+        &mut self,
+        id: RequestId,
+        mut lent: Lent<'_>,
+        mut wait: impl FnMut(Option<Instant>) -> Instant,
+    ) -> Result<(), BlockError> {
+        let mut now = wait(Some(Instant::ZERO));
+        loop {
+            let next = self.step(now, &mut lent);
+            if let Some(finished) = self.disks.take_completion_of(id) {
+                return finished.outcome.map_err(BlockError::Failed);
+            }
+            now = wait(next);
+        }
+    }
+}
+
+fn log_login<const TASKS: usize>(session: &Session<TASKS>) {
+    if let Some(terms) = session.negotiated() {
+        log::info!(
+            "logged in to {}: header digest {}, data digest {}, immediate data {}, initial R2T {}, \
+             segments {} in / {} out, bursts {} / {}",
+            session.config().portal,
+            terms.header_digest,
+            terms.data_digest,
+            terms.immediate_data,
+            terms.initial_r2t,
+            terms.max_recv_data_segment_length,
+            terms.max_send_data_segment_length,
+            terms.first_burst_length,
+            terms.max_burst_length,
+        );
+    }
+}
+
+impl From<StreamError> for LinkFailure {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Refused => Self::Refused,
+            StreamError::Reset => Self::Reset,
+            StreamError::TimedOut => Self::TimedOut,
+            StreamError::NoAddress | StreamError::NoRoute | StreamError::LinkDown => {
+                Self::Unreachable
+            }
+            StreamError::Other(number) => Self::Other(number),
+        }
+    }
+}
+
+fn since_start(now: Instant) -> Duration {
+    Duration::from_micros(now.as_micros())
+}
+
+fn from_start(time: Duration) -> Instant {
+    Instant::ZERO.after(time)
+}

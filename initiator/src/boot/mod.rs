@@ -1,0 +1,11 @@
+//! From the firmware's table to disks: the plan, the parameters, and the whole thing at work.
+
+mod isboot;
+mod parameters;
+mod plan;
+mod status;
+
+pub use isboot::{BlockError, EntropySource, Isboot, State};
+pub use parameters::{AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters};
+pub use plan::{Addressing, BootPlan, PlanError};
+pub use status::Status;

@@ -1,0 +1,413 @@
+//! Parameters by name, so that any kernel can take them from its command line, loader or shell.
+
+use core::fmt;
+use core::str::FromStr;
+
+use crate::login::{DigestOffer, OperationalOffer};
+use crate::session::{OUTSTANDING_R2T_LIMIT, Timeouts};
+use crate::time::Duration;
+
+/// Where the network address comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AddressSource {
+    /// The address in the iBFT, and DHCP when the iBFT has none.
+    #[default]
+    Ibft,
+    /// DHCP, whatever the iBFT says.
+    Dhcp,
+}
+
+/// Which network interface to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum NicChoice {
+    /// The one that the iBFT names: by MAC address, then by PCI address.
+    #[default]
+    Ibft,
+    /// The one at this PCI address: bus, device, function.
+    At(u8, u8, u8),
+}
+
+/// Everything that can be set, with the defaults of [`Parameters::default`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parameters {
+    /// Which valid iBFT counts, from 0, when firmware left several.
+    pub instance: u8,
+    /// Which target of the iBFT to log in to, from 0 in the order of preference.
+    pub target: u8,
+    /// Which network interface to use.
+    pub nic: NicChoice,
+    /// Where the address comes from.
+    pub address: AddressSource,
+    /// Largest IP packet, in bytes.
+    pub mtu: u16,
+    /// Digests that are acceptable for headers, in order of preference.
+    pub header_digest: DigestOffer,
+    /// Digests that are acceptable for data, in order of preference.
+    pub data_digest: DigestOffer,
+    /// Commands outstanding at a time.
+    pub queue_depth: u16,
+    /// Most bytes moved by one command.
+    pub transfer_limit: u32,
+    /// What login offers.
+    pub offer: OperationalOffer,
+    /// Bounds of the session's waits.
+    pub timeouts: Timeouts,
+    /// Bound of the wait for the link.
+    pub link_timeout: Duration,
+    /// Bound of the wait for an address.
+    pub address_timeout: Duration,
+    /// Bound of the wait for a logical unit to become ready.
+    pub ready_timeout: Duration,
+}
+
+impl Default for Parameters {
+    fn default() -> Self {
+        Self {
+            instance: 0,
+            target: 0,
+            nic: NicChoice::Ibft,
+            address: AddressSource::Ibft,
+            mtu: 1500,
+            header_digest: DigestOffer::NoneThenCrc32c,
+            data_digest: DigestOffer::NoneThenCrc32c,
+            queue_depth: 32,
+            transfer_limit: 256 * 1024,
+            offer: OperationalOffer::default(),
+            timeouts: Timeouts::default(),
+            link_timeout: Duration::from_secs(10),
+            address_timeout: Duration::from_secs(30),
+            ready_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+/// One parameter, for people: see [`Parameters::list`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterInfo {
+    /// Its name, without any prefix.
+    pub name: &'static str,
+    /// The values it takes.
+    pub range: &'static str,
+    /// The unit of its value, or nothing.
+    pub unit: &'static str,
+    /// What it means, in one line.
+    pub meaning: &'static str,
+    read: fn(&Parameters, &mut fmt::Formatter<'_>) -> fmt::Result,
+    write: fn(&mut Parameters, &str) -> Option<()>,
+}
+
+/// A value that was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterError {
+    /// There is no parameter of that name.
+    Unknown,
+    /// The value lies outside this parameter's range.
+    OutOfRange(&'static ParameterInfo),
+}
+
+impl fmt::Display for ParameterError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("there is no such parameter; isboot.help lists them all"),
+            Self::OutOfRange(info) => {
+                write!(f, "{} takes {}", info.name, info.range)?;
+                if info.unit.is_empty() { Ok(()) } else { write!(f, " ({})", info.unit) }
+            }
+        }
+    }
+}
+
+impl core::error::Error for ParameterError {}
+
+impl Parameters {
+    /// Sets the parameter `name` from its text form.
+    ///
+    /// # Errors
+    /// [`ParameterError`] when there is none of that name or the value does not fit; nothing has
+    /// changed then.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<(), ParameterError> {
+        let info = TABLE.iter().find(|info| info.name == name).ok_or(ParameterError::Unknown)?;
+        (info.write)(self, value).ok_or(ParameterError::OutOfRange(info))
+    }
+
+    /// Every parameter there is.
+    #[must_use]
+    pub fn list() -> &'static [ParameterInfo] {
+        TABLE
+    }
+
+    /// The present value of a parameter, in the form that [`set`](Self::set) takes.
+    #[must_use]
+    pub fn value(&self, info: &'static ParameterInfo) -> impl fmt::Display + '_ {
+        Value { parameters: self, info }
+    }
+}
+
+struct Value<'a> {
+    parameters: &'a Parameters,
+    info: &'static ParameterInfo,
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Through `pad`, so that a table can give it a width.
+        let mut text = heapless::String::<32>::new();
+        fmt::write(&mut text, format_args!("{}", Raw(self)))?;
+        f.pad(&text)
+    }
+}
+
+struct Raw<'a>(&'a Value<'a>);
+
+impl fmt::Display for Raw<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0.info.read)(self.0.parameters, f)
+    }
+}
+
+/// A row for a number that lies within bounds.
+macro_rules! number {
+    ($name:literal, $($field:ident).+, $low:literal ..= $high:expr, $range:literal, $unit:literal,
+     $meaning:literal) => {
+        ParameterInfo {
+            name: $name,
+            range: $range,
+            unit: $unit,
+            meaning: $meaning,
+            read: |parameters, f| write!(f, "{}", parameters.$($field).+),
+            write: |parameters, value| {
+                parameters.$($field).+ = bounded(value, $low, $high)?;
+                Some(())
+            },
+        }
+    };
+}
+
+/// A row for a time in whole seconds.
+macro_rules! seconds {
+    ($name:literal, $($field:ident).+, $meaning:literal) => {
+        ParameterInfo {
+            name: $name,
+            range: "1-3600",
+            unit: "seconds",
+            meaning: $meaning,
+            read: |parameters, f| write!(f, "{}", parameters.$($field).+.as_secs()),
+            write: |parameters, value| {
+                parameters.$($field).+ = Duration::from_secs(bounded(value, 1, 3600)?);
+                Some(())
+            },
+        }
+    };
+}
+
+/// A row for a digest list.
+macro_rules! digest {
+    ($name:literal, $field:ident, $meaning:literal) => {
+        ParameterInfo {
+            name: $name,
+            range: "none | crc32c | none,crc32c | crc32c,none",
+            unit: "",
+            meaning: $meaning,
+            read: |parameters, f| f.write_str(digest_name(parameters.$field)),
+            write: |parameters, value| {
+                parameters.$field = digest_offer(value)?;
+                Some(())
+            },
+        }
+    };
+}
+
+/// A row for yes or no.
+macro_rules! boolean {
+    ($name:literal, $($field:ident).+, $meaning:literal) => {
+        ParameterInfo {
+            name: $name,
+            range: "yes | no",
+            unit: "",
+            meaning: $meaning,
+            read: |parameters, f| f.write_str(if parameters.$($field).+ { "yes" } else { "no" }),
+            write: |parameters, value| {
+                parameters.$($field).+ = match value {
+                    "yes" => true,
+                    "no" => false,
+                    _ => return None,
+                };
+                Some(())
+            },
+        }
+    };
+}
+
+const TABLE: &[ParameterInfo] = &[
+    number!("instance", instance, 0..=15, "0-15", "", "which iBFT counts when firmware left several"),
+    number!("target", target, 0..=31, "0-31", "", "which target of the iBFT, in order of preference"),
+    ParameterInfo {
+        name: "nic",
+        range: "ibft | BUS:DEVICE.FUNCTION",
+        unit: "",
+        meaning: "network interface: the iBFT's, or the one at a PCI address (hexadecimal)",
+        read: |parameters, f| match parameters.nic {
+            NicChoice::Ibft => f.write_str("ibft"),
+            NicChoice::At(bus, device, function) => write!(f, "{bus:02x}:{device:02x}.{function}"),
+        },
+        write: |parameters, value| {
+            parameters.nic = if value == "ibft" { NicChoice::Ibft } else { pci_address(value)? };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "address",
+        range: "ibft | dhcp",
+        unit: "",
+        meaning: "address: the iBFT's (DHCP when it has none), or always DHCP",
+        read: |parameters, f| {
+            f.write_str(match parameters.address {
+                AddressSource::Ibft => "ibft",
+                AddressSource::Dhcp => "dhcp",
+            })
+        },
+        write: |parameters, value| {
+            parameters.address = match value {
+                "ibft" => AddressSource::Ibft,
+                "dhcp" => AddressSource::Dhcp,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    number!("mtu", mtu, 576..=9000, "576-9000", "bytes", "largest IP packet"),
+    digest!("header_digest", header_digest, "acceptable header digests, best first"),
+    digest!("data_digest", data_digest, "acceptable data digests, best first"),
+    number!("queue_depth", queue_depth, 1..=1024, "1-1024", "commands", "commands outstanding at a time"),
+    number!(
+        "transfer_limit", transfer_limit, 4096..=16_777_216, "4096-16777216", "bytes",
+        "most that one command moves"
+    ),
+    number!(
+        "max_recv_data_segment_length", offer.max_recv_data_segment_length, 512..=16_777_215,
+        "512-16777215", "bytes", "largest data segment taken from the target (RFC 7143 13.12)"
+    ),
+    number!(
+        "max_burst_length", offer.max_burst_length, 512..=16_777_215, "512-16777215", "bytes",
+        "most data of one solicited sequence (RFC 7143 13.13)"
+    ),
+    number!(
+        "first_burst_length", offer.first_burst_length, 512..=16_777_215, "512-16777215", "bytes",
+        "most unsolicited data of one command (RFC 7143 13.14)"
+    ),
+    boolean!("immediate_data", offer.immediate_data, "write data along with the command (RFC 7143 13.11)"),
+    boolean!("initial_r2t", offer.initial_r2t, "write data only when asked for (RFC 7143 13.10)"),
+    number!(
+        "max_outstanding_r2t", offer.max_outstanding_r2t, 1..=OUTSTANDING_R2T_LIMIT as u64, "1-4",
+        "", "R2Ts outstanding for one command (RFC 7143 13.17)"
+    ),
+    seconds!("link_timeout", link_timeout, "wait for the link"),
+    seconds!("address_timeout", address_timeout, "wait for an address"),
+    seconds!("connect_timeout", timeouts.connect, "wait for the target to accept"),
+    seconds!("login_timeout", timeouts.login, "wait for a login to finish"),
+    seconds!("ready_timeout", ready_timeout, "wait for a logical unit to become ready"),
+    seconds!("ping_interval", timeouts.ping_interval, "silence before the target is pinged"),
+    seconds!("ping_timeout", timeouts.ping, "wait for the answer to a ping"),
+    seconds!("command_timeout", timeouts.command, "wait for a response before the session is renewed"),
+    seconds!("logout_timeout", timeouts.logout, "wait for the logout response"),
+    seconds!("outage_limit", timeouts.outage, "time out of reach after which requests fail"),
+];
+
+/// A decimal number within bounds.
+fn bounded<T: TryFrom<u64>>(value: &str, low: u64, high: u64) -> Option<T> {
+    let number = u64::from_str(value).ok().filter(|number| (low..=high).contains(number))?;
+    T::try_from(number).ok()
+}
+
+fn digest_name(offer: DigestOffer) -> &'static str {
+    match offer {
+        DigestOffer::None => "none",
+        DigestOffer::Crc32c => "crc32c",
+        DigestOffer::NoneThenCrc32c => "none,crc32c",
+        DigestOffer::Crc32cThenNone => "crc32c,none",
+    }
+}
+
+fn digest_offer(value: &str) -> Option<DigestOffer> {
+    [
+        DigestOffer::None,
+        DigestOffer::Crc32c,
+        DigestOffer::NoneThenCrc32c,
+        DigestOffer::Crc32cThenNone,
+    ]
+    .into_iter()
+    .find(|offer| digest_name(*offer) == value)
+}
+
+fn pci_address(value: &str) -> Option<NicChoice> {
+    let (bus, rest) = value.split_once(':')?;
+    let (device, function) = rest.split_once('.')?;
+    let bus = u8::from_str_radix(bus, 16).ok()?;
+    let device = u8::from_str_radix(device, 16).ok().filter(|device| *device < 32)?;
+    let function = u8::from_str_radix(function, 16).ok().filter(|function| *function < 8)?;
+    Some(NicChoice::At(bus, device, function))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn every_parameter_prints_what_it_takes() {
+        for info in Parameters::list() {
+            let defaults = Parameters::default();
+            let text = defaults.value(info).to_string();
+            let mut parameters = Parameters::default();
+            assert_eq!(parameters.set(info.name, &text), Ok(()), "{} = {text}", info.name);
+            assert_eq!(parameters, defaults, "{}", info.name);
+        }
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for (index, info) in Parameters::list().iter().enumerate() {
+            let same = Parameters::list().iter().filter(|other| other.name == info.name).count();
+            assert_eq!(same, 1, "{} (row {index})", info.name);
+        }
+    }
+
+    #[test]
+    fn a_bad_value_changes_nothing_and_names_the_range() {
+        let mut parameters = Parameters::default();
+        for (name, value) in [
+            ("queue_depth", "0"),
+            ("queue_depth", "1025"),
+            ("queue_depth", "-1"),
+            ("queue_depth", "8x"),
+            ("queue_depth", ""),
+            ("header_digest", "CRC32C"),
+            ("header_digest", "crc32c,"),
+            ("nic", "00:20.0"),
+            ("nic", "00:03.8"),
+            ("nic", "00.03"),
+            ("immediate_data", "maybe"),
+            ("outage_limit", "99999999999999999999"),
+        ] {
+            let error = parameters.set(name, value).unwrap_err();
+            assert!(matches!(error, ParameterError::OutOfRange(_)), "{name}={value}");
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+        assert_eq!(parameters.set("queue_deep", "1"), Err(ParameterError::Unknown));
+        assert_eq!(parameters, Parameters::default());
+    }
+
+    #[test]
+    fn values_are_taken() {
+        let mut parameters = Parameters::default();
+        parameters.set("nic", "0a:1f.7").unwrap();
+        parameters.set("data_digest", "crc32c").unwrap();
+        parameters.set("first_burst_length", "512").unwrap();
+        parameters.set("outage_limit", "3").unwrap();
+        assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
+        assert_eq!(parameters.data_digest, DigestOffer::Crc32c);
+        assert_eq!(parameters.offer.first_burst_length, 512);
+        assert_eq!(parameters.timeouts.outage, Duration::from_secs(3));
+    }
+}

@@ -1,0 +1,76 @@
+//! Status by name, for any kernel's sysctl, sysfs or shell.
+
+use core::fmt;
+
+use super::plan::{Addressing, BootPlan};
+use crate::disk::Disk;
+
+/// What the initiator found and uses, under the names that operators know.
+#[derive(Clone, Copy, Debug)]
+pub struct Status<'a> {
+    /// What the iBFT asked for.
+    pub plan: &'a BootPlan,
+    /// The network interface in use, as the hosting kernel names it.
+    pub nic: &'a str,
+    /// The disks found so far.
+    pub disks: &'a [Disk],
+}
+
+impl Status<'_> {
+    /// Every name there is.
+    pub const NAMES: &'static [&'static str] = &[
+        "net.isboot.version",
+        "net.isboot.nic",
+        "net.isboot.device",
+        "hw.ibft.initiator_name",
+        "hw.ibft.initiator_address",
+        "hw.ibft.nic_prefix",
+        "hw.ibft.nic_gateway",
+        "hw.ibft.target_name",
+        "hw.ibft.target_address",
+        "hw.ibft.target_port",
+        "hw.ibft.target_lun",
+    ];
+
+    /// The value of one name; empty when there is nothing to tell, `None` when there is no such
+    /// name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<impl fmt::Display + '_> {
+        let name = Self::NAMES.iter().find(|known| **known == name)?;
+        Some(Value { status: self, name })
+    }
+}
+
+struct Value<'a> {
+    status: &'a Status<'a>,
+    name: &'static str,
+}
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plan = self.status.plan;
+        let address = match plan.addressing {
+            Addressing::Static { address, prefix, gateway } => Some((address, prefix, gateway)),
+            Addressing::Dhcp => None,
+        };
+        match (self.name, address) {
+            ("net.isboot.version", _) => f.write_str(env!("CARGO_PKG_VERSION")),
+            ("net.isboot.nic", _) => f.write_str(self.status.nic),
+            ("net.isboot.device", _) => {
+                match self.status.disks.iter().position(|disk| disk.lun == plan.lun) {
+                    Some(index) => write!(f, "disk{index}"),
+                    None => Ok(()),
+                }
+            }
+            ("hw.ibft.initiator_name", _) => write!(f, "{}", plan.initiator_name),
+            ("hw.ibft.initiator_address", Some((address, _, _))) => write!(f, "{address}"),
+            ("hw.ibft.nic_prefix", Some((_, prefix, _))) => write!(f, "{prefix}"),
+            ("hw.ibft.nic_gateway", Some((_, _, Some(gateway)))) => write!(f, "{gateway}"),
+            ("hw.ibft.target_name", _) => write!(f, "{}", plan.target_name),
+            ("hw.ibft.target_address", _) => write!(f, "{}", plan.portal.ip()),
+            ("hw.ibft.target_port", _) => write!(f, "{}", plan.portal.port()),
+            ("hw.ibft.target_lun", _) => write!(f, "{}", plan.lun),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,560 @@
+//! All disks of a session and the requests under way: owned buffers in slots, split into
+//! commands, handed back when done.
+
+use core::ops::Range;
+
+use heapless::Deque;
+
+use super::bring_up::{BringUp, BringUpState};
+use super::disk::{Disk, DiskId};
+use super::request::{
+    Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
+};
+use super::verdict::{Verdict, judge};
+use crate::pdu::request::TaskAttribute;
+use crate::scsi::cdb;
+use crate::scsi::lun::LogicalUnitNumber;
+use crate::session::{Command, Completion, DataOut, Session, SubmitError, TaskTag, Transfer};
+use crate::time::{Duration, Instant};
+
+/// How often one command is repeated because the unit asked for it.
+const TRIES: u8 = 16;
+
+/// All disks of a session, and the requests under way.
+///
+/// `B` is the hosting kernel's buffer type; up to `LUNS` disks, `REQUESTS` requests and the
+/// session's `TASKS` commands at a time.
+#[derive(Debug)]
+pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
+    bring_up: BringUp<LUNS>,
+    slots: [Slot<B>; REQUESTS],
+    free: Deque<u16, REQUESTS>,
+    /// Slots with parts that no command has taken yet, served in turn.
+    issuing: Deque<u16, REQUESTS>,
+    done: Deque<u16, REQUESTS>,
+    /// Pieces to be issued again, and when.
+    again: Deque<(Piece, Instant), TASKS>,
+    owners: [Owner; TASKS],
+    /// Commands of requests that may be outstanding at a time, and that are.
+    depth: usize,
+    in_flight: usize,
+    /// Most bytes that one command moves.
+    transfer_limit: u32,
+}
+
+/// One request.
+#[derive(Debug)]
+struct Slot<B> {
+    generation: u16,
+    kind: RequestKind,
+    disk: DiskId,
+    lba: u64,
+    buffer: Buffer<B>,
+    /// Bytes to move, and how many of them were given to commands so far.
+    length: u32,
+    issued: u32,
+    /// Commands not yet completed, or to be issued again.
+    outstanding: u16,
+    /// A flush moves nothing, but is issued once all the same.
+    flush_due: bool,
+    /// The slot stands in `issuing`.
+    is_issuing: bool,
+    outcome: Result<(), RequestError>,
+}
+
+impl<B> Slot<B> {
+    fn has_more_to_issue(&self) -> bool {
+        self.outcome.is_ok() && (self.issued < self.length || self.flush_due)
+    }
+}
+
+#[derive(Debug)]
+enum Buffer<B> {
+    Owned(B),
+    /// The caller lends it with each step.
+    Lent,
+    None,
+}
+
+/// A part of a request that one command moves.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    slot: u16,
+    offset: u32,
+    length: u32,
+    tries: u8,
+}
+
+/// Whose a task is.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Nobody,
+    BringUp(TaskTag),
+    Request(TaskTag, Piece),
+}
+
+impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
+    Disks<B, LUNS, REQUESTS, TASKS>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    /// No disks yet: [`advance`](Self::advance) finds them once the session is logged in.
+    ///
+    /// `boot_lun` is looked at even when the target does not report it. At most `depth` commands
+    /// are outstanding at a time (1 to `TASKS`), each moving up to `transfer_limit` bytes.
+    /// A unit that is not ready is waited for up to `ready_timeout`.
+    #[must_use]
+    pub fn new(
+        boot_lun: LogicalUnitNumber,
+        depth: usize,
+        transfer_limit: u32,
+        ready_timeout: Duration,
+    ) -> Self {
+        const { assert!(REQUESTS > 0 && REQUESTS < 0xffff && LUNS > 0 && LUNS < 0xffff) }
+        let mut free = Deque::new();
+        for slot in (0u16..).take(REQUESTS) {
+            // As long as the array: it cannot be full.
+            let _ = free.push_back(slot);
+        }
+        Self {
+            bring_up: BringUp::new(boot_lun, ready_timeout),
+            slots: core::array::from_fn(|_| Slot {
+                generation: 0,
+                kind: RequestKind::Flush,
+                disk: DiskId(0),
+                lba: 0,
+                buffer: Buffer::None,
+                length: 0,
+                issued: 0,
+                outstanding: 0,
+                flush_due: false,
+                is_issuing: false,
+                outcome: Ok(()),
+            }),
+            free,
+            issuing: Deque::new(),
+            done: Deque::new(),
+            again: Deque::new(),
+            owners: [Owner::Nobody; TASKS],
+            depth: depth.clamp(1, TASKS),
+            in_flight: 0,
+            transfer_limit,
+        }
+    }
+
+    /// The disks found so far; a [`DiskId`] counts from the first.
+    #[must_use]
+    pub fn list(&self) -> &[Disk] {
+        self.bring_up.disks()
+    }
+
+    /// One disk.
+    #[must_use]
+    pub fn disk(&self, id: DiskId) -> Option<&Disk> {
+        self.list().get(usize::from(id.0))
+    }
+
+    /// How far the search for disks has come.
+    #[must_use]
+    pub fn state(&self) -> BringUpState {
+        self.bring_up.state()
+    }
+
+    /// Requests taken and not yet handed back.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        REQUESTS.saturating_sub(self.free.len())
+    }
+
+    /// Reads `buffer.len()` bytes from block `lba` on.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_read(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.submit_owned(RequestKind::Read, disk, lba, buffer)
+    }
+
+    /// Writes `buffer` to block `lba` and on. It comes back once the unit acknowledged all of it.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_write(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.submit_owned(RequestKind::Write, disk, lba, buffer)
+    }
+
+    /// Makes everything acknowledged so far durable.
+    ///
+    /// # Errors
+    /// Says why it was not taken.
+    pub fn submit_flush(&mut self, disk: DiskId) -> Result<RequestId, SubmitRequestError> {
+        self.disk(disk).ok_or(SubmitRequestError::NoSuchDisk)?;
+        let index = self.free.pop_front().ok_or(SubmitRequestError::Busy)?;
+        Ok(self.occupy(index, RequestKind::Flush, disk, 0, 0, Buffer::None))
+    }
+
+    /// A read or write whose buffer is lent at each step instead of moved in.
+    ///
+    /// # Errors
+    /// Says why it was not taken.
+    pub fn submit_lent(
+        &mut self,
+        kind: RequestKind,
+        disk: DiskId,
+        lba: u64,
+        length: usize,
+    ) -> Result<RequestId, SubmitRequestError> {
+        let length = self.check(kind, disk, lba, length)?;
+        let index = self.free.pop_front().ok_or(SubmitRequestError::Busy)?;
+        Ok(self.occupy(index, kind, disk, lba, length, Buffer::Lent))
+    }
+
+    /// The next request that is done.
+    pub fn take_completion(&mut self) -> Option<Finished<B>> {
+        let index = self.done.pop_front()?;
+        self.vacate(index)
+    }
+
+    /// One request, once it is done; other completions stay where they are.
+    pub fn take_completion_of(&mut self, id: RequestId) -> Option<Finished<B>> {
+        let slot = self.slots.get(usize::from(id.slot))?;
+        if slot.generation != id.generation || !self.done.iter().any(|&done| done == id.slot) {
+            return None;
+        }
+        self.done.retain(|&done| done != id.slot);
+        self.vacate(id.slot)
+    }
+
+    /// Gives the session the commands that are due. Call after events and after submissions.
+    pub fn advance(&mut self, now: Instant, session: &mut Session<TASKS>) {
+        self.advance_bring_up(now, session);
+        for _ in 0..self.again.len() {
+            let Some((piece, due)) = self.again.pop_front() else { break };
+            if due > now {
+                let _ = self.again.push_back((piece, due));
+                continue;
+            }
+            match self.issue(now, session, piece) {
+                Ok(()) => {}
+                Err(SubmitError::Busy) => {
+                    let _ = self.again.push_back((piece, due));
+                }
+                Err(SubmitError::Ended) => {
+                    self.piece_ended(piece.slot, Err(RequestError::SessionEnded));
+                }
+            }
+        }
+        while self.in_flight < self.depth {
+            let Some(&index) = self.issuing.front() else { break };
+            let result = match self.next_piece(index) {
+                Some(piece) => self.issue(now, session, piece).map(|()| piece.length),
+                None => Ok(0),
+            };
+            if result == Err(SubmitError::Busy) {
+                break;
+            }
+            let _ = self.issuing.pop_front();
+            let Some(slot) = self.slots.get_mut(usize::from(index)) else { continue };
+            slot.is_issuing = false;
+            match result {
+                Ok(length) if slot.has_more_to_issue() => {
+                    slot.issued = slot.issued.saturating_add(length);
+                    slot.outstanding = slot.outstanding.saturating_add(1);
+                    slot.flush_due = false;
+                    if slot.has_more_to_issue() {
+                        slot.is_issuing = true;
+                        let _ = self.issuing.push_back(index);
+                    }
+                }
+                Ok(_) => self.settle(index),
+                Err(_) => {
+                    slot.outcome = Err(RequestError::SessionEnded);
+                    self.settle(index);
+                }
+            }
+        }
+    }
+
+    /// When [`advance`](Self::advance) wants to be called next even if nothing happens.
+    #[must_use]
+    pub fn advance_at(&self) -> Option<Instant> {
+        let again = self.again.iter().map(|(_, due)| *due).min();
+        [again, self.bring_up.wake_at()].into_iter().flatten().min()
+    }
+
+    /// Stores a piece of read data where it belongs.
+    pub fn data_in(&mut self, task: TaskTag, offset: u32, bytes: &[u8], lent: &mut Lent<'_>) {
+        match self.owner(task) {
+            Owner::Nobody => {}
+            Owner::BringUp(_) => self.bring_up.data_in(offset, bytes),
+            Owner::Request(_, piece) => {
+                let Some(slot) = self.slots.get_mut(usize::from(piece.slot)) else { return };
+                let whole: &mut [u8] = match (&mut slot.buffer, lent) {
+                    (Buffer::Owned(buffer), _) => buffer.as_mut(),
+                    (Buffer::Lent, Lent::Into(buffer)) => buffer,
+                    _ => &mut [],
+                };
+                match range(piece.offset, offset, bytes.len()).and_then(|r| whole.get_mut(r)) {
+                    Some(place) => place.copy_from_slice(bytes),
+                    // The buffer was not lent this time, or is not what it was.
+                    None => slot.outcome = Err(RequestError::Short),
+                }
+            }
+        }
+    }
+
+    /// Takes the end of a command. `sense` is [`Session::sense`].
+    pub fn completed(&mut self, now: Instant, task: TaskTag, completion: Completion, sense: &[u8]) {
+        let owner = self.owner(task);
+        if let Some(owner) = self.owners.get_mut(task.index()) {
+            *owner = Owner::Nobody;
+        }
+        match owner {
+            Owner::Nobody => {}
+            Owner::BringUp(_) => self.bring_up.completed(now, completion, sense),
+            Owner::Request(_, piece) => {
+                self.in_flight = self.in_flight.saturating_sub(1);
+                self.piece_completed(now, piece, judge(completion, sense));
+            }
+        }
+    }
+
+    /// The write data of all requests, for [`Session::transmit`].
+    pub fn data_out<'d>(&'d self, lent: &'d Lent<'_>) -> impl DataOut + 'd {
+        WriteData { disks: self, lent }
+    }
+
+    // --- requests and slots ---
+
+    fn submit_owned(
+        &mut self,
+        kind: RequestKind,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        let length = match self.check(kind, disk, lba, buffer.as_ref().len()) {
+            Ok(length) => length,
+            Err(reason) => return Err(Rejected { buffer, reason }),
+        };
+        match self.free.pop_front() {
+            Some(index) => {
+                Ok(self.occupy(index, kind, disk, lba, length, Buffer::Owned(buffer)))
+            }
+            None => Err(Rejected { buffer, reason: SubmitRequestError::Busy }),
+        }
+    }
+
+    /// Whether a request fits its disk; its length in bytes.
+    fn check(
+        &self,
+        kind: RequestKind,
+        disk: DiskId,
+        lba: u64,
+        length: usize,
+    ) -> Result<u32, SubmitRequestError> {
+        let disk = self.disk(disk).ok_or(SubmitRequestError::NoSuchDisk)?;
+        if kind == RequestKind::Write && disk.read_only {
+            return Err(SubmitRequestError::ReadOnly);
+        }
+        let bytes = u32::try_from(length).map_err(|_| SubmitRequestError::BadLength)?;
+        let (Some(blocks @ 1..), Some(0)) =
+            (bytes.checked_div(disk.block_size), bytes.checked_rem(disk.block_size))
+        else {
+            return Err(SubmitRequestError::BadLength);
+        };
+        match lba.checked_add(u64::from(blocks)) {
+            Some(end) if end <= disk.blocks => Ok(bytes),
+            _ => Err(SubmitRequestError::OutOfRange),
+        }
+    }
+
+    /// Fills the free slot `index`.
+    fn occupy(
+        &mut self,
+        index: u16,
+        kind: RequestKind,
+        disk: DiskId,
+        lba: u64,
+        length: u32,
+        buffer: Buffer<B>,
+    ) -> RequestId {
+        let mut generation = 0;
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            generation = slot.generation.wrapping_add(1);
+            *slot = Slot {
+                generation,
+                kind,
+                disk,
+                lba,
+                buffer,
+                length,
+                issued: 0,
+                outstanding: 0,
+                flush_due: kind == RequestKind::Flush,
+                is_issuing: true,
+                outcome: Ok(()),
+            };
+            let _ = self.issuing.push_back(index);
+        }
+        RequestId { slot: index, generation }
+    }
+
+    /// Empties a slot whose request is done.
+    fn vacate(&mut self, index: u16) -> Option<Finished<B>> {
+        let slot = self.slots.get_mut(usize::from(index))?;
+        let buffer = match core::mem::replace(&mut slot.buffer, Buffer::None) {
+            Buffer::Owned(buffer) => Some(buffer),
+            Buffer::Lent | Buffer::None => None,
+        };
+        let id = RequestId { slot: index, generation: slot.generation };
+        let finished = Finished { id, kind: slot.kind, buffer, outcome: slot.outcome };
+        let _ = self.free.push_back(index);
+        Some(finished)
+    }
+
+    /// Moves a slot to the completions once nothing of it is under way any more.
+    fn settle(&mut self, index: u16) {
+        if let Some(slot) = self.slots.get_mut(usize::from(index))
+            && slot.outstanding == 0
+            && !slot.is_issuing
+        {
+            let _ = self.done.push_back(index);
+        }
+    }
+
+    // --- pieces ---
+
+    /// The part of a request that the next command moves.
+    fn next_piece(&self, index: u16) -> Option<Piece> {
+        let slot = self.slots.get(usize::from(index)).filter(|slot| slot.has_more_to_issue())?;
+        let disk = self.disk(slot.disk)?;
+        let blocks = self.transfer_limit.checked_div(disk.block_size)?;
+        let limit = blocks.min(disk.max_transfer_blocks).max(1).saturating_mul(disk.block_size);
+        let length = slot.length.saturating_sub(slot.issued).min(limit);
+        Some(Piece { slot: index, offset: slot.issued, length, tries: 0 })
+    }
+
+    /// Gives one command to the session.
+    fn issue(
+        &mut self,
+        now: Instant,
+        session: &mut Session<TASKS>,
+        piece: Piece,
+    ) -> Result<(), SubmitError> {
+        let Some(command) = self.command_for(piece) else { return Ok(()) };
+        let tag = session.submit(now, command)?;
+        if let Some(owner) = self.owners.get_mut(tag.index()) {
+            *owner = Owner::Request(tag, piece);
+        }
+        self.in_flight = self.in_flight.saturating_add(1);
+        Ok(())
+    }
+
+    fn command_for(&self, piece: Piece) -> Option<Command> {
+        let slot = self.slots.get(usize::from(piece.slot))?;
+        let disk = self.disk(slot.disk)?;
+        let first = piece.offset.checked_div(disk.block_size)?;
+        let lba = slot.lba.checked_add(u64::from(first))?;
+        let blocks = piece.length.checked_div(disk.block_size)?;
+        let (cdb, transfer) = match slot.kind {
+            RequestKind::Read => (cdb::read(lba, blocks), Transfer::Read(piece.length)),
+            RequestKind::Write => (cdb::write(lba, blocks), Transfer::Write(piece.length)),
+            RequestKind::Flush => (cdb::synchronize_cache_10(0, 0), Transfer::None),
+        };
+        Some(Command { lun: disk.lun.to_bytes(), cdb, transfer, attribute: TaskAttribute::Simple })
+    }
+
+    fn piece_completed(&mut self, now: Instant, piece: Piece, verdict: Verdict) {
+        match verdict {
+            Verdict::Good { short_by: 0 } => self.piece_ended(piece.slot, Ok(())),
+            Verdict::Good { .. } => self.piece_ended(piece.slot, Err(RequestError::Short)),
+            Verdict::Again(pause, _) if piece.tries < TRIES => {
+                let piece = Piece { tries: piece.tries.saturating_add(1), ..piece };
+                // At most one entry a task: it cannot be full.
+                let _ = self.again.push_back((piece, now.after(pause)));
+            }
+            Verdict::Again(_, error) | Verdict::Failed(error) => {
+                self.piece_ended(piece.slot, Err(error));
+            }
+        }
+    }
+
+    fn piece_ended(&mut self, index: u16, outcome: Result<(), RequestError>) {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else { return };
+        slot.outstanding = slot.outstanding.saturating_sub(1);
+        if slot.outcome.is_ok() {
+            slot.outcome = outcome;
+        }
+        self.settle(index);
+    }
+
+    // --- bring-up ---
+
+    fn advance_bring_up(&mut self, now: Instant, session: &mut Session<TASKS>) {
+        if session.negotiated().is_none() {
+            return;
+        }
+        let Some(command) = self.bring_up.due(now) else { return };
+        if let Ok(tag) = session.submit(now, command) {
+            self.bring_up.submitted();
+            if let Some(owner) = self.owners.get_mut(tag.index()) {
+                *owner = Owner::BringUp(tag);
+            }
+        }
+    }
+
+    fn owner(&self, task: TaskTag) -> Owner {
+        match self.owners.get(task.index()) {
+            Some(owner @ (Owner::BringUp(tag) | Owner::Request(tag, _))) if *tag == task => *owner,
+            _ => Owner::Nobody,
+        }
+    }
+}
+
+/// Lends the session the data it sends.
+struct WriteData<'d, 'l, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
+    disks: &'d Disks<B, LUNS, REQUESTS, TASKS>,
+    lent: &'d Lent<'l>,
+}
+
+impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> DataOut
+    for WriteData<'_, '_, B, LUNS, REQUESTS, TASKS>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
+        let data = match self.disks.owner(task) {
+            Owner::Request(_, piece) => {
+                let slot = self.disks.slots.get(usize::from(piece.slot));
+                let whole: &[u8] = match (slot.map(|slot| &slot.buffer), self.lent) {
+                    (Some(Buffer::Owned(buffer)), _) => buffer.as_ref(),
+                    (Some(Buffer::Lent), Lent::From(buffer)) => buffer,
+                    _ => &[],
+                };
+                range(piece.offset, offset, out.len()).and_then(|range| whole.get(range))
+            }
+            Owner::Nobody | Owner::BringUp(_) => None,
+        };
+        match data {
+            Some(data) => out.copy_from_slice(data),
+            // The command ended while its data was being sent: the target discards the rest.
+            None => out.fill(0),
+        }
+    }
+}
+
+/// `length` bytes at `offset` of a piece that starts at `start` of its buffer.
+fn range(start: u32, offset: u32, length: usize) -> Option<Range<usize>> {
+    let from = usize::try_from(start.checked_add(offset)?).ok()?;
+    Some(from..from.checked_add(length)?)
+}

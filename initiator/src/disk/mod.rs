@@ -1,0 +1,19 @@
+//! Logical units as disks: blocks in, blocks out, over the tasks of a session.
+//!
+//! [`Disks`] finds the logical units, splits requests into commands that the unit and the
+//! session can take, repeats what a unit asks to be repeated, and hands buffers back with the
+//! outcome. Requests own their buffers; the blocking facade lends them.
+
+mod bring_up;
+#[expect(clippy::module_inception, reason = "the struct that the module is named after")]
+mod disk;
+mod disks;
+mod request;
+mod verdict;
+
+pub use bring_up::BringUpState;
+pub use disk::{Disk, DiskId};
+pub use disks::Disks;
+pub use request::{
+    Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
+};

@@ -1,0 +1,121 @@
+//! A block request's public face: what it asks, what can go wrong, what comes back.
+
+use core::fmt;
+
+use crate::scsi::sense::Sense;
+use crate::session::TaskError;
+
+/// Names a request until its [`Finished`] is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId {
+    pub(super) slot: u16,
+    pub(super) generation: u16,
+}
+
+/// What a request does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// Blocks from the disk into the buffer.
+    Read,
+    /// The buffer onto the disk.
+    Write,
+    /// Everything acknowledged before reaches the medium (SYNCHRONIZE CACHE, SBC-3 §5.23).
+    Flush,
+}
+
+/// A request that is done: the buffer comes back, whatever the outcome.
+#[derive(Debug)]
+pub struct Finished<B> {
+    /// The request.
+    pub id: RequestId,
+    /// What it did.
+    pub kind: RequestKind,
+    /// Its buffer; `None` for a flush.
+    pub buffer: Option<B>,
+    /// How it went. After an error the buffer of a read holds nothing to rely on, and a write
+    /// may have reached the disk in part.
+    pub outcome: Result<(), RequestError>,
+}
+
+/// A request that was not taken, and its buffer.
+#[derive(Debug)]
+pub struct Rejected<B> {
+    /// The buffer, untouched.
+    pub buffer: B,
+    /// Why.
+    pub reason: SubmitRequestError,
+}
+
+/// Why a request was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitRequestError {
+    /// All request slots are in use; try again after a completion.
+    Busy,
+    /// No such disk.
+    NoSuchDisk,
+    /// The buffer is empty, no whole number of blocks, or 4 GiB or more.
+    BadLength,
+    /// The request reaches beyond the last block.
+    OutOfRange,
+    /// The disk is write-protected.
+    ReadOnly,
+}
+
+impl fmt::Display for SubmitRequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Busy => "all request slots are in use",
+            Self::NoSuchDisk => "there is no such disk",
+            Self::BadLength => "the buffer is not one or more whole blocks",
+            Self::OutOfRange => "the request reaches beyond the last block",
+            Self::ReadOnly => "the disk is write-protected",
+        })
+    }
+}
+
+impl core::error::Error for SubmitRequestError {}
+
+/// Why a request failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// The logical unit refused or failed it; sense data as far as it came.
+    Scsi {
+        /// SAM status.
+        status: u8,
+        /// Decoded sense data of a CHECK CONDITION.
+        sense: Option<Sense>,
+    },
+    /// The command ended without a status.
+    Task(TaskError),
+    /// The unit moved fewer bytes than asked and called it GOOD.
+    Short,
+    /// The session was over before.
+    SessionEnded,
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Scsi { sense: Some(sense), .. } => write!(f, "the disk reports {sense}"),
+            Self::Scsi { status, sense: None } => {
+                write!(f, "the disk answers with status {status:#04x}")
+            }
+            Self::Task(error) => write!(f, "{error}"),
+            Self::Short => f.write_str("the disk moved fewer bytes than asked for"),
+            Self::SessionEnded => f.write_str("the session is over"),
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+/// A buffer that is lent for the time of a call instead of moved in: the blocking facade's.
+#[derive(Debug)]
+pub enum Lent<'a> {
+    /// None.
+    Nothing,
+    /// Takes what the lent request reads.
+    Into(&'a mut [u8]),
+    /// Gives what the lent request writes.
+    From(&'a [u8]),
+}

@@ -1,0 +1,209 @@
+//! INQUIRY data: the standard page and vital product data (SPC-4 §6.6, §7.8; SBC-3 §6.6).
+
+/// Vital product data page codes.
+pub mod page {
+    /// Supported VPD Pages (SPC-4 §7.8.14).
+    pub const SUPPORTED_PAGES: u8 = 0x00;
+    /// Unit Serial Number (SPC-4 §7.8.15).
+    pub const UNIT_SERIAL_NUMBER: u8 = 0x80;
+    /// Device Identification (SPC-4 §7.8.6).
+    pub const DEVICE_IDENTIFICATION: u8 = 0x83;
+    /// Block Limits (SBC-3 §6.6.4).
+    pub const BLOCK_LIMITS: u8 = 0xb0;
+}
+
+/// Standard INQUIRY data (SPC-4 §6.6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StandardInquiry<'a>(&'a [u8]);
+
+impl<'a> StandardInquiry<'a> {
+    /// Takes the bytes that came; the 36 that every device sends must be there.
+    #[must_use]
+    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
+        (parameter_data.len() >= 36).then_some(Self(parameter_data))
+    }
+
+    /// Peripheral qualifier: 000b means that a device is there.
+    #[must_use]
+    pub fn peripheral_qualifier(&self) -> u8 {
+        self.byte(0) >> 5
+    }
+
+    /// Peripheral device type: 00h for direct access block devices.
+    #[must_use]
+    pub fn peripheral_device_type(&self) -> u8 {
+        self.byte(0) & 0x1f
+    }
+
+    /// Whether a disk answers at this LUN.
+    #[must_use]
+    pub fn is_direct_access(&self) -> bool {
+        self.byte(0) == 0
+    }
+
+    /// T10 vendor identification without the blanks around it.
+    #[must_use]
+    pub fn vendor(&self) -> &'a [u8] {
+        self.text(8, 16)
+    }
+
+    /// Product identification without the blanks around it.
+    #[must_use]
+    pub fn product(&self) -> &'a [u8] {
+        self.text(16, 32)
+    }
+
+    /// Product revision level without the blanks around it.
+    #[must_use]
+    pub fn revision(&self) -> &'a [u8] {
+        self.text(32, 36)
+    }
+
+    fn byte(&self, at: usize) -> u8 {
+        self.0.get(at).copied().unwrap_or(0)
+    }
+
+    fn text(&self, from: usize, to: usize) -> &'a [u8] {
+        trim(self.0.get(from..to).unwrap_or_default())
+    }
+}
+
+/// The Supported VPD Pages page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SupportedPages<'a>(&'a [u8]);
+
+impl<'a> SupportedPages<'a> {
+    /// Takes the bytes that came.
+    #[must_use]
+    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
+        page_content(parameter_data, page::SUPPORTED_PAGES).map(Self)
+    }
+
+    /// Whether the unit has this page.
+    #[must_use]
+    pub fn contains(&self, page: u8) -> bool {
+        self.0.contains(&page)
+    }
+}
+
+/// The Unit Serial Number page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnitSerialNumber<'a>(&'a [u8]);
+
+impl<'a> UnitSerialNumber<'a> {
+    /// Takes the bytes that came.
+    #[must_use]
+    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
+        page_content(parameter_data, page::UNIT_SERIAL_NUMBER).map(Self)
+    }
+
+    /// The serial number without the blanks around it.
+    #[must_use]
+    pub fn text(&self) -> &'a [u8] {
+        trim(self.0)
+    }
+}
+
+/// The Block Limits page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockLimits<'a>(&'a [u8]);
+
+impl<'a> BlockLimits<'a> {
+    /// Takes the bytes that came.
+    #[must_use]
+    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
+        page_content(parameter_data, page::BLOCK_LIMITS).map(Self)
+    }
+
+    /// MAXIMUM TRANSFER LENGTH in blocks, unless the unit names no limit.
+    #[must_use]
+    pub fn maximum_transfer_length(&self) -> Option<u32> {
+        self.field(4)
+    }
+
+    /// OPTIMAL TRANSFER LENGTH in blocks, unless the unit names none.
+    #[must_use]
+    pub fn optimal_transfer_length(&self) -> Option<u32> {
+        self.field(8)
+    }
+
+    /// A 32-bit field at this offset of the page's content; 0 means "not reported".
+    fn field(&self, at: usize) -> Option<u32> {
+        let bytes: &[u8; 4] = self.0.get(at..)?.first_chunk()?;
+        Some(u32::from_be_bytes(*bytes)).filter(|value| *value != 0)
+    }
+}
+
+/// What follows the four header bytes of a VPD page: as long as PAGE LENGTH says and as came.
+fn page_content(parameter_data: &[u8], expected: u8) -> Option<&[u8]> {
+    let (&[_, code, l0, l1], content) = parameter_data.split_first_chunk()?;
+    if code != expected {
+        return None;
+    }
+    let length = usize::from(u16::from_be_bytes([l0, l1])).min(content.len());
+    content.get(..length)
+}
+
+/// Cuts blanks and NULs, with which targets fill their text fields, from both ends.
+fn trim(text: &[u8]) -> &[u8] {
+    let is_filler = |byte: &u8| matches!(byte, b' ' | 0);
+    let Some(first) = text.iter().position(|byte| !is_filler(byte)) else { return &[] };
+    let end = text.iter().rposition(|byte| !is_filler(byte)).map_or(first, |last| last.saturating_add(1));
+    text.get(first..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn standard_data_is_read_and_trimmed() {
+        let mut data = [b' '; 36];
+        data[0] = 0;
+        data[8..14].copy_from_slice(b"FreeBS");
+        data[16..26].copy_from_slice(b"iSCSI DISK");
+        data[32..36].copy_from_slice(b"\x0001\x00");
+        let inquiry = StandardInquiry::parse(&data).unwrap();
+        assert!(inquiry.is_direct_access());
+        assert_eq!(inquiry.vendor(), b"FreeBS");
+        assert_eq!(inquiry.product(), b"iSCSI DISK");
+        assert_eq!(inquiry.revision(), b"01");
+        assert_eq!(StandardInquiry::parse(&data[..35]), None);
+    }
+
+    #[test]
+    fn no_device_or_another_kind_is_no_disk() {
+        let mut data = [0; 36];
+        for first in [0x20, 0x7f, 0x05, 0x1f] {
+            data[0] = first;
+            assert!(!StandardInquiry::parse(&data).unwrap().is_direct_access(), "{first:#x}");
+        }
+    }
+
+    #[test]
+    fn page_length_is_bounded_by_what_came_and_bounds_what_counts() {
+        let pages = SupportedPages::parse(&[0, 0, 0xff, 0xff, 0x80, 0xb0]).unwrap();
+        assert!(pages.contains(0xb0));
+        let pages = SupportedPages::parse(&[0, 0, 0, 1, 0x80, 0xb0]).unwrap();
+        assert!(pages.contains(0x80) && !pages.contains(0xb0));
+        assert_eq!(SupportedPages::parse(&[0, 0x83, 0, 1, 0x80]), None, "another page");
+        assert_eq!(SupportedPages::parse(&[0, 0, 0]), None);
+    }
+
+    #[test]
+    fn serial_numbers_are_trimmed() {
+        let serial = UnitSerialNumber::parse(b"\x00\x80\x00\x08  ab c\x00 ").unwrap();
+        assert_eq!(serial.text(), b"ab c");
+        assert_eq!(UnitSerialNumber::parse(b"\x00\x80\x00\x02  ").unwrap().text(), b"");
+    }
+
+    #[test]
+    fn a_transfer_limit_of_zero_is_none() {
+        let mut data = [0; 64];
+        data[..4].copy_from_slice(&[0, 0xb0, 0, 0x3c]);
+        assert_eq!(BlockLimits::parse(&data).unwrap().maximum_transfer_length(), None);
+        data[8..12].copy_from_slice(&128u32.to_be_bytes());
+        assert_eq!(BlockLimits::parse(&data).unwrap().maximum_transfer_length(), Some(128));
+        assert_eq!(BlockLimits::parse(&data[..11]).unwrap().maximum_transfer_length(), None);
+    }
+}

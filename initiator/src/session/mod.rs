@@ -1,0 +1,21 @@
+//! The session: commands in, events out, over one connection at a time (RFC 7143 §4, §7, §11).
+//!
+//! Sans-IO: the caller moves bytes and tells the time; nothing in here blocks, allocates or
+//! panics. [`Session::link`] says what the transport should do, [`Session::receive`] takes what
+//! came, [`Session::transmit`] gives what is to be sent, [`Session::poll`] lets time pass.
+
+mod error;
+mod receive;
+mod recovery;
+#[expect(clippy::module_inception, reason = "the struct that the module is named after")]
+mod session;
+mod task;
+mod transmit;
+mod window;
+
+pub use error::{Error, LinkFailure, TaskError, Waiting};
+pub use session::{
+    Completion, DataOut, Event, LinkWanted, Session, SessionConfig, SubmitError, Timeouts,
+};
+pub use task::{Command, OUTSTANDING_R2T_LIMIT, TaskTag, Transfer};
+pub use window::CommandWindow;

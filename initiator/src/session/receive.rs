@@ -1,0 +1,484 @@
+//! What arrives: PDUs judged against the session, turned into events.
+
+use super::error::{Error, LinkFailure, TaskError};
+use super::session::{Completion, Event, Phase, Session};
+use super::task::{Burst, Transfer};
+use super::transmit::Control;
+use crate::login::LoginProgress;
+use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
+use crate::pdu::framer::Fragment;
+use crate::pdu::response::{
+    AsyncMessage, DataIn, LoginResponse, NopIn, ReadyToTransfer, Residual, Response, ScsiResponse,
+    SequenceNumbers,
+};
+use crate::pdu::serial::SerialNumber;
+use crate::time::Instant;
+
+/// SAM status GOOD.
+const GOOD: u8 = 0;
+
+/// The PDU whose header has arrived and whose end has not.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Arriving {
+    Nothing,
+    Login(LoginResponse),
+    /// Read data of the task in slot `index`; `position` is where the next byte belongs.
+    Data { header: DataIn, index: u16, position: u32 },
+    /// Status; `sense_length` is known once two bytes of the data segment have come.
+    Status { header: ScsiResponse, index: u16, prefix: SensePrefix },
+    /// A PDU whose data segment is of no interest.
+    Other(Response),
+}
+
+/// The two length bytes ahead of sense data, as far as they have come (RFC 7143 §11.4.7.2).
+#[derive(Clone, Copy, Debug)]
+pub(super) enum SensePrefix {
+    None,
+    One(u8),
+    Length(u16),
+}
+
+impl<const TASKS: usize> Session<TASKS> {
+    /// Takes bytes that arrived, up to the next event; call until `None`, which means that
+    /// `input` is used up.
+    ///
+    /// Whatever arrives, the worst is [`Event::Lost`] (reported by [`poll`](Self::poll)), after
+    /// which [`link`](Self::link) wants the connection closed and the rest of `input` is void.
+    pub fn receive<'b>(&mut self, now: Instant, input: &mut &'b [u8]) -> Option<Event<'b>> {
+        if !input.is_empty() {
+            self.connection.last_heard = now;
+        }
+        while self.is_listening() {
+            match self.advance(now, input) {
+                Ok(Step::Starved) => return None,
+                Ok(Step::Went) => {}
+                Ok(Step::Event(event)) => return Some(event),
+                Err(error) => self.lose(now, error),
+            }
+        }
+        *input = &[];
+        None
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(
+            self.phase,
+            Phase::LoggingIn { .. } | Phase::FullFeature { .. } | Phase::LoggingOut { .. }
+        )
+    }
+
+    fn advance<'b>(&mut self, now: Instant, input: &mut &'b [u8]) -> Result<Step<'b>, Error> {
+        match self.connection.framer.next(input).map_err(Error::Frame)? {
+            None => Ok(Step::Starved),
+            Some(Fragment::Header(header)) => {
+                self.connection.arriving = self.on_header(&header)?;
+                Ok(Step::Went)
+            }
+            Some(Fragment::Data(bytes)) => self.on_data(bytes),
+            Some(Fragment::End { data_digest_ok }) => {
+                let arrived =
+                    core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
+                self.on_end(now, arrived, data_digest_ok)
+            }
+        }
+    }
+
+    // --- the header: is this PDU allowed here, and whose is it? ---
+
+    fn on_header(&mut self, header: &BasicHeaderSegment) -> Result<Arriving, Error> {
+        let response = Response::parse(header).map_err(Error::Malformed)?;
+        if let Phase::LoggingIn { tag, .. } = self.phase {
+            return match response {
+                Response::Login(login) if login.initiator_task_tag != tag => {
+                    Err(Error::PeerMisbehaved("a Login Response answers the login's own tag"))
+                }
+                Response::Login(login) => Ok(Arriving::Login(login)),
+                _ => Err(Error::PeerMisbehaved(
+                    "only Login Responses come before full feature phase (RFC 7143 §4.2.4)",
+                )),
+            };
+        }
+        match response {
+            Response::DataIn(data_in) => self.on_data_in_header(data_in),
+            Response::Scsi(scsi) => {
+                let index = self.task_of(scsi.initiator_task_tag)?;
+                self.sense.clear();
+                Ok(Arriving::Status { header: scsi, index, prefix: SensePrefix::None })
+            }
+            Response::Login(_) => Err(Error::PeerMisbehaved(
+                "no Login Response comes in full feature phase (RFC 7143 §4.2.4)",
+            )),
+            other => Ok(Arriving::Other(other)),
+        }
+    }
+
+    /// Bounds are checked here, before a byte of the data is handed on.
+    fn on_data_in_header(&mut self, header: DataIn) -> Result<Arriving, Error> {
+        let index = self.task_of(header.initiator_task_tag)?;
+        let Some(task) = self.tasks.at_mut(index) else { return Err(UNKNOWN_TASK) };
+        let Transfer::Read(expected) = task.command.transfer else {
+            return Err(Error::PeerMisbehaved("Data-In answers only a command that reads"));
+        };
+        if header.data_sn != task.next_data_sn {
+            return Err(Error::PeerMisbehaved("DataSN counts up from 0 (RFC 7143 §4.2.2.4)"));
+        }
+        if header.buffer_offset != task.received {
+            return Err(Error::PeerMisbehaved(
+                "Data-In comes in order and without gaps (DataPDUInOrder, DataSequenceInOrder)",
+            ));
+        }
+        let Some(end) = header
+            .buffer_offset
+            .checked_add(header.data_segment_length)
+            .filter(|end| *end <= expected)
+        else {
+            return Err(Error::PeerMisbehaved(
+                "Data-In stays within ExpectedDataTransferLength (RFC 7143 §11.7.6)",
+            ));
+        };
+        let position = task.received;
+        task.next_data_sn = task.next_data_sn.wrapping_add(1);
+        task.received = end;
+        Ok(Arriving::Data { header, index, position })
+    }
+
+    // --- the data segment, piece by piece ---
+
+    fn on_data<'b>(&mut self, bytes: &'b [u8]) -> Result<Step<'b>, Error> {
+        match &mut self.connection.arriving {
+            Arriving::Login(_) => {
+                self.login.receive_text(bytes).map_err(Error::Login)?;
+                Ok(Step::Went)
+            }
+            Arriving::Data { index, position, .. } => {
+                let offset = *position;
+                // The framer yields no more than DataSegmentLength, which the header check bound.
+                *position = position.saturating_add(u32::try_from(bytes.len()).unwrap_or(0));
+                let task = self.tasks.tag(*index).ok_or(UNKNOWN_TASK)?;
+                Ok(Step::Event(Event::DataIn { task, offset, bytes }))
+            }
+            Arriving::Status { prefix, .. } => {
+                let mut rest = bytes;
+                while let Some((&byte, tail)) = rest.split_first() {
+                    match *prefix {
+                        SensePrefix::None => *prefix = SensePrefix::One(byte),
+                        SensePrefix::One(high) => {
+                            *prefix = SensePrefix::Length(u16::from_be_bytes([high, byte]));
+                        }
+                        SensePrefix::Length(length) => {
+                            let wanted = usize::from(length)
+                                .min(self.sense.capacity())
+                                .saturating_sub(self.sense.len())
+                                .min(rest.len());
+                            let _ = self
+                                .sense
+                                .extend_from_slice(rest.get(..wanted).unwrap_or_default());
+                            break;
+                        }
+                    }
+                    rest = tail;
+                }
+                Ok(Step::Went)
+            }
+            Arriving::Nothing | Arriving::Other(_) => Ok(Step::Went),
+        }
+    }
+
+    // --- the end: the PDU counts now ---
+
+    fn on_end<'b>(
+        &mut self,
+        now: Instant,
+        arrived: Arriving,
+        data_digest_ok: bool,
+    ) -> Result<Step<'b>, Error> {
+        if !data_digest_ok {
+            return self.on_damaged(arrived);
+        }
+        match arrived {
+            Arriving::Nothing => Ok(Step::Went),
+            Arriving::Login(header) => self.on_login_response(now, &header),
+            Arriving::Data { header, index, .. } => {
+                let Some(status) = header.status else {
+                    self.learn_window(&header.numbers);
+                    return Ok(Step::Went);
+                };
+                self.count_status(&header.numbers)?;
+                self.sense.clear();
+                self.on_status(index, status, header.residual)
+            }
+            Arriving::Status { header, index, .. } => self.on_scsi_response(index, &header),
+            Arriving::Other(response) => self.on_other(now, response),
+        }
+    }
+
+    /// A data digest failed (§7.8). Read data: the command is issued again once its status has
+    /// come. Anything else, or data that brought its status: the PDU is lost, and at error
+    /// recovery level 0 so is the connection.
+    fn on_damaged<'b>(&mut self, arrived: Arriving) -> Result<Step<'b>, Error> {
+        match arrived {
+            Arriving::Data { header: DataIn { status: None, numbers, .. }, index, .. } => {
+                if let Some(task) = self.tasks.at_mut(index) {
+                    task.damaged = true;
+                }
+                self.learn_window(&numbers);
+                Ok(Step::Went)
+            }
+            _ => Err(Error::Frame(crate::pdu::framer::FrameError::DataDigest)),
+        }
+    }
+
+    fn on_login_response<'b>(
+        &mut self,
+        now: Instant,
+        header: &LoginResponse,
+    ) -> Result<Step<'b>, Error> {
+        let Phase::LoggingIn { request_due, answered, .. } = &mut self.phase else {
+            return Ok(Step::Went);
+        };
+        if *request_due {
+            return Err(Error::PeerMisbehaved("a Login Response answers a Login Request"));
+        }
+        let first = !core::mem::replace(answered, true);
+        let progress = self.login.on_response(&self.config.login, header).map_err(Error::Login)?;
+        // With a status class other than 0 the numbers are void (§11.13.5).
+        if header.status_class == 0 {
+            if first {
+                self.connection.exp_stat_sn = header.numbers.stat_sn;
+            }
+            self.count_status(&header.numbers)?;
+        }
+        match progress {
+            LoginProgress::SendNext => {
+                if let Phase::LoggingIn { request_due, .. } = &mut self.phase {
+                    *request_due = true;
+                }
+                Ok(Step::Went)
+            }
+            LoginProgress::LoggedIn(negotiated) => {
+                self.logged_in(negotiated);
+                Ok(Step::Event(Event::LoggedIn))
+            }
+            LoginProgress::Redirected(redirection) => {
+                self.redirected(now, &redirection);
+                Ok(Step::Went)
+            }
+        }
+    }
+
+    fn on_scsi_response<'b>(
+        &mut self,
+        index: u16,
+        header: &ScsiResponse,
+    ) -> Result<Step<'b>, Error> {
+        self.count_status(&header.numbers)?;
+        if header.response != 0 {
+            // Status and flags are void (§11.4.3).
+            let error = TaskError::TargetFailure { response: header.response };
+            return self.complete(index, Completion::Failed(error));
+        }
+        self.on_status(index, header.status, header.residual)
+    }
+
+    /// A status came: is the command done, and did its data come with it?
+    fn on_status<'b>(
+        &mut self,
+        index: u16,
+        status: u8,
+        residual: Residual,
+    ) -> Result<Step<'b>, Error> {
+        let Some(task) = self.tasks.at(index) else { return Err(UNKNOWN_TASK) };
+        if task.damaged {
+            self.issue_again(index);
+            return Ok(Step::Went);
+        }
+        let expected = task.command.transfer.length();
+        let missing = match residual {
+            Residual::Underflow(count) => count,
+            Residual::None | Residual::Overflow(_) => 0,
+        };
+        let Some(moved) = expected.checked_sub(missing) else {
+            return Err(Error::PeerMisbehaved(
+                "a residual is no larger than ExpectedDataTransferLength (RFC 7143 §11.4.5)",
+            ));
+        };
+        if status == GOOD {
+            match task.command.transfer {
+                Transfer::Read(_) if task.received != moved => {
+                    return Err(Error::PeerMisbehaved(
+                        "GOOD status comes after all the data that it vouches for",
+                    ));
+                }
+                Transfer::Write(_) if missing == 0 && self.is_owed_data(index) => {
+                    return Err(Error::PeerMisbehaved(
+                        "GOOD status for a write comes after its data was asked for and sent",
+                    ));
+                }
+                _ => {}
+            }
+        }
+        self.complete(index, Completion::Status { status, residual })
+    }
+
+    /// Whether data that the target asked for, or was promised, is still unsent.
+    fn is_owed_data(&self, index: u16) -> bool {
+        self.tasks.at(index).is_some_and(|task| !task.bursts.is_empty())
+            || self.connection.unsolicited.is_some_and(|unsolicited| unsolicited.index == index)
+            || self.is_sending_data_of(index)
+    }
+
+    fn complete<'b>(&mut self, index: u16, completion: Completion) -> Result<Step<'b>, Error> {
+        let task = self.tasks.tag(index).ok_or(UNKNOWN_TASK)?;
+        self.tasks.remove(index);
+        Ok(Step::Event(Event::Completed { task, completion }))
+    }
+
+    // --- PDUs without data of interest ---
+
+    fn on_other<'b>(&mut self, now: Instant, response: Response) -> Result<Step<'b>, Error> {
+        match response {
+            Response::NopIn(header) => self.on_nop_in(&header)?,
+            Response::ReadyToTransfer(header) => self.on_ready_to_transfer(&header)?,
+            Response::AsyncMessage(header) => self.on_async_message(now, &header)?,
+            Response::Reject(header) => {
+                self.count_status(&header.numbers)?;
+                return Err(Error::Rejected { reason: header.reason });
+            }
+            Response::Logout(header) => {
+                self.count_status(&header.numbers)?;
+                match self.phase {
+                    Phase::LoggingOut { requested: true, .. } => self.end(None),
+                    _ => return Err(UNASKED),
+                }
+            }
+            Response::Text(_) | Response::TaskManagement(_) => return Err(UNASKED),
+            // Told apart by their headers already.
+            Response::Login(_) | Response::DataIn(_) | Response::Scsi(_) => {}
+        }
+        Ok(Step::Went)
+    }
+
+    fn on_nop_in(&mut self, header: &NopIn) -> Result<(), Error> {
+        if header.initiator_task_tag == RESERVED_TAG {
+            // Does not count in StatSN (§11.19.2).
+            self.learn_window(&header.numbers);
+        } else {
+            self.count_status(&header.numbers)?;
+            if header.target_transfer_tag != RESERVED_TAG {
+                return Err(Error::PeerMisbehaved(
+                    "a NOP-In answers or asks, not both (RFC 7143 §7.7)",
+                ));
+            }
+            match self.connection.ping {
+                Some((tag, _)) if tag == header.initiator_task_tag => self.connection.ping = None,
+                _ => return Err(UNASKED),
+            }
+        }
+        if header.target_transfer_tag == RESERVED_TAG {
+            return Ok(());
+        }
+        let reply = Control::NopReply {
+            lun: header.lun,
+            target_transfer_tag: header.target_transfer_tag,
+        };
+        self.connection
+            .control
+            .push_back(reply)
+            .map_err(|_| Error::PeerMisbehaved("a target does not flood with NOP-Ins"))
+    }
+
+    fn on_ready_to_transfer(&mut self, header: &ReadyToTransfer) -> Result<(), Error> {
+        self.learn_window(&header.numbers);
+        let Some(negotiated) = self.negotiated() else { return Err(UNASKED) };
+        let max_burst = negotiated.max_burst_length;
+        let max_outstanding = usize::from(negotiated.max_outstanding_r2t);
+        let index = self.task_of(header.initiator_task_tag)?;
+        let Some(task) = self.tasks.at_mut(index) else { return Err(UNKNOWN_TASK) };
+        let Transfer::Write(expected) = task.command.transfer else {
+            return Err(Error::PeerMisbehaved("R2T answers only a command that writes"));
+        };
+        if header.lun != task.command.lun && header.lun != [0; 8] {
+            return Err(Error::PeerMisbehaved("the LUN of an R2T is its command's"));
+        }
+        if header.target_transfer_tag == RESERVED_TAG {
+            return Err(Error::PeerMisbehaved("an R2T has a Target Transfer Tag (RFC 7143 §11.8.5)"));
+        }
+        if header.r2t_sn != task.next_r2t_sn {
+            return Err(Error::PeerMisbehaved("R2TSN counts up from 0 (RFC 7143 §11.8.3)"));
+        }
+        let length = header.desired_data_transfer_length;
+        if length == 0 || length > max_burst {
+            return Err(Error::PeerMisbehaved(
+                "an R2T asks for 1 to MaxBurstLength bytes (RFC 7143 §11.8.4)",
+            ));
+        }
+        let Some(end) = header.buffer_offset.checked_add(length).filter(|end| *end <= expected)
+        else {
+            return Err(Error::PeerMisbehaved(
+                "an R2T stays within ExpectedDataTransferLength (RFC 7143 §11.8.4)",
+            ));
+        };
+        let burst = Burst {
+            target_transfer_tag: header.target_transfer_tag,
+            offset: header.buffer_offset,
+            end,
+            data_sn: 0,
+        };
+        if task.bursts.len() >= max_outstanding || task.bursts.push_back(burst).is_err() {
+            return Err(Error::PeerMisbehaved(
+                "no more R2Ts are outstanding than MaxOutstandingR2T (RFC 7143 §13.17)",
+            ));
+        }
+        task.next_r2t_sn = task.next_r2t_sn.wrapping_add(1);
+        if !core::mem::replace(&mut task.is_soliciting, true) {
+            // As long as the table, and each task at most once: it cannot be full.
+            let _ = self.soliciting.push_back(index);
+        }
+        Ok(())
+    }
+
+    /// RFC 7143 §11.9.1. SCSI events and vendor's events are noted by their StatSN alone.
+    fn on_async_message(&mut self, now: Instant, header: &AsyncMessage) -> Result<(), Error> {
+        self.count_status(&header.numbers)?;
+        match header.event {
+            1..=4 => {
+                let _ = now;
+                Err(Error::TargetAskedToLeave { event: header.event })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    // --- what every response carries ---
+
+    fn task_of(&self, initiator_task_tag: u32) -> Result<u16, Error> {
+        self.tasks.on_the_wire(initiator_task_tag).ok_or(UNKNOWN_TASK)
+    }
+
+    fn learn_window(&mut self, numbers: &SequenceNumbers) {
+        self.window.update(numbers.exp_cmd_sn, numbers.max_cmd_sn);
+    }
+
+    /// Counts a response with a StatSN of its own; a hole means that one was lost (§7.9).
+    fn count_status(&mut self, numbers: &SequenceNumbers) -> Result<(), Error> {
+        let expected: SerialNumber = self.connection.exp_stat_sn;
+        if numbers.stat_sn != expected {
+            return Err(Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)"));
+        }
+        self.connection.exp_stat_sn = expected.next();
+        self.learn_window(numbers);
+        Ok(())
+    }
+}
+
+enum Step<'b> {
+    /// The input is used up.
+    Starved,
+    /// Something was taken; there may be more.
+    Went,
+    Event(Event<'b>),
+}
+
+const UNKNOWN_TASK: Error =
+    Error::PeerMisbehaved("a response names a command that is outstanding (RFC 7143 §4.2.5.3)");
+const UNASKED: Error = Error::PeerMisbehaved("a response answers a request that was sent");

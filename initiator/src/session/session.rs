@@ -1,0 +1,630 @@
+//! The session's public face, its phases, and the passing of time.
+
+use core::net::SocketAddr;
+
+use heapless::{Deque, Vec};
+
+use super::error::{Error, LinkFailure, TaskError, Waiting};
+use super::receive::Arriving;
+use super::recovery::Recovery;
+use super::task::{Command, TaskState, TaskTable, TaskTag};
+use super::transmit::{Control, Source, Unsolicited};
+use super::window::CommandWindow;
+use crate::login::{Digest, Login, LoginConfig, Negotiated, Redirection};
+use crate::pdu::digest::{Crc32cFunction, Digests};
+use crate::pdu::framer::Framer;
+use crate::pdu::response::Residual;
+use crate::pdu::serial::SerialNumber;
+use crate::pdu::serializer::Serializer;
+use crate::time::{Duration, Instant};
+
+/// Requests of our own that wait to be sent besides commands; a target that makes us owe it
+/// more answers than this at once is flooding us.
+pub(super) const CONTROL_LIMIT: usize = 32;
+/// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
+pub(super) const SENSE_LIMIT: usize = 252;
+/// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
+pub(super) const LOGIN_SEGMENT_LIMIT: u32 = 8192;
+/// How often one command goes on the wire before it fails.
+const ISSUE_LIMIT: u8 = 8;
+/// Redirections followed between two full feature phases.
+const REDIRECTION_LIMIT: u8 = 8;
+
+/// Everything a session needs to know beforehand.
+#[derive(Clone, Debug)]
+pub struct SessionConfig {
+    /// Where the target listens.
+    pub portal: SocketAddr,
+    /// Names, authentication, digests and offers.
+    pub login: LoginConfig,
+    /// Bounds of every wait.
+    pub timeouts: Timeouts,
+    /// CmdSN of the leading login; any value will do.
+    pub initial_cmd_sn: SerialNumber,
+    /// Who computes CRC32C.
+    pub crc32c: Crc32cFunction,
+}
+
+/// Bounds of every wait of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For TCP to be accepted.
+    pub connect: Duration,
+    /// For the login phase, first request to last response.
+    pub login: Duration,
+    /// Silence after which the target is pinged.
+    pub ping_interval: Duration,
+    /// For the answer to a ping.
+    pub ping: Duration,
+    /// For the response to a command that was sent.
+    pub command: Duration,
+    /// For the Logout Response.
+    pub logout: Duration,
+    /// Time without a session after which waiting commands fail, and a session that never
+    /// logged in is given up.
+    pub outage: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            login: Duration::from_secs(15),
+            ping_interval: Duration::from_secs(5),
+            ping: Duration::from_secs(5),
+            command: Duration::from_secs(30),
+            logout: Duration::from_secs(5),
+            outage: Duration::from_secs(120),
+        }
+    }
+}
+
+/// What the transport should do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkWanted {
+    /// Connect to this portal, then say [`Session::link_up`].
+    Connect(SocketAddr),
+    /// Keep the connection.
+    Keep,
+    /// Have no connection.
+    Close,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'b> {
+    /// Full feature phase reached; [`Session::negotiated`] tells on which terms.
+    LoggedIn,
+    /// A piece of read data, borrowed from the input. Not vouched for before `Completed`.
+    DataIn {
+        /// Whose data.
+        task: TaskTag,
+        /// Where it belongs in the command's data, in bytes. Offset and length are in bounds.
+        offset: u32,
+        /// The data.
+        bytes: &'b [u8],
+    },
+    /// A command is done; its tag is stale from now on.
+    Completed {
+        /// The command.
+        task: TaskTag,
+        /// How it ended.
+        completion: Completion,
+    },
+    /// The connection was lost or could not be made; commands wait, and are issued again.
+    Lost {
+        /// Why.
+        error: Error,
+        /// When the next attempt will be made.
+        retry_at: Instant,
+    },
+    /// The session is over and all its commands with it: `None` after a logout that the target
+    /// confirmed.
+    Ended(Option<Error>),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The target executed it and gave this SAM status. [`Session::sense`] holds the sense data
+    /// until the next call of [`Session::receive`].
+    Status {
+        /// SAM-5 §5.3.1.
+        status: u8,
+        /// Bytes that did not move, checked against what was counted for reads.
+        residual: Residual,
+    },
+    /// No status will come.
+    Failed(TaskError),
+}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    /// All task slots are in use; try again after a completion.
+    Busy,
+    /// The session is over.
+    Ended,
+}
+
+/// Where write data comes from: asked for when it is sent, never held by the session.
+pub trait DataOut {
+    /// Fills all of `out` with the data of `task` from byte `offset` on.
+    fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]);
+}
+
+/// No command writes.
+impl DataOut for () {
+    fn fill(&mut self, _task: TaskTag, _offset: u32, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
+
+/// Where the session stands.
+#[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one session holds one phase; boxing would need an allocator"
+)]
+pub(super) enum Phase {
+    Connecting { deadline: Instant },
+    LoggingIn { tag: u32, request_due: bool, answered: bool, deadline: Instant },
+    FullFeature { negotiated: Negotiated },
+    LoggingOut { negotiated: Negotiated, requested: bool, deadline: Instant },
+    Waiting { until: Instant },
+    Ended(Option<Error>),
+}
+
+/// What belongs to one connection and starts afresh with the next.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) framer: Framer,
+    pub(super) arriving: Arriving,
+    pub(super) serializer: Serializer,
+    pub(super) source: Source,
+    pub(super) control: Deque<Control, CONTROL_LIMIT>,
+    pub(super) unsolicited: Option<Unsolicited>,
+    pub(super) exp_stat_sn: SerialNumber,
+    pub(super) last_heard: Instant,
+    /// Tag and deadline of the NOP-Out that waits for its answer.
+    pub(super) ping: Option<(u32, Instant)>,
+}
+
+impl Connection {
+    fn new(crc32c: Crc32cFunction, now: Instant) -> Self {
+        Self {
+            framer: Framer::new(crc32c, LOGIN_SEGMENT_LIMIT),
+            arriving: Arriving::Nothing,
+            serializer: Serializer::new(crc32c),
+            source: Source::Nothing,
+            control: Deque::new(),
+            unsolicited: None,
+            exp_stat_sn: SerialNumber(0),
+            last_heard: now,
+            ping: None,
+        }
+    }
+}
+
+/// An iSCSI session with room for `TASKS` commands at a time.
+#[derive(Debug)]
+pub struct Session<const TASKS: usize> {
+    pub(super) config: SessionConfig,
+    portal: SocketAddr,
+    /// Further addresses of the last redirection, to be tried when `portal` does not accept.
+    detours: Deque<SocketAddr, { Redirection::MAX_ADDRESSES }>,
+    redirections: u8,
+    pub(super) phase: Phase,
+    pub(super) login: Login,
+    pub(super) connection: Connection,
+    pub(super) window: CommandWindow,
+    pub(super) tasks: TaskTable<TASKS>,
+    /// Commands to be sent, in the order of their submission.
+    pub(super) queued: Deque<u16, TASKS>,
+    /// Tasks with R2Ts to answer.
+    pub(super) soliciting: Deque<u16, TASKS>,
+    failed: Deque<(u16, TaskError), TASKS>,
+    notices: Deque<Event<'static>, 4>,
+    pub(super) sense: Vec<u8, SENSE_LIMIT>,
+    recovery: Recovery,
+    last_tag: u16,
+    next_scan: Instant,
+}
+
+impl<const TASKS: usize> Session<TASKS> {
+    /// A session that wants to connect at once.
+    #[must_use]
+    pub fn new(config: SessionConfig, now: Instant) -> Self {
+        Self {
+            portal: config.portal,
+            detours: Deque::new(),
+            redirections: 0,
+            login: Login::new(),
+            phase: Phase::Connecting { deadline: now.after(config.timeouts.connect) },
+            connection: Connection::new(config.crc32c, now),
+            window: CommandWindow::new(config.initial_cmd_sn),
+            tasks: TaskTable::new(),
+            queued: Deque::new(),
+            soliciting: Deque::new(),
+            failed: Deque::new(),
+            notices: Deque::new(),
+            sense: Vec::new(),
+            recovery: Recovery::new(now),
+            last_tag: 0,
+            next_scan: now,
+            config,
+        }
+    }
+
+    /// What the transport should do now. Ask after every other call.
+    #[must_use]
+    pub fn link(&self) -> LinkWanted {
+        match self.phase {
+            Phase::Connecting { .. } => LinkWanted::Connect(self.portal),
+            Phase::LoggingIn { .. } | Phase::FullFeature { .. } | Phase::LoggingOut { .. } => {
+                LinkWanted::Keep
+            }
+            Phase::Waiting { .. } | Phase::Ended(_) => LinkWanted::Close,
+        }
+    }
+
+    /// The transport connected to the portal of [`LinkWanted::Connect`]: login starts.
+    ///
+    /// `entropy` is for the CHAP challenge of mutual authentication; without it such a login
+    /// is refused. Fresh with each call.
+    pub fn link_up(&mut self, now: Instant, entropy: Option<&[u8; 32]>) {
+        if !matches!(self.phase, Phase::Connecting { .. }) {
+            return;
+        }
+        self.connection = Connection::new(self.config.crc32c, now);
+        self.window = CommandWindow::new(self.config.initial_cmd_sn);
+        match self.login.begin(&self.config.login, entropy) {
+            Ok(()) => {
+                let deadline = now.after(self.config.timeouts.login);
+                let tag = self.control_tag();
+                self.phase =
+                    Phase::LoggingIn { tag, request_due: true, answered: false, deadline };
+            }
+            Err(error) => self.lose(now, Error::Login(error)),
+        }
+    }
+
+    /// The transport lost the connection, or could not make it.
+    pub fn link_down(&mut self, now: Instant, why: LinkFailure) {
+        match self.phase {
+            Phase::Waiting { .. } | Phase::Ended(_) => {}
+            _ => self.lose(now, Error::Link(why)),
+        }
+    }
+
+    /// Takes a command; it is sent when the window allows, and again after a lost connection.
+    ///
+    /// # Errors
+    /// [`SubmitError::Busy`] with all slots in use, [`SubmitError::Ended`] after the end.
+    pub fn submit(&mut self, now: Instant, command: Command) -> Result<TaskTag, SubmitError> {
+        if matches!(self.phase, Phase::Ended(_) | Phase::LoggingOut { .. }) {
+            return Err(SubmitError::Ended);
+        }
+        let tag = self.tasks.insert(command, now).ok_or(SubmitError::Busy)?;
+        // As long as the table: it cannot be full.
+        let _ = self.queued.push_back(tag.index);
+        Ok(tag)
+    }
+
+    /// Ends the session: no new commands are taken, those outstanding fail, the target is told.
+    /// [`Event::Ended`] reports the end, within the logout time-out.
+    pub fn logout(&mut self, now: Instant) {
+        match core::mem::replace(&mut self.phase, Phase::Ended(None)) {
+            Phase::FullFeature { negotiated } => {
+                let deadline = now.after(self.config.timeouts.logout);
+                self.phase = Phase::LoggingOut { negotiated, requested: false, deadline };
+                while let Some(index) = self.queued.pop_front() {
+                    self.fail(index, TaskError::SessionEnded);
+                }
+            }
+            same @ (Phase::LoggingOut { .. } | Phase::Ended(_)) => self.phase = same,
+            Phase::Connecting { .. } | Phase::LoggingIn { .. } | Phase::Waiting { .. } => {
+                self.end(None);
+            }
+        }
+    }
+
+    /// Lets time pass and reports what no received byte caused. Call until `None`, after
+    /// [`receive`](Self::receive) has taken what was there.
+    pub fn poll(&mut self, now: Instant) -> Option<Event<'static>> {
+        self.check_deadlines(now);
+        if let Some((index, error)) = self.failed.pop_front() {
+            let task = self.tasks.tag(index)?;
+            self.tasks.remove(index);
+            return Some(Event::Completed { task, completion: Completion::Failed(error) });
+        }
+        self.notices.pop_front()
+    }
+
+    /// When [`poll`](Self::poll) wants to be called next even if nothing arrives.
+    #[must_use]
+    pub fn poll_at(&self) -> Option<Instant> {
+        if !self.failed.is_empty() || !self.notices.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let timeouts = &self.config.timeouts;
+        let phase = match &self.phase {
+            Phase::Connecting { deadline } | Phase::LoggingIn { deadline, .. } => *deadline,
+            Phase::LoggingOut { deadline, .. } => *deadline,
+            Phase::FullFeature { .. } => match self.connection.ping {
+                Some((_, deadline)) => deadline,
+                None => self.connection.last_heard.after(timeouts.ping_interval),
+            },
+            Phase::Waiting { until } => *until,
+            Phase::Ended(_) => return None,
+        };
+        Some(if self.tasks.len() > 0 { phase.min(self.next_scan) } else { phase })
+    }
+
+    /// The terms of the present session, in full feature phase.
+    #[must_use]
+    pub fn negotiated(&self) -> Option<&Negotiated> {
+        match &self.phase {
+            Phase::FullFeature { negotiated } | Phase::LoggingOut { negotiated, .. } => {
+                Some(negotiated)
+            }
+            _ => None,
+        }
+    }
+
+    /// Sense data of the command whose completion was reported last.
+    #[must_use]
+    pub fn sense(&self) -> &[u8] {
+        &self.sense
+    }
+
+    /// Why the session ended, when it has: `Some(None)` after a confirmed logout.
+    #[must_use]
+    pub fn ended(&self) -> Option<Option<Error>> {
+        match self.phase {
+            Phase::Ended(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Commands submitted and not yet reported as completed.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.tasks.len()
+    }
+
+    /// What the session was made with.
+    #[must_use]
+    pub fn config(&self) -> &SessionConfig {
+        &self.config
+    }
+
+    /// A tag for a request that is no task: the index lies above every task's.
+    pub(super) fn control_tag(&mut self) -> u32 {
+        self.last_tag = self.last_tag.wrapping_add(1);
+        u32::from(self.last_tag) << 16 | u32::from(TaskTable::<TASKS>::INDEX_LIMIT)
+    }
+
+    /// Ends a task without a status; [`poll`](Self::poll) reports it.
+    pub(super) fn fail(&mut self, index: u16, error: TaskError) {
+        if let Some(task) = self.tasks.at_mut(index)
+            && task.state != TaskState::Failed
+        {
+            task.state = TaskState::Failed;
+            task.bursts.clear();
+            let _ = self.failed.push_back((index, error));
+        }
+    }
+
+    /// Full feature phase begins: commands flow from here on.
+    pub(super) fn logged_in(&mut self, negotiated: Negotiated) {
+        self.connection.framer.set_limit(negotiated.max_recv_data_segment_length);
+        let digests = Digests {
+            header: negotiated.header_digest == Digest::Crc32c,
+            data: negotiated.data_digest == Digest::Crc32c,
+        };
+        self.connection.framer.set_digests(digests);
+        self.connection.serializer.set_digests(digests);
+        self.recovery.logged_in();
+        self.redirections = 0;
+        self.detours.clear();
+        self.next_scan = Instant::ZERO;
+        self.phase = Phase::FullFeature { negotiated };
+    }
+
+    /// The target said where else to log in (RFC 7143 §11.13.5): connect there at once. A
+    /// temporary move holds until the session that it leads to is lost.
+    pub(super) fn redirected(&mut self, now: Instant, redirection: &Redirection) {
+        if self.redirections >= REDIRECTION_LIMIT {
+            self.lose(now, Error::TooManyRedirections);
+            return;
+        }
+        self.redirections = self.redirections.saturating_add(1);
+        self.detours.clear();
+        for address in &redirection.addresses {
+            // As long as the list: it cannot be full.
+            let _ = address.socket_address().map(|portal| self.detours.push_back(portal));
+        }
+        let Some(portal) = self.detours.pop_front() else {
+            self.lose(now, Error::RedirectedToAName);
+            return;
+        };
+        if redirection.permanent {
+            self.config.portal = portal;
+        }
+        self.portal = portal;
+        self.phase = Phase::Waiting { until: now };
+    }
+
+    /// Puts a sent command back in the queue for another issue, or fails it when it had enough.
+    pub(super) fn issue_again(&mut self, index: u16) {
+        let Some(task) = self.tasks.at_mut(index) else { return };
+        task.rewind();
+        task.state = TaskState::Queued;
+        if task.issues >= ISSUE_LIMIT {
+            self.fail(index, TaskError::RetriesExhausted);
+        } else {
+            let _ = self.queued.push_back(index);
+        }
+    }
+
+    /// The connection is gone: decides whether and when to try again.
+    pub(super) fn lose(&mut self, now: Instant, error: Error) {
+        let time2wait = match &self.phase {
+            Phase::LoggingOut { .. } => {
+                self.end(Some(error));
+                return;
+            }
+            Phase::FullFeature { negotiated } => {
+                Some(Duration::from_secs(u64::from(negotiated.default_time2wait)))
+            }
+            _ => None,
+        };
+        if error.is_permanent() {
+            self.end(Some(error));
+            return;
+        }
+        self.connection = Connection::new(self.config.crc32c, now);
+        self.requeue_sent();
+        // The next address of a redirection; with the last, or with the session that it led to,
+        // a temporary move is over.
+        self.portal = self.detours.pop_front().unwrap_or(self.config.portal);
+        let retry_at = match time2wait {
+            Some(time2wait) => self.recovery.lost(now, time2wait),
+            None => self.recovery.failed(now),
+        };
+        let given_up = self.recovery.expires(Instant::ZERO, self.config.timeouts.outage) <= now;
+        if given_up && !self.recovery.ever_logged_in() {
+            self.end(Some(error));
+            return;
+        }
+        self.phase = Phase::Waiting { until: retry_at };
+        self.next_scan = now;
+        self.notify(Event::Lost { error, retry_at });
+    }
+
+    /// The session is over.
+    pub(super) fn end(&mut self, error: Option<Error>) {
+        self.phase = Phase::Ended(error);
+        self.queued.clear();
+        self.soliciting.clear();
+        self.tasks.forget_soliciting();
+        for index in (0u16..).take(TASKS) {
+            self.fail(index, TaskError::SessionEnded);
+        }
+        self.notify(Event::Ended(error));
+    }
+
+    fn notify(&mut self, event: Event<'static>) {
+        if self.notices.is_full() {
+            // The oldest news is the least useful.
+            let _ = self.notices.pop_front();
+        }
+        let _ = self.notices.push_back(event);
+    }
+
+    /// Everything on the wire goes back to the queue, ahead of what was never sent, in the order
+    /// of its CmdSN: the target sees the same order again.
+    fn requeue_sent(&mut self) {
+        self.soliciting.clear();
+        self.tasks.forget_soliciting();
+        let mut unsent: Deque<u16, TASKS> = Deque::new();
+        core::mem::swap(&mut unsent, &mut self.queued);
+        let mut sent: Vec<(SerialNumber, u16), TASKS> = Vec::new();
+        for (index, task) in self.tasks.in_use() {
+            if task.state == TaskState::Sent {
+                let _ = sent.push((task.cmd_sn, index));
+            }
+        }
+        // Fewer than 2^31 commands are outstanding: the distances from any of them order them all.
+        if let Some(&(first, _)) = sent.first() {
+            sent.sort_unstable_by_key(|(cmd_sn, _)| cmd_sn.0.wrapping_sub(first.0).cast_signed());
+        }
+        for (_, index) in sent {
+            self.issue_again(index);
+        }
+        for index in unsent {
+            let _ = self.queued.push_back(index);
+        }
+    }
+
+    fn check_deadlines(&mut self, now: Instant) {
+        let timeouts = self.config.timeouts;
+        match &self.phase {
+            Phase::Connecting { deadline } if now >= *deadline => {
+                self.lose(now, Error::Timeout(Waiting::Connect));
+            }
+            Phase::LoggingIn { deadline, .. } if now >= *deadline => {
+                self.lose(now, Error::Timeout(Waiting::Login));
+            }
+            Phase::LoggingOut { deadline, .. } if now >= *deadline => {
+                self.end(Some(Error::Timeout(Waiting::Logout)));
+            }
+            Phase::Waiting { until } if now >= *until => {
+                self.phase = Phase::Connecting { deadline: now.after(timeouts.connect) };
+            }
+            Phase::FullFeature { .. } => self.check_pulse(now),
+            _ => {}
+        }
+        if now >= self.next_scan && self.tasks.len() > 0 {
+            self.check_tasks(now);
+        }
+    }
+
+    /// Pings a silent target; gives it up when it stays silent (RFC 7143 §7.14).
+    fn check_pulse(&mut self, now: Instant) {
+        let timeouts = &self.config.timeouts;
+        match self.connection.ping {
+            Some((_, deadline)) if now >= deadline => {
+                self.lose(now, Error::Timeout(Waiting::Ping));
+            }
+            Some(_) => {}
+            None => {
+                if now >= self.connection.last_heard.after(timeouts.ping_interval) {
+                    let deadline = now.after(timeouts.ping);
+                    let tag = self.control_tag();
+                    self.connection.ping = Some((tag, deadline));
+                    // Never full: the deque is emptied before a ping can be due again.
+                    let _ = self.connection.control.push_back(Control::Ping { tag });
+                }
+            }
+        }
+    }
+
+    /// Looks at every task's time-out: in a session the command time-out, else the outage limit.
+    fn check_tasks(&mut self, now: Instant) {
+        let timeouts = self.config.timeouts;
+        let up = matches!(self.phase, Phase::FullFeature { .. });
+        let mut next = now.after(timeouts.command.min(timeouts.outage));
+        let mut overdue = false;
+        let mut expired: Vec<u16, TASKS> = Vec::new();
+        for (index, task) in self.tasks.in_use() {
+            match task.state {
+                TaskState::Sent if up => {
+                    let deadline = task.sent_at.after(timeouts.command);
+                    overdue |= now >= deadline;
+                    next = next.min(deadline);
+                }
+                TaskState::Queued if !up => {
+                    let deadline = self.recovery.expires(task.submitted_at, timeouts.outage);
+                    if now >= deadline {
+                        let _ = expired.push(index);
+                    } else {
+                        next = next.min(deadline);
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.next_scan = next;
+        for index in expired {
+            self.queued.retain(|&queued| queued != index);
+            self.fail(index, TaskError::Outage);
+        }
+        if overdue {
+            // The command is issued again in a new session; no answer to the old one can
+            // reach it, and the same ISID ends the old one's work at the target.
+            self.lose(now, Error::Timeout(Waiting::Command));
+        }
+    }
+}
