@@ -20,6 +20,7 @@ pub struct TargetAddress {
 
 /// The host part of a [`TargetAddress`].
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box in")]
 pub enum Host {
     /// A dotted IPv4 or bracketed IPv6 address.
     Address(IpAddr),

@@ -1,10 +1,286 @@
-//! CHAP (RFC 1994, RFC 7143 §12.1.3).
+//! CHAP (RFC 1994, RFC 7143 §12.1.3): the algorithms, our challenges, and the two steps.
 
 use core::fmt;
 
 use heapless::Vec;
+use md5::{Digest as _, Md5};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroize as _;
+
+use super::config::Credentials;
+use super::error::{AuthenticationFailure, ConfigurationError, KeyProblem, LoginError};
+use super::keys::{Key, KeyId, key_problem};
+use super::text::{self, BinaryError, Hex, TextWriter};
+
+/// Longest challenge in bytes, in binary form (RFC 7143 §12.1.3).
+const MAX_CHALLENGE_LENGTH: usize = 1024;
+
+/// Longest response of any algorithm in bytes.
+const MAX_RESPONSE_LENGTH: usize = 32;
+
+/// A row of the algorithm table (CHAP_A, RFC 7143 §12.1.3 and its registry).
+pub(super) struct Algorithm {
+    /// The number on the wire.
+    number: u8,
+    /// Length of a response in bytes.
+    response_length: usize,
+    /// hash(identifier, secret, challenge), into the front of the last argument.
+    respond: fn(u8, &Secret, &[u8], &mut [u8; MAX_RESPONSE_LENGTH]),
+}
+
+/// What is offered, best first; MD5 always belongs to it (§12.1.3).
+static ALGORITHMS: [Algorithm; 1] = [Algorithm { number: 5, response_length: 16, respond: md5 }];
+
+fn md5(identifier: u8, secret: &Secret, challenge: &[u8], out: &mut [u8; MAX_RESPONSE_LENGTH]) {
+    let hash =
+        Md5::new().chain_update([identifier]).chain_update(&secret.0).chain_update(challenge);
+    for (out, byte) in out.iter_mut().zip(hash.finalize()) {
+        *out = byte;
+    }
+}
+
+impl Algorithm {
+    fn response(&self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
+        let mut response =
+            Response { bytes: [0; MAX_RESPONSE_LENGTH], length: self.response_length };
+        (self.respond)(identifier, secret, challenge, &mut response.bytes);
+        response
+    }
+}
+
+struct Response {
+    bytes: [u8; MAX_RESPONSE_LENGTH],
+    length: usize,
+}
+
+impl Response {
+    fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    fn is(&self, other: &[u8]) -> bool {
+        self.as_slice().ct_eq(other).into()
+    }
+}
+
+/// A challenge of ours for the target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct OwnChallenge {
+    identifier: u8,
+    bytes: [u8; OwnChallenge::LENGTH],
+}
+
+impl OwnChallenge {
+    /// 128 bits, what the targets at hand send and take themselves.
+    const LENGTH: usize = 16;
+}
+
+/// The challenges sent so far: none is sent twice, none is accepted back (RFC 7143 §9.2.1).
+///
+/// Outlives a login attempt: an attacker may hand a challenge of one connection back on the next.
+pub(super) struct Challenges {
+    sent: [Option<OwnChallenge>; Challenges::REMEMBERED],
+    next: usize,
+    identifier: Option<u8>,
+}
+
+impl Challenges {
+    /// Challenges remembered, the latest ones.
+    const REMEMBERED: usize = 8;
+
+    pub(super) const fn new() -> Challenges {
+        Challenges { sent: [None; Challenges::REMEMBERED], next: 0, identifier: None }
+    }
+
+    /// A new challenge out of fresh entropy, with an identifier of its own (RFC 1994 §4.1).
+    pub(super) fn issue(
+        &mut self,
+        entropy: Option<&[u8; 32]>,
+    ) -> Result<OwnChallenge, ConfigurationError> {
+        let (bytes, rest) = entropy
+            .and_then(|entropy| entropy.split_first_chunk::<{ OwnChallenge::LENGTH }>())
+            .ok_or(ConfigurationError::NoEntropy)?;
+        let identifier = match self.identifier {
+            Some(previous) => previous.wrapping_add(1),
+            None => rest.first().copied().unwrap_or_default(),
+        };
+        let challenge = OwnChallenge { identifier, bytes: *bytes };
+        if self.holds(bytes) {
+            return Err(ConfigurationError::EntropyRepeated);
+        }
+        if let Some(slot) = self.sent.get_mut(self.next) {
+            *slot = Some(challenge);
+        }
+        self.next = self.next.wrapping_add(1) % Challenges::REMEMBERED;
+        self.identifier = Some(identifier);
+        Ok(challenge)
+    }
+
+    fn holds(&self, challenge: &[u8]) -> bool {
+        self.sent.iter().flatten().any(|sent| sent.bytes == challenge)
+    }
+}
+
+/// The security keys of one response, each at most once.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Items<'t> {
+    pub(super) auth_method: Option<&'t [u8]>,
+    pub(super) algorithm: Option<&'t [u8]>,
+    pub(super) identifier: Option<&'t [u8]>,
+    pub(super) challenge: Option<&'t [u8]>,
+    pub(super) name: Option<&'t [u8]>,
+    pub(super) response: Option<&'t [u8]>,
+}
+
+impl<'t> Items<'t> {
+    /// Keeps a security key of the response for its step.
+    pub(super) fn take(
+        &mut self,
+        key: &'static Key,
+        value: &'t [u8],
+        security: bool,
+    ) -> Result<(), LoginError> {
+        if !security {
+            return Err(key.problem(KeyProblem::WrongStage, value));
+        }
+        let item = match key.id {
+            KeyId::AuthMethod => &mut self.auth_method,
+            KeyId::ChapA => &mut self.algorithm,
+            KeyId::ChapI => &mut self.identifier,
+            KeyId::ChapC => &mut self.challenge,
+            KeyId::ChapN => &mut self.name,
+            KeyId::ChapR => &mut self.response,
+            _ => return Err(key.problem(KeyProblem::OutOfStep, value)),
+        };
+        if item.replace(value).is_some() {
+            return Err(key.problem(KeyProblem::Repeated, value));
+        }
+        Ok(())
+    }
+
+    fn named(&self) -> [(&'static str, Option<&'t [u8]>); 6] {
+        [
+            ("AuthMethod", self.auth_method),
+            ("CHAP_A", self.algorithm),
+            ("CHAP_I", self.identifier),
+            ("CHAP_C", self.challenge),
+            ("CHAP_N", self.name),
+            ("CHAP_R", self.response),
+        ]
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.named().iter().all(|(_, item)| item.is_none())
+    }
+
+    /// No item but these belongs to the step (RFC 7143 §9.2).
+    pub(super) fn only(&self, expected: &[&str]) -> Result<(), LoginError> {
+        for (key, item) in self.named() {
+            if let Some(value) = item
+                && !expected.contains(&key)
+            {
+                return Err(key_problem(key, KeyProblem::OutOfStep, value));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Step 1: the algorithms of this node.
+///
+/// Some old targets refuse a list: with more than one algorithm, a second attempt offers 5 alone.
+pub(super) fn offer_algorithms(writer: &mut TextWriter<'_>) -> Result<(), LoginError> {
+    struct Numbers;
+    impl fmt::Display for Numbers {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            ALGORITHMS.iter().enumerate().try_for_each(|(index, algorithm)| {
+                write!(f, "{}{}", if index == 0 { "" } else { "," }, algorithm.number)
+            })
+        }
+    }
+    Ok(writer.pair("CHAP_A", Numbers)?)
+}
+
+/// Step 3: answers the target's CHAP_A, CHAP_I and CHAP_C, and sends `own` after it when the
+/// target is to prove itself. Returns the algorithm that the target chose.
+pub(super) fn answer_challenge(
+    items: &Items<'_>,
+    initiator_name: &str,
+    initiator: &Credentials,
+    own: Option<&OwnChallenge>,
+    challenges: &Challenges,
+    writer: &mut TextWriter<'_>,
+) -> Result<&'static Algorithm, LoginError> {
+    items.only(&["CHAP_A", "CHAP_I", "CHAP_C"])?;
+    let chosen = items.algorithm.ok_or_else(|| missing("CHAP_A"))?;
+    if chosen == b"Reject" {
+        return Err(LoginError::AuthFailed(AuthenticationFailure::AlgorithmRejected));
+    }
+    let number = text::number(chosen);
+    let algorithm = ALGORITHMS
+        .iter()
+        .find(|algorithm| number == Some(algorithm.number.into()))
+        .ok_or_else(|| key_problem("CHAP_A", KeyProblem::NotOffered, chosen))?;
+    let identifier = items.identifier.ok_or_else(|| missing("CHAP_I"))?;
+    let identifier = text::number(identifier)
+        .and_then(|identifier| u8::try_from(identifier).ok())
+        .ok_or_else(|| bad_item("CHAP_I"))?;
+    let challenge = items.challenge.ok_or_else(|| missing("CHAP_C"))?;
+    let mut buffer = [0; MAX_CHALLENGE_LENGTH];
+    let challenge = text::decode_binary(challenge, &mut buffer).map_err(|_| bad_item("CHAP_C"))?;
+    if challenges.holds(challenge) {
+        return Err(LoginError::AuthFailed(AuthenticationFailure::ChallengeReflected));
+    }
+    writer.pair("CHAP_N", initiator.name.as_deref().unwrap_or(initiator_name))?;
+    let response = algorithm.response(identifier, &initiator.secret, challenge);
+    writer.pair("CHAP_R", Hex(response.as_slice()))?;
+    if let Some(own) = own {
+        writer.pair("CHAP_I", own.identifier)?;
+        writer.pair("CHAP_C", Hex(&own.bytes))?;
+    }
+    Ok(algorithm)
+}
+
+/// Step 4: judges the target's CHAP_N and CHAP_R for our challenge.
+pub(super) fn verify_target(
+    items: &Items<'_>,
+    algorithm: &Algorithm,
+    own: &OwnChallenge,
+    initiator: &Credentials,
+    target: &Credentials,
+) -> Result<(), LoginError> {
+    items.only(&["CHAP_N", "CHAP_R"])?;
+    let name = items.name.ok_or_else(|| missing("CHAP_N"))?;
+    let response = items.response.ok_or_else(|| missing("CHAP_R"))?;
+    if name.is_empty() || name.len() > 255 {
+        return Err(bad_item("CHAP_N"));
+    }
+    if target.name.as_ref().is_some_and(|configured| configured.as_bytes() != name) {
+        return Err(LoginError::AuthFailed(AuthenticationFailure::TargetName));
+    }
+    let mut buffer = [0; MAX_RESPONSE_LENGTH];
+    let response = text::decode_binary(response, &mut buffer).map_err(|error| match error {
+        BinaryError::TooLong => LoginError::AuthFailed(AuthenticationFailure::TargetResponse),
+        _ => bad_item("CHAP_R"),
+    })?;
+    let ours = algorithm.response(own.identifier, &initiator.secret, &own.bytes);
+    if ours.is(response) {
+        return Err(LoginError::AuthFailed(AuthenticationFailure::ResponseReflected));
+    }
+    let expected = algorithm.response(own.identifier, &target.secret, &own.bytes);
+    if !expected.is(response) {
+        return Err(LoginError::AuthFailed(AuthenticationFailure::TargetResponse));
+    }
+    Ok(())
+}
+
+fn missing(key: &'static str) -> LoginError {
+    LoginError::AuthFailed(AuthenticationFailure::Missing(key))
+}
+
+fn bad_item(key: &'static str) -> LoginError {
+    LoginError::AuthFailed(AuthenticationFailure::BadItem(key))
+}
 
 /// A CHAP secret: 1 to 255 bytes, wiped when dropped, never shown, compared in constant time.
 #[derive(Clone)]

@@ -82,6 +82,7 @@ pub enum SessionType {
 
 /// Who proves what to whom (RFC 7143 §12.1). Never lowered by what the target answers.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box in")]
 pub enum Authentication {
     /// `AuthMethod=None` is all that is offered; a target that demands CHAP refuses.
     #[default]

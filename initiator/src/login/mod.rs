@@ -19,6 +19,7 @@ mod address;
 mod chap;
 mod config;
 mod error;
+mod keys;
 mod names;
 mod negotiation;
 pub mod text;

@@ -168,7 +168,19 @@ pub fn number(value: &[u8]) -> Option<u64> {
     })
 }
 
-/// The entries of a list, which commas separate (RFC 7143 §6.1).
+/// A list to write: its entries with commas between them (RFC 7143 §6.1).
+#[derive(Clone, Copy)]
+pub struct List<'l>(pub &'l [&'l str]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().enumerate().try_for_each(|(index, entry)| {
+            write!(f, "{}{entry}", if index == 0 { "" } else { "," })
+        })
+    }
+}
+
+/// The entries of a list that came, which commas separate (RFC 7143 §6.1).
 pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',')
 }

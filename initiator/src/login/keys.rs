@@ -1,0 +1,550 @@
+//! The keys of RFC 7143 as one table, and their values kept three times: ours, theirs, active.
+
+use super::error::{Disagreement, Excerpt, KeyProblem, Limit, LoginError, Misbehaviour};
+use super::text::{self, Pair, TextFull, TextWriter};
+
+/// A row of the table: everything RFC 7143 §12 and §13 say about a key.
+pub(super) struct Key {
+    pub(super) id: KeyId,
+    pub(super) name: &'static str,
+    values: Values,
+    /// What holds when nothing is agreed.
+    default: Value,
+    result: ResultFunction,
+    #[expect(dead_code, reason = "told apart only by a second connection of a session")]
+    scope: Scope,
+    stage: Stages,
+    senders: Senders,
+    /// Irrelevant in a Discovery session.
+    only_normal: bool,
+    /// Defined after RFC 3720: `NotUnderstood` is a legal answer.
+    newer: bool,
+}
+
+/// What a value of the key looks like.
+#[derive(Clone, Copy)]
+enum Values {
+    Number {
+        from: u32,
+        to: u32,
+    },
+    Boolean,
+    /// Any of these, in a list when proposed.
+    List(&'static [&'static str]),
+    /// Read by whoever the key is for.
+    Text,
+}
+
+/// How two values make one (§6.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ResultFunction {
+    Minimum,
+    Maximum,
+    And,
+    Or,
+    FirstMatch,
+    /// Each side tells its own; nothing is agreed.
+    Declarative,
+    /// Obsolete: answered `Reject` (§13.25).
+    Obsolete,
+    /// By the steps of the authentication method (§12.1).
+    ByStep,
+}
+
+/// How far a value reaches (§13).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    Session,
+    Connection,
+}
+
+/// Where in the login the key may stand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stages {
+    Security,
+    Operational,
+    Any,
+    /// Full feature phase only.
+    NotInLogin,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Senders {
+    Initiator,
+    Target,
+    Both,
+}
+
+/// A value of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Value {
+    Number(u32),
+    Boolean(bool),
+    Choice(&'static str),
+    /// Acceptable choices, best first.
+    Choices(&'static [&'static str]),
+    Unset,
+}
+
+/// Every key by name, in the order of [`KEYS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyId {
+    AuthMethod,
+    ChapA,
+    ChapI,
+    ChapC,
+    ChapN,
+    ChapR,
+    OtherMethod,
+    HeaderDigest,
+    DataDigest,
+    MaxConnections,
+    SendTargets,
+    TargetName,
+    InitiatorName,
+    TargetAlias,
+    InitiatorAlias,
+    TargetAddress,
+    TargetPortalGroupTag,
+    InitialR2T,
+    ImmediateData,
+    MaxRecvDataSegmentLength,
+    MaxBurstLength,
+    FirstBurstLength,
+    DefaultTime2Wait,
+    DefaultTime2Retain,
+    MaxOutstandingR2T,
+    DataPduInOrder,
+    DataSequenceInOrder,
+    ErrorRecoveryLevel,
+    SessionType,
+    TaskReporting,
+    IscsiProtocolLevel,
+    NodeArchitecture,
+    IfMarker,
+    OfMarker,
+    IfMarkInt,
+    OfMarkInt,
+}
+
+const COUNT: usize = KeyId::OfMarkInt as usize + 1;
+const LENGTH: Values = Values::Number { from: 512, to: 0x00ff_ffff };
+const SECONDS: Values = Values::Number { from: 0, to: 3600 };
+const COUNT_16: Values = Values::Number { from: 1, to: 65535 };
+const DIGESTS: Values = Values::List(&["CRC32C", "None"]);
+
+#[expect(clippy::too_many_arguments, reason = "one for each column of the table")]
+const fn key(
+    id: KeyId,
+    name: &'static str,
+    values: Values,
+    default: Value,
+    result: ResultFunction,
+    scope: Scope,
+    stage: Stages,
+    senders: Senders,
+) -> Key {
+    let (only_normal, newer) = (false, false);
+    Key { id, name, values, default, result, scope, stage, senders, only_normal, newer }
+}
+
+const fn only_normal(key: Key) -> Key {
+    Key { only_normal: true, ..key }
+}
+
+const fn newer(key: Key) -> Key {
+    Key { newer: true, ..key }
+}
+
+/// All keys. Columns: values, default, result function, scope, stage, senders.
+#[rustfmt::skip]
+static KEYS: [Key; COUNT] = {
+    use KeyId as Id;
+    use ResultFunction::{And, ByStep, Declarative, FirstMatch, Maximum, Minimum, Obsolete, Or};
+    use Scope::{Connection, Session};
+    use Senders::{Both, Initiator, Target};
+    use Stages::{Any, NotInLogin, Operational, Security};
+    use Value::{Boolean as B, Choice, Number as N, Unset};
+    use Values::{Boolean, List, Number, Text};
+    [
+        key(Id::AuthMethod, "AuthMethod", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::ChapA, "CHAP_A", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::ChapI, "CHAP_I", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::ChapC, "CHAP_C", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::ChapN, "CHAP_N", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::ChapR, "CHAP_R", Text, Unset, ByStep, Connection, Security, Both),
+        // Kerberos and SRP (§12.1.1, §12.1.2): OTHER_METHODS, none of which is ever offered.
+        key(Id::OtherMethod, "", Text, Unset, ByStep, Connection, Security, Both),
+        key(Id::HeaderDigest, "HeaderDigest", DIGESTS, Choice("None"), FirstMatch, Connection, Operational, Both),
+        key(Id::DataDigest, "DataDigest", DIGESTS, Choice("None"), FirstMatch, Connection, Operational, Both),
+        only_normal(key(Id::MaxConnections, "MaxConnections", COUNT_16, N(1), Minimum, Session, Operational, Both)),
+        key(Id::SendTargets, "SendTargets", Text, Unset, Declarative, Session, NotInLogin, Initiator),
+        key(Id::TargetName, "TargetName", Text, Unset, Declarative, Session, Any, Initiator),
+        key(Id::InitiatorName, "InitiatorName", Text, Unset, Declarative, Session, Any, Initiator),
+        key(Id::TargetAlias, "TargetAlias", Text, Unset, Declarative, Session, Any, Target),
+        key(Id::InitiatorAlias, "InitiatorAlias", Text, Unset, Declarative, Session, Any, Initiator),
+        key(Id::TargetAddress, "TargetAddress", Text, Unset, Declarative, Session, Any, Target),
+        key(Id::TargetPortalGroupTag, "TargetPortalGroupTag", Number { from: 0, to: 65535 }, Unset, Declarative, Session, Any, Target),
+        only_normal(key(Id::InitialR2T, "InitialR2T", Boolean, B(true), Or, Session, Operational, Both)),
+        only_normal(key(Id::ImmediateData, "ImmediateData", Boolean, B(true), And, Session, Operational, Both)),
+        key(Id::MaxRecvDataSegmentLength, "MaxRecvDataSegmentLength", LENGTH, N(8192), Declarative, Connection, Operational, Both),
+        only_normal(key(Id::MaxBurstLength, "MaxBurstLength", LENGTH, N(262_144), Minimum, Session, Operational, Both)),
+        only_normal(key(Id::FirstBurstLength, "FirstBurstLength", LENGTH, N(65_536), Minimum, Session, Operational, Both)),
+        key(Id::DefaultTime2Wait, "DefaultTime2Wait", SECONDS, N(2), Maximum, Session, Operational, Both),
+        key(Id::DefaultTime2Retain, "DefaultTime2Retain", SECONDS, N(20), Minimum, Session, Operational, Both),
+        only_normal(key(Id::MaxOutstandingR2T, "MaxOutstandingR2T", COUNT_16, N(1), Minimum, Session, Operational, Both)),
+        only_normal(key(Id::DataPduInOrder, "DataPDUInOrder", Boolean, B(true), Or, Session, Operational, Both)),
+        only_normal(key(Id::DataSequenceInOrder, "DataSequenceInOrder", Boolean, B(true), Or, Session, Operational, Both)),
+        key(Id::ErrorRecoveryLevel, "ErrorRecoveryLevel", Number { from: 0, to: 2 }, N(0), Minimum, Session, Operational, Both),
+        key(Id::SessionType, "SessionType", Text, Unset, Declarative, Session, Any, Initiator),
+        newer(only_normal(key(Id::TaskReporting, "TaskReporting", List(&["RFC3720", "ResponseFence", "FastAbort"]), Choice("RFC3720"), FirstMatch, Session, Operational, Both))),
+        newer(only_normal(key(Id::IscsiProtocolLevel, "iSCSIProtocolLevel", Number { from: 0, to: 31 }, N(1), Minimum, Session, Operational, Both))),
+        newer(key(Id::NodeArchitecture, "X#NodeArchitecture", Text, Unset, Declarative, Session, Any, Both)),
+        key(Id::IfMarker, "IFMarker", Text, Unset, Obsolete, Session, Operational, Both),
+        key(Id::OfMarker, "OFMarker", Text, Unset, Obsolete, Session, Operational, Both),
+        key(Id::IfMarkInt, "IFMarkInt", Text, Unset, Obsolete, Session, Operational, Both),
+        key(Id::OfMarkInt, "OFMarkInt", Text, Unset, Obsolete, Session, Operational, Both),
+    ]
+};
+
+/// Keys of authentication methods that are never offered (§12.1.1, §12.1.2).
+const OTHER_METHODS: [&str; 12] = [
+    "KRB_AP_REQ",
+    "KRB_AP_REP",
+    "TargetAuth",
+    "SRP_U",
+    "SRP_GROUP",
+    "SRP_N",
+    "SRP_g",
+    "SRP_s",
+    "SRP_A",
+    "SRP_B",
+    "SRP_M",
+    "SRP_HM",
+];
+
+impl Key {
+    /// The row of a key that came in, `None` for one that RFC 7143 does not define.
+    pub(super) fn named(name: &str) -> Option<&'static Key> {
+        let other = OTHER_METHODS.contains(&name);
+        KEYS.iter().find(|key| key.name == name || other && key.id == KeyId::OtherMethod)
+    }
+
+    /// Whether the key belongs to a step of the authentication, not to the parameters.
+    pub(super) fn is_by_step(&self) -> bool {
+        self.result == ResultFunction::ByStep
+    }
+
+    pub(super) fn problem(&self, problem: KeyProblem, value: &[u8]) -> LoginError {
+        let name = if self.id == KeyId::OtherMethod { "Kerberos or SRP key" } else { self.name };
+        key_problem(name, problem, value)
+    }
+
+    /// Reads a single value of this key, as an answer or a declaration.
+    fn read(&self, value: &[u8]) -> Result<Value, KeyProblem> {
+        match self.values {
+            Values::Number { from, to } => {
+                let number = text::number(value).ok_or(KeyProblem::BadValue)?;
+                let number = u32::try_from(number).map_err(|_| KeyProblem::OutOfRange)?;
+                if (from..=to).contains(&number) {
+                    Ok(Value::Number(number))
+                } else {
+                    Err(KeyProblem::OutOfRange)
+                }
+            }
+            Values::Boolean => text::boolean(value).map(Value::Boolean).ok_or(KeyProblem::BadValue),
+            Values::List(known) => known
+                .iter()
+                .find(|name| name.as_bytes() == value)
+                .map(|name| Value::Choice(name))
+                .ok_or(KeyProblem::NotOffered),
+            Values::Text => Ok(Value::Unset),
+        }
+    }
+
+    /// What `ours`, offered, and `theirs`, answered, come to; an answer that the result function
+    /// cannot give is an error (§6.2.1, §6.2.2).
+    fn conclude(&self, ours: Value, theirs: Value) -> Result<Value, KeyProblem> {
+        let allowed = match (self.result, ours, theirs) {
+            (ResultFunction::Minimum, Value::Number(ours), Value::Number(theirs)) => theirs <= ours,
+            (ResultFunction::Maximum, Value::Number(ours), Value::Number(theirs)) => theirs >= ours,
+            (ResultFunction::And, Value::Boolean(ours), Value::Boolean(theirs)) => ours || !theirs,
+            (ResultFunction::Or, Value::Boolean(ours), Value::Boolean(theirs)) => !ours || theirs,
+            (ResultFunction::FirstMatch, Value::Choices(ours), Value::Choice(theirs)) => {
+                return if ours.contains(&theirs) {
+                    Ok(Value::Choice(theirs))
+                } else {
+                    Err(KeyProblem::NotOffered)
+                };
+            }
+            _ => false,
+        };
+        if allowed { Ok(theirs) } else { Err(KeyProblem::BreaksResult) }
+    }
+
+    /// The answer to a proposal: what both come to, `None` for `Reject` (§6.2.1, §6.2.2).
+    fn answer(&self, ours: Value, proposal: &[u8]) -> Option<Value> {
+        if let (ResultFunction::FirstMatch, Value::Choices(ours)) = (self.result, ours) {
+            let mut known = text::list(proposal)
+                .filter_map(|value| ours.iter().find(|name| name.as_bytes() == value));
+            return known.next().map(|name| Value::Choice(name));
+        }
+        match (self.result, ours, self.read(proposal).ok()?) {
+            (ResultFunction::Minimum, Value::Number(ours), Value::Number(theirs)) => {
+                Some(Value::Number(ours.min(theirs)))
+            }
+            (ResultFunction::Maximum, Value::Number(ours), Value::Number(theirs)) => {
+                Some(Value::Number(ours.max(theirs)))
+            }
+            (ResultFunction::And, Value::Boolean(ours), Value::Boolean(theirs)) => {
+                Some(Value::Boolean(ours && theirs))
+            }
+            (ResultFunction::Or, Value::Boolean(ours), Value::Boolean(theirs)) => {
+                Some(Value::Boolean(ours || theirs))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The error for a key that the target sent.
+pub(super) fn key_problem(key: &'static str, problem: KeyProblem, value: &[u8]) -> LoginError {
+    let value = Excerpt::of(value);
+    LoginError::PeerMisbehaved(Misbehaviour::Key { key, problem, value })
+}
+
+impl From<TextFull> for LoginError {
+    fn from(full: TextFull) -> LoginError {
+        LoginError::LimitReached(Limit::SentText(full.capacity))
+    }
+}
+
+/// One key's values.
+#[derive(Clone, Copy)]
+struct Held {
+    /// What this node wants, whether it was sent or not.
+    ours: Value,
+    /// `ours` was sent and awaits an answer, or was declared.
+    offered: bool,
+    /// The target sent this key: no second time (§6.3).
+    heard: bool,
+    /// The target's answer or declaration; `Unset` when it gave a reserved word or none.
+    theirs: Value,
+    /// What holds.
+    active: Value,
+}
+
+/// All keys' values in one login attempt.
+pub(super) struct Parameters {
+    held: [Held; COUNT],
+    discovery: bool,
+}
+
+impl Parameters {
+    /// No login: nothing wanted, nothing agreed.
+    pub(super) const NONE: Parameters = Parameters { held: [Held::UNSET; COUNT], discovery: false };
+
+    /// Nothing said yet: defaults hold. `wanted` tells this node's value for each key that it has
+    /// a wish for.
+    pub(super) fn new(discovery: bool, wanted: &[(KeyId, Value)]) -> Parameters {
+        let mut parameters = Parameters { discovery, ..Parameters::NONE };
+        for (held, key) in parameters.held.iter_mut().zip(&KEYS) {
+            held.active = key.default;
+            let wish = wanted.iter().find(|(id, _)| *id == key.id);
+            held.ours = wish.map_or(Value::Unset, |(_, value)| *value);
+        }
+        parameters
+    }
+
+    /// Writes this node's value of every key that it has one for, in the table's order: the
+    /// offers and declarations of the operational stage.
+    pub(super) fn offer_all(&mut self, writer: &mut TextWriter<'_>) -> Result<(), TextFull> {
+        for (held, key) in self.held.iter_mut().zip(&KEYS) {
+            let relevant = !(self.discovery && key.only_normal);
+            if key.stage == Stages::Operational && !key.newer && relevant {
+                held.offered = write_value(writer, key.name, held.ours)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a pair from the target that concerns the parameters: an answer, a declaration, or a
+    /// proposal, whose answer is written. `security` tells the stage, `transit` that the response
+    /// ends it.
+    pub(super) fn receive(
+        &mut self,
+        key: &'static Key,
+        value: &[u8],
+        security: bool,
+        transit: bool,
+        writer: &mut TextWriter<'_>,
+    ) -> Result<(), LoginError> {
+        let discovery = self.discovery;
+        let Some(held) = self.held.get_mut(key.id as usize) else {
+            return Err(key.problem(KeyProblem::BadValue, value));
+        };
+        if key.senders == Senders::Initiator {
+            return Err(key.problem(KeyProblem::WrongSender, value));
+        }
+        match key.stage {
+            Stages::Security if !security => {
+                return Err(key.problem(KeyProblem::WrongStage, value));
+            }
+            Stages::Operational if security => {
+                return Err(key.problem(KeyProblem::WrongStage, value));
+            }
+            _ => {}
+        }
+        if held.heard && key.id != KeyId::TargetAddress {
+            return Err(key.problem(KeyProblem::Repeated, value));
+        }
+        held.heard = true;
+        if key.result == ResultFunction::Declarative {
+            held.theirs = key.read(value).map_err(|problem| key.problem(problem, value))?;
+            return Ok(());
+        }
+        if held.offered {
+            return held.take_answer(key, value);
+        }
+        // A proposal of the target's own.
+        if matches!(value, b"Irrelevant" | b"NotUnderstood" | b"Reject") {
+            return Err(key.problem(KeyProblem::ReservedWord, value));
+        }
+        if transit {
+            return Err(key.problem(KeyProblem::ProposedWithTransit, value));
+        }
+        if key.result == ResultFunction::Obsolete {
+            return Ok(writer.pair(key.name, "Reject")?);
+        }
+        if discovery && key.only_normal {
+            return Ok(writer.pair(key.name, "Irrelevant")?);
+        }
+        match key.answer(held.ours, value) {
+            Some(agreed) => {
+                held.theirs = agreed;
+                held.active = agreed;
+                write_value(writer, key.name, agreed)?;
+            }
+            None => writer.pair(key.name, "Reject")?,
+        }
+        Ok(())
+    }
+
+    /// Settles the keys that the target did not answer, and the rules between keys, once both
+    /// sides want full feature phase.
+    pub(super) fn conclude(&mut self) -> Result<(), LoginError> {
+        for (held, key) in self.held.iter_mut().zip(&KEYS) {
+            if held.offered && !held.heard {
+                held.active = match (key.result, held.ours) {
+                    // Decided by the offer alone; an answer may be left out (§6.2.2).
+                    (ResultFunction::And, Value::Boolean(false))
+                    | (ResultFunction::Or, Value::Boolean(true)) => held.ours,
+                    // Results come only from what was said (§6.2): the offer is not in force.
+                    _ => key.default,
+                };
+            }
+        }
+        for id in [KeyId::HeaderDigest, KeyId::DataDigest] {
+            let held = self.held(id);
+            if let (Value::Choices(acceptable), Value::Choice(active)) = (held.ours, held.active)
+                && !acceptable.contains(&active)
+            {
+                let name = KEYS.get(id as usize).map_or("", |key| key.name);
+                return Err(LoginError::NotAgreed(Disagreement::DigestUnanswered(name)));
+            }
+        }
+        Ok(())
+    }
+
+    /// What holds for a numeric key.
+    pub(super) fn number(&self, id: KeyId) -> u32 {
+        match self.held(id).active {
+            Value::Number(number) => number,
+            _ => 0,
+        }
+    }
+
+    /// What holds for a boolean key.
+    pub(super) fn boolean(&self, id: KeyId) -> bool {
+        self.held(id).active == Value::Boolean(true)
+    }
+
+    /// Whether this choice holds for a list key.
+    pub(super) fn chose(&self, id: KeyId, name: &str) -> bool {
+        matches!(self.held(id).active, Value::Choice(active) if active == name)
+    }
+
+    /// What the target declared for a numeric key.
+    pub(super) fn declared(&self, id: KeyId) -> Option<u32> {
+        match self.held(id).theirs {
+            Value::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn held(&self, id: KeyId) -> Held {
+        self.held.get(id as usize).copied().unwrap_or(Held::UNSET)
+    }
+}
+
+impl Held {
+    const UNSET: Held = Held {
+        ours: Value::Unset,
+        offered: false,
+        heard: false,
+        theirs: Value::Unset,
+        active: Value::Unset,
+    };
+
+    /// The answer to what was offered.
+    fn take_answer(&mut self, key: &'static Key, value: &[u8]) -> Result<(), LoginError> {
+        let digest = matches!(key.id, KeyId::HeaderDigest | KeyId::DataDigest);
+        match value {
+            // Some targets digest after all: going on would read CRCs as headers.
+            b"Reject" if digest => {
+                Err(LoginError::NotAgreed(Disagreement::DigestRejected(key.name)))
+            }
+            // The default holds (§6.2).
+            b"Reject" | b"Irrelevant" if !digest => Ok(()),
+            b"NotUnderstood" if key.newer => Ok(()),
+            b"NotUnderstood" => Err(key.problem(KeyProblem::NotUnderstood, value)),
+            _ => {
+                let agreed = key
+                    .read(value)
+                    .and_then(|theirs| key.conclude(self.ours, theirs))
+                    .map_err(|problem| key.problem(problem, value))?;
+                self.theirs = agreed;
+                self.active = agreed;
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes a value; `false` when there is none to write.
+fn write_value(writer: &mut TextWriter<'_>, key: &str, value: Value) -> Result<bool, TextFull> {
+    match value {
+        Value::Number(number) => writer.pair(key, number)?,
+        Value::Boolean(boolean) => writer.pair(key, text::yes_or_no(boolean))?,
+        Value::Choice(name) => writer.pair(key, name)?,
+        Value::Choices(names) => writer.pair(key, text::List(names))?,
+        Value::Unset => return Ok(false),
+    }
+    Ok(true)
+}
+
+/// Takes a key that RFC 7143 does not define: it is answered `NotUnderstood` (§6.2), except in a
+/// response that leaves no room for an answer.
+pub(super) fn answer_unknown(
+    pair: Pair<'_>,
+    transit: bool,
+    writer: &mut TextWriter<'_>,
+) -> Result<(), LoginError> {
+    match pair.value {
+        b"NotUnderstood" | b"Reject" | b"Irrelevant" => {
+            Err(key_problem("unknown key", KeyProblem::ReservedWord, pair.key.as_bytes()))
+        }
+        _ if transit => Ok(()),
+        _ => Ok(writer.pair(pair.key, "NotUnderstood")?),
+    }
+}
