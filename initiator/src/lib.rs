@@ -10,12 +10,19 @@
     clippy::unreachable,
     clippy::todo
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers"))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers")
+)]
 #![forbid(unsafe_code)]
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+#[cfg(feature = "boot")]
+pub mod boot;
+pub mod disk;
 pub mod login;
 pub mod pdu;
 pub mod scsi;
+pub mod session;
 pub mod time;

@@ -5,8 +5,8 @@ use core::time::Duration;
 
 use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 
-use super::plan::BootPlan;
 use super::parameters::Parameters;
+use super::plan::BootPlan;
 use crate::disk::{
     BringUpState, Disk, DiskId, Disks, Finished, Lent, Rejected, RequestError, RequestId,
     RequestKind, SubmitRequestError,

@@ -82,7 +82,7 @@ impl Default for Parameters {
 }
 
 /// One parameter, for people: see [`Parameters::list`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct ParameterInfo {
     /// Its name, without any prefix.
     pub name: &'static str,
@@ -95,6 +95,14 @@ pub struct ParameterInfo {
     read: fn(&Parameters, &mut fmt::Formatter<'_>) -> fmt::Result,
     write: fn(&mut Parameters, &str) -> Option<()>,
 }
+
+impl PartialEq for ParameterInfo {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for ParameterInfo {}
 
 /// A value that was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,8 +247,22 @@ macro_rules! boolean {
 }
 
 const TABLE: &[ParameterInfo] = &[
-    number!("instance", instance, 0..=15, "0-15", "", "which iBFT counts when firmware left several"),
-    number!("target", target, 0..=31, "0-31", "", "which target of the iBFT, in order of preference"),
+    number!(
+        "instance",
+        instance,
+        0..=15,
+        "0-15",
+        "",
+        "which iBFT counts when firmware left several"
+    ),
+    number!(
+        "target",
+        target,
+        0..=31,
+        "0-31",
+        "",
+        "which target of the iBFT, in order of preference"
+    ),
     ParameterInfo {
         name: "nic",
         range: "ibft | BUS:DEVICE.FUNCTION",
@@ -278,28 +300,59 @@ const TABLE: &[ParameterInfo] = &[
     number!("mtu", mtu, 576..=9000, "576-9000", "bytes", "largest IP packet"),
     digest!("header_digest", header_digest, "acceptable header digests, best first"),
     digest!("data_digest", data_digest, "acceptable data digests, best first"),
-    number!("queue_depth", queue_depth, 1..=1024, "1-1024", "commands", "commands outstanding at a time"),
     number!(
-        "transfer_limit", transfer_limit, 4096..=16_777_216, "4096-16777216", "bytes",
+        "queue_depth",
+        queue_depth,
+        1..=1024,
+        "1-1024",
+        "commands",
+        "commands outstanding at a time"
+    ),
+    number!(
+        "transfer_limit",
+        transfer_limit,
+        4096..=16_777_216,
+        "4096-16777216",
+        "bytes",
         "most that one command moves"
     ),
     number!(
-        "max_recv_data_segment_length", offer.max_recv_data_segment_length, 512..=16_777_215,
-        "512-16777215", "bytes", "largest data segment taken from the target (RFC 7143 13.12)"
+        "max_recv_data_segment_length",
+        offer.max_recv_data_segment_length,
+        512..=16_777_215,
+        "512-16777215",
+        "bytes",
+        "largest data segment taken from the target (RFC 7143 13.12)"
     ),
     number!(
-        "max_burst_length", offer.max_burst_length, 512..=16_777_215, "512-16777215", "bytes",
+        "max_burst_length",
+        offer.max_burst_length,
+        512..=16_777_215,
+        "512-16777215",
+        "bytes",
         "most data of one solicited sequence (RFC 7143 13.13)"
     ),
     number!(
-        "first_burst_length", offer.first_burst_length, 512..=16_777_215, "512-16777215", "bytes",
+        "first_burst_length",
+        offer.first_burst_length,
+        512..=16_777_215,
+        "512-16777215",
+        "bytes",
         "most unsolicited data of one command (RFC 7143 13.14)"
     ),
-    boolean!("immediate_data", offer.immediate_data, "write data along with the command (RFC 7143 13.11)"),
+    boolean!(
+        "immediate_data",
+        offer.immediate_data,
+        "write data along with the command (RFC 7143 13.11)"
+    ),
     boolean!("initial_r2t", offer.initial_r2t, "write data only when asked for (RFC 7143 13.10)"),
     number!(
-        "max_outstanding_r2t", offer.max_outstanding_r2t, 1..=OUTSTANDING_R2T_LIMIT as u64, "1-4",
-        "", "R2Ts outstanding for one command (RFC 7143 13.17)"
+        "max_outstanding_r2t",
+        offer.max_outstanding_r2t,
+        1..=OUTSTANDING_R2T_LIMIT as u64,
+        "1-4",
+        "",
+        "R2Ts outstanding for one command (RFC 7143 13.17)"
     ),
     seconds!("link_timeout", link_timeout, "wait for the link"),
     seconds!("address_timeout", address_timeout, "wait for an address"),
@@ -308,7 +361,11 @@ const TABLE: &[ParameterInfo] = &[
     seconds!("ready_timeout", ready_timeout, "wait for a logical unit to become ready"),
     seconds!("ping_interval", timeouts.ping_interval, "silence before the target is pinged"),
     seconds!("ping_timeout", timeouts.ping, "wait for the answer to a ping"),
-    seconds!("command_timeout", timeouts.command, "wait for a response before the session is renewed"),
+    seconds!(
+        "command_timeout",
+        timeouts.command,
+        "wait for a response before the session is renewed"
+    ),
     seconds!("logout_timeout", timeouts.logout, "wait for the logout response"),
     seconds!("outage_limit", timeouts.outage, "time out of reach after which requests fail"),
 ];

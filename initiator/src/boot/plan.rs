@@ -6,10 +6,12 @@ use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 use heapless::String;
-use isboot_ibft::{Ibft, PciAddress};
+use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, PciAddress, Target, Text};
 
 use super::parameters::{AddressSource, NicChoice, Parameters};
-use crate::login::{Authentication, Credentials, LoginConfig, Name, NameError, Secret};
+use crate::login::{
+    Authentication, Credentials, LoginConfig, Name, NameError, Secret, SecretError,
+};
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::serial::SerialNumber;
 use crate::scsi::lun::LogicalUnitNumber;
@@ -26,16 +28,44 @@ pub struct BootPlan {
     pub portal: SocketAddr,
     /// The logical unit to boot from.
     pub lun: LogicalUnitNumber,
-    /// MAC address of the network interface, when the table names one.
-    pub mac: Option<[u8; 6]>,
-    /// PCI address of the network interface, when the table or the parameters name one.
-    pub pci: Option<PciAddress>,
+    /// Which network interface to use.
+    pub nic: WantedNic,
+    /// Initiator part of the session identifier: the interface's own, so that a login replaces
+    /// the session that a crash left behind.
+    pub isid: [u8; 6],
     /// Where the address comes from.
     pub addressing: Addressing,
     /// 802.1Q VLAN identifier; 0 for untagged frames.
     pub vlan: u16,
     /// Who proves what to whom.
     pub authentication: Authentication,
+}
+
+/// Which network interface to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedNic {
+    /// The one of the table's NIC structure. Offload cards publish a MAC address that is not the
+    /// network's: then the PCI address decides.
+    Table {
+        /// Its MAC address.
+        mac: MacAddress,
+        /// Its PCI address.
+        pci: PciAddress,
+    },
+    /// The one at this PCI address, says a parameter.
+    At(PciAddress),
+    /// The table names none: the first that there is.
+    Any,
+}
+
+impl fmt::Display for WantedNic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table { mac, pci } => write!(f, "MAC address {mac} (PCI address {pci})"),
+            Self::At(pci) => write!(f, "PCI address {pci}"),
+            Self::Any => f.write_str("any address"),
+        }
+    }
 }
 
 /// Where the network address comes from.
@@ -70,12 +100,12 @@ pub enum PlanError {
     },
     /// The target's name is unusable.
     TargetName(NameError),
-    /// The target has no usable address (some firmware leaves out IPv6 addresses).
-    NoTargetAddress,
-    /// The target's CHAP credentials are unusable.
-    Secret(&'static str),
-    /// The target's logical unit number cannot be decoded.
-    Lun,
+    /// CHAP is asked for in a way that nobody defines: to log in without would lower the policy.
+    ChapType(ChapType),
+    /// CHAP is asked for, and its name or secret is missing or unusable.
+    Credentials(&'static str),
+    /// No network interface of the machine is the one that is wanted.
+    NoSuchNic(WantedNic),
 }
 
 impl fmt::Display for PlanError {
@@ -89,14 +119,23 @@ impl fmt::Display for PlanError {
                 "the iBFT has no usable target; did the firmware attach a disk before booting?",
             ),
             Self::NoSuchTarget { wanted, have } => {
-                write!(f, "the iBFT has {have} usable targets, and parameter target asks for number {wanted}")
+                write!(
+                    f,
+                    "the iBFT has {have} usable targets, and parameter target asks for number {wanted}"
+                )
             }
             Self::TargetName(error) => write!(f, "the iBFT's target name is unusable: {error}"),
-            Self::NoTargetAddress => f.write_str(
-                "the iBFT's target has no usable address; some firmware cannot write IPv6 there",
+            Self::ChapType(kind) => {
+                write!(f, "the iBFT asks for an authentication that is not known: {kind}")
+            }
+            Self::Credentials(what) => {
+                write!(f, "the iBFT asks for CHAP, and the {what} is missing or unusable")
+            }
+            Self::NoSuchNic(wanted) => write!(
+                f,
+                "no supported network interface has the {wanted} that is asked for; parameter nic \
+                 chooses another"
             ),
-            Self::Secret(problem) => write!(f, "the iBFT's CHAP credentials: {problem}"),
-            Self::Lun => f.write_str("the iBFT's logical unit number cannot be decoded"),
         }
     }
 }
@@ -104,14 +143,74 @@ impl fmt::Display for PlanError {
 impl core::error::Error for PlanError {}
 
 impl BootPlan {
+    /// Makes a plan of a table.
+    ///
+    /// # Errors
+    /// [`PlanError`] says what the table lacks.
+    pub fn new(table: &Ibft<'_>, parameters: &Parameters) -> Result<Self, PlanError> {
+        let initiator_name = table
+            .initiator()
+            .and_then(|initiator| initiator.name().ok())
+            .filter(|name| !name.is_empty())
+            .ok_or(PlanError::InitiatorName(None))?;
+        let mut targets = table.targets_in_order();
+        let target = match targets.clone().nth(usize::from(parameters.target)) {
+            Some(target) => target,
+            None if targets.next().is_none() => return Err(PlanError::NoTarget),
+            None => {
+                let have = u8::try_from(table.targets_in_order().count()).unwrap_or(u8::MAX);
+                return Err(PlanError::NoSuchTarget { wanted: parameters.target, have });
+            }
+        };
+        let portal = target.portal().ok_or(PlanError::NoTarget)?;
+        let target_name = target.name().map_err(|_| PlanError::NoTarget)?;
+        let nic = table.nic_for(&target);
+        if let LunEncoding::LittleEndian(number) = target.lun().encoding() {
+            log::warn!("the iBFT's LUN reads as the little-endian number {number}; taking it so");
+        }
+        Ok(Self {
+            initiator_name: name(&initiator_name)
+                .map_err(|error| PlanError::InitiatorName(Some(error)))?,
+            target_name: name(&target_name).map_err(PlanError::TargetName)?,
+            portal,
+            lun: LogicalUnitNumber::from_bytes(target.lun().to_wire()),
+            nic: wanted_nic(nic.as_ref(), parameters),
+            isid: isid(nic.map_or(MacAddress([0x02, 0, 0, 0, 0, 1]), |nic| nic.mac())),
+            addressing: addressing(nic.as_ref(), parameters),
+            vlan: nic.and_then(|nic| nic.vlan()).unwrap_or(0),
+            authentication: authentication(&target)?,
+        })
+    }
+
+    /// Which of the interfaces found is wanted: their MAC and PCI addresses come in, the place of
+    /// the best match goes out, and the plan takes its identity from that interface.
+    ///
+    /// # Errors
+    /// [`PlanError::NoSuchNic`] when none matches.
+    pub fn choose_nic(
+        &mut self,
+        found: impl Iterator<Item = (MacAddress, PciAddress)> + Clone,
+    ) -> Result<usize, PlanError> {
+        let (mut by_mac, mut by_pci) = (found.clone(), found.clone());
+        let place = match self.nic {
+            WantedNic::At(wanted) => by_pci.position(|(_, pci)| pci == wanted),
+            WantedNic::Any => found.clone().next().map(|_| 0),
+            WantedNic::Table { mac, pci: wanted } => by_mac
+                .position(|(candidate, _)| candidate == mac)
+                .or_else(|| by_pci.position(|(_, pci)| !mac.is_usable() && pci == wanted)),
+        };
+        let place = place.ok_or(PlanError::NoSuchNic(self.nic))?;
+        if let Some((mac, _)) = found.clone().nth(place) {
+            self.isid = isid(mac);
+        }
+        Ok(place)
+    }
+
     /// The session that this plan asks for.
     #[must_use]
     pub fn session_config(&self, parameters: &Parameters, crc32c: Crc32cFunction) -> SessionConfig {
-        let mut login = LoginConfig::new(
-            self.initiator_name.clone(),
-            self.target_name.clone(),
-            isid(self.mac.unwrap_or([0x02, 0, 0, 0, 0, 1])),
-        );
+        let mut login =
+            LoginConfig::new(self.initiator_name.clone(), self.target_name.clone(), self.isid);
         login.authentication = self.authentication.clone();
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
@@ -127,9 +226,70 @@ impl BootPlan {
 }
 
 /// The ISID of an interface: OUI format, the qualifier being the rest of its MAC address (RFC
-/// 7143 §11.12.5). The same interface always gives the same ISID, so that a login replaces the
-/// session that a crash left behind.
-fn isid([o0, o1, o2, n0, n1, n2]: [u8; 6]) -> [u8; 6] {
+/// 7143 §11.12.5).
+fn isid(MacAddress([o0, o1, o2, n0, n1, n2]): MacAddress) -> [u8; 6] {
     // T is 00b; A and B hold the OUI without its group and local bits.
     [o0 >> 2, o1, o2, n0, n1, n2]
+}
+
+fn name(text: &Text<'_>) -> Result<Name, NameError> {
+    Name::new(text.as_str().ok_or(NameError::BadCharacter(char::REPLACEMENT_CHARACTER))?)
+}
+
+fn wanted_nic(nic: Option<&Nic<'_>>, parameters: &Parameters) -> WantedNic {
+    match (parameters.nic, nic) {
+        (NicChoice::At(bus, device, function), _) => {
+            WantedNic::At(PciAddress { bus, device, function })
+        }
+        (NicChoice::Ibft, Some(nic)) => WantedNic::Table { mac: nic.mac(), pci: nic.pci_address() },
+        (NicChoice::Ibft, None) => WantedNic::Any,
+    }
+}
+
+fn addressing(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Addressing {
+    if parameters.address == AddressSource::Dhcp {
+        return Addressing::Dhcp;
+    }
+    match nic.and_then(|nic| Some((nic.address()?, nic.prefix()?, nic.gateway()))) {
+        Some((address, prefix, gateway)) => Addressing::Static { address, prefix, gateway },
+        None => Addressing::Dhcp,
+    }
+}
+
+/// CHAP that the table asks for is required: nothing that a target offers lowers it.
+fn authentication(target: &Target<'_>) -> Result<Authentication, PlanError> {
+    let initiator = || {
+        let name = target.chap_name().map_err(|_| PlanError::Credentials("CHAP name"))?;
+        let secret = target.chap_secret().map_err(|_| PlanError::Credentials("CHAP secret"))?;
+        credentials(&name, secret.expose(), "CHAP name", "CHAP secret")
+    };
+    match target.chap_type() {
+        ChapType::None => Ok(Authentication::None),
+        ChapType::OneWay => Ok(Authentication::Chap { initiator: initiator()?, required: true }),
+        ChapType::Mutual => {
+            let (what_name, what_secret) = ("reverse CHAP name", "reverse CHAP secret");
+            let name = target.reverse_chap_name().map_err(|_| PlanError::Credentials(what_name))?;
+            let secret =
+                target.reverse_chap_secret().map_err(|_| PlanError::Credentials(what_secret))?;
+            let target = credentials(&name, secret.expose(), what_name, what_secret)?;
+            Ok(Authentication::MutualChap { initiator: initiator()?, target })
+        }
+        unknown => Err(PlanError::ChapType(unknown)),
+    }
+}
+
+fn credentials(
+    name: &Text<'_>,
+    secret: &[u8],
+    what_name: &'static str,
+    what_secret: &'static str,
+) -> Result<Credentials, PlanError> {
+    let text = name.as_str().ok_or(PlanError::Credentials(what_name))?;
+    let name = match text {
+        "" => None,
+        text => Some(String::try_from(text).map_err(|_| PlanError::Credentials(what_name))?),
+    };
+    let secret =
+        Secret::new(secret).map_err(|_: SecretError| PlanError::Credentials(what_secret))?;
+    Ok(Credentials { name, secret })
 }

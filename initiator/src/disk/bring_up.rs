@@ -188,7 +188,9 @@ impl<const LUNS: usize> BringUp<LUNS> {
             Step::ReportLuns => {
                 for lun in report_luns::luns(answer) {
                     if self.luns.push(lun).is_err() {
-                        log::warn!("the target has more logical units than the {LUNS} there is room for");
+                        log::warn!(
+                            "the target has more logical units than the {LUNS} there is room for"
+                        );
                         break;
                     }
                 }
@@ -216,7 +218,9 @@ impl<const LUNS: usize> BringUp<LUNS> {
             },
             Step::Capacity10 => match ReadCapacity10::parse(answer) {
                 Ok(ReadCapacity10::Capacity(capacity)) => self.measured(capacity),
-                Ok(ReadCapacity10::TooLarge) => return self.refused(&"it needs READ CAPACITY(16) and refuses it"),
+                Ok(ReadCapacity10::TooLarge) => {
+                    return self.refused(&"it needs READ CAPACITY(16) and refuses it");
+                }
                 Err(error) => return self.refused(&error),
             },
             Step::Pages => {
@@ -330,7 +334,8 @@ fn vital_product_data(page: u8) -> ([u8; 16], u32) {
 fn fill<const N: usize>(into: &mut String<N>, text: &[u8]) {
     into.clear();
     for &byte in text {
-        let character = if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
+        let character =
+            if byte.is_ascii_graphic() || byte == b' ' { char::from(byte) } else { '?' };
         if into.push(character).is_err() {
             break;
         }

@@ -347,9 +347,7 @@ where
             Err(reason) => return Err(Rejected { buffer, reason }),
         };
         match self.free.pop_front() {
-            Some(index) => {
-                Ok(self.occupy(index, kind, disk, lba, length, Buffer::Owned(buffer)))
-            }
+            Some(index) => Ok(self.occupy(index, kind, disk, lba, length, Buffer::Owned(buffer))),
             None => Err(Rejected { buffer, reason: SubmitRequestError::Busy }),
         }
     }

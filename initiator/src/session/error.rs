@@ -3,8 +3,8 @@
 use core::fmt;
 
 use crate::login::LoginError;
-use crate::pdu::framer::FrameError;
 use crate::pdu::ParseError;
+use crate::pdu::framer::FrameError;
 
 /// Why a connection was given up, or why the session ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,12 @@
 //! What arrives: PDUs judged against the session, turned into events.
 
-use super::error::{Error, LinkFailure, TaskError};
+use super::error::{Error, TaskError};
 use super::session::{Completion, Event, Phase, Session};
 use super::task::{Burst, Transfer};
 use super::transmit::Control;
 use crate::login::LoginProgress;
 use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
-use crate::pdu::framer::Fragment;
+use crate::pdu::framer::{Fragment, FrameError};
 use crate::pdu::response::{
     AsyncMessage, DataIn, LoginResponse, NopIn, ReadyToTransfer, Residual, Response, ScsiResponse,
     SequenceNumbers,
@@ -23,9 +23,17 @@ pub(super) enum Arriving {
     Nothing,
     Login(LoginResponse),
     /// Read data of the task in slot `index`; `position` is where the next byte belongs.
-    Data { header: DataIn, index: u16, position: u32 },
+    Data {
+        header: DataIn,
+        index: u16,
+        position: u32,
+    },
     /// Status; `sense_length` is known once two bytes of the data segment have come.
-    Status { header: ScsiResponse, index: u16, prefix: SensePrefix },
+    Status {
+        header: ScsiResponse,
+        index: u16,
+        prefix: SensePrefix,
+    },
     /// A PDU whose data segment is of no interest.
     Other(Response),
 }
@@ -76,8 +84,7 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Some(Fragment::Data(bytes)) => self.on_data(bytes),
             Some(Fragment::End { data_digest_ok }) => {
-                let arrived =
-                    core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
+                let arrived = core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
                 self.on_end(now, arrived, data_digest_ok)
             }
         }
@@ -208,7 +215,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.on_status(index, status, header.residual)
             }
             Arriving::Status { header, index, .. } => self.on_scsi_response(index, &header),
-            Arriving::Other(response) => self.on_other(now, response),
+            Arriving::Other(response) => self.on_other(response),
         }
     }
 
@@ -224,7 +231,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.learn_window(&numbers);
                 Ok(Step::Went)
             }
-            _ => Err(Error::Frame(crate::pdu::framer::FrameError::DataDigest)),
+            _ => Err(Error::Frame(FrameError::DataDigest)),
         }
     }
 
@@ -335,11 +342,11 @@ impl<const TASKS: usize> Session<TASKS> {
 
     // --- PDUs without data of interest ---
 
-    fn on_other<'b>(&mut self, now: Instant, response: Response) -> Result<Step<'b>, Error> {
+    fn on_other<'b>(&mut self, response: Response) -> Result<Step<'b>, Error> {
         match response {
             Response::NopIn(header) => self.on_nop_in(&header)?,
             Response::ReadyToTransfer(header) => self.on_ready_to_transfer(&header)?,
-            Response::AsyncMessage(header) => self.on_async_message(now, &header)?,
+            Response::AsyncMessage(header) => self.on_async_message(&header)?,
             Response::Reject(header) => {
                 self.count_status(&header.numbers)?;
                 return Err(Error::Rejected { reason: header.reason });
@@ -377,10 +384,8 @@ impl<const TASKS: usize> Session<TASKS> {
         if header.target_transfer_tag == RESERVED_TAG {
             return Ok(());
         }
-        let reply = Control::NopReply {
-            lun: header.lun,
-            target_transfer_tag: header.target_transfer_tag,
-        };
+        let reply =
+            Control::NopReply { lun: header.lun, target_transfer_tag: header.target_transfer_tag };
         self.connection
             .control
             .push_back(reply)
@@ -401,7 +406,9 @@ impl<const TASKS: usize> Session<TASKS> {
             return Err(Error::PeerMisbehaved("the LUN of an R2T is its command's"));
         }
         if header.target_transfer_tag == RESERVED_TAG {
-            return Err(Error::PeerMisbehaved("an R2T has a Target Transfer Tag (RFC 7143 §11.8.5)"));
+            return Err(Error::PeerMisbehaved(
+                "an R2T has a Target Transfer Tag (RFC 7143 §11.8.5)",
+            ));
         }
         if header.r2t_sn != task.next_r2t_sn {
             return Err(Error::PeerMisbehaved("R2TSN counts up from 0 (RFC 7143 §11.8.3)"));
@@ -438,13 +445,10 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// RFC 7143 §11.9.1. SCSI events and vendor's events are noted by their StatSN alone.
-    fn on_async_message(&mut self, now: Instant, header: &AsyncMessage) -> Result<(), Error> {
+    fn on_async_message(&mut self, header: &AsyncMessage) -> Result<(), Error> {
         self.count_status(&header.numbers)?;
         match header.event {
-            1..=4 => {
-                let _ = now;
-                Err(Error::TargetAskedToLeave { event: header.event })
-            }
+            1..=4 => Err(Error::TargetAskedToLeave { event: header.event }),
             _ => Ok(()),
         }
     }

@@ -58,8 +58,7 @@ mod tests {
     #[test]
     fn pauses_double_up_to_the_longest() {
         let mut recovery = Recovery::new(Instant::ZERO);
-        let pauses: [u64; 9] =
-            core::array::from_fn(|_| recovery.failed(Instant::ZERO).as_millis());
+        let pauses: [u64; 9] = core::array::from_fn(|_| recovery.failed(Instant::ZERO).as_millis());
         assert_eq!(pauses, [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000]);
     }
 

@@ -24,7 +24,7 @@ pub(super) const CONTROL_LIMIT: usize = 32;
 /// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
 pub(super) const SENSE_LIMIT: usize = 252;
 /// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
-pub(super) const LOGIN_SEGMENT_LIMIT: u32 = 8192;
+const LOGIN_SEGMENT_LIMIT: u32 = 8192;
 /// How often one command goes on the wire before it fails.
 const ISSUE_LIMIT: u8 = 8;
 /// Redirections followed between two full feature phases.
@@ -162,10 +162,6 @@ impl DataOut for () {
 
 /// Where the session stands.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one session holds one phase; boxing would need an allocator"
-)]
 pub(super) enum Phase {
     Connecting { deadline: Instant },
     LoggingIn { tag: u32, request_due: bool, answered: bool, deadline: Instant },
@@ -282,8 +278,7 @@ impl<const TASKS: usize> Session<TASKS> {
             Ok(()) => {
                 let deadline = now.after(self.config.timeouts.login);
                 let tag = self.control_tag();
-                self.phase =
-                    Phase::LoggingIn { tag, request_due: true, answered: false, deadline };
+                self.phase = Phase::LoggingIn { tag, request_due: true, answered: false, deadline };
             }
             Err(error) => self.lose(now, Error::Login(error)),
         }

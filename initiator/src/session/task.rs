@@ -195,11 +195,6 @@ impl<const TASKS: usize> TaskTable<TASKS> {
         self.tasks.get_mut(usize::from(index)).filter(|task| task.state != TaskState::Free)
     }
 
-    /// The slot that the caller's `tag` names, unless it is stale.
-    pub(super) fn index_of(&self, tag: TaskTag) -> Option<u16> {
-        self.at(tag.index).filter(|task| task.generation == tag.generation).map(|_| tag.index)
-    }
-
     /// The caller's tag for a slot in use.
     pub(super) fn tag(&self, index: u16) -> Option<TaskTag> {
         self.at(index).map(|task| TaskTag { index, generation: task.generation })
@@ -261,12 +256,13 @@ mod tests {
     fn a_stale_tag_names_nothing() {
         let mut table = TaskTable::<1>::new();
         let tag = table.insert(command(), Instant::ZERO).unwrap();
-        assert_eq!(table.index_of(tag), Some(0));
+        assert_eq!(table.tag(0), Some(tag));
         table.remove(0);
-        assert_eq!(table.index_of(tag), None);
+        assert_eq!(table.tag(0), None);
         let again = table.insert(command(), Instant::ZERO).unwrap();
-        assert_eq!(table.index_of(tag), None);
-        assert_eq!(table.index_of(again), Some(0));
+        assert_eq!(again.index(), tag.index());
+        assert_ne!(again, tag);
+        assert_eq!(table.tag(0), Some(again));
     }
 
     #[test]

@@ -107,7 +107,8 @@ impl<const TASKS: usize> Session<TASKS> {
 
     fn begin(&mut self, request: Request, data_segment_length: u32, source: Source) {
         self.connection.source = source;
-        self.connection.serializer.begin(request.emit(), data_segment_length);
+        // Callers begin a PDU only when the one before is complete: the serializer is idle.
+        let _ = self.connection.serializer.begin(request.emit(), data_segment_length);
     }
 
     fn begin_login_request(&mut self) -> bool {
