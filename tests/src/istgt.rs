@@ -309,6 +309,11 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 DiscoveryAuthMethod Auto\n\
          \x20 MaxSessions 16\n\
          \x20 MaxConnections 4\n\
+         \x20 FirstBurstLength {first_burst}\n\
+         \x20 MaxBurstLength {max_burst}\n\
+         \x20 MaxRecvDataSegmentLength {segment}\n\
+         \x20 InitialR2T {initial_r2t}\n\
+         \x20 ImmediateData {immediate_data}\n\
          [UnitControl]\n\
          [PortalGroup1]\n\
          \x20 Portal DA1 127.0.0.1:{port}\n\
