@@ -10,6 +10,12 @@
     clippy::unreachable,
     clippy::todo
 )]
-#![cfg_attr(test, allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers"))]
+#![cfg_attr(
+    test,
+    allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers")
+)]
 
+pub mod hal;
+pub mod intel;
+pub mod pci;
 pub mod stream;

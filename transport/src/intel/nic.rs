@@ -1,0 +1,349 @@
+//! The life of one controller: taken over from firmware, used, handed back quiet.
+//!
+//! [`Nic::attach`] stops whatever firmware left running before it allocates anything, resets the
+//! part and programs all of its state, since not every model resets all of it. [`Nic::detach`]
+//! ends with the part unable to touch memory; dropping a [`Nic`] does the same. Attaching again
+//! works.
+
+mod error;
+mod frames;
+mod part;
+
+use core::time::Duration;
+
+use crate::hal::Hal;
+use crate::intel::ids::Model;
+use crate::intel::interrupt::{self, Cause};
+use crate::intel::phy::Phy;
+use crate::intel::registers::{
+    CTRL, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, MPC, MRQC, PBA, RADV, RCTL, RDBAH, RDBAL, RDH,
+    RDLEN, RDT, RDTR, RFCTL, RXCSUM, RXDCTL, STATUS, TARC0, TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT,
+    TIPG, TXDCTL, TXDCTL1, ctrl, rctl, rfctl, rxcsum, status, tctl,
+};
+use crate::intel::ring::{ReceiveRing, TransmitRing};
+use crate::pci::{self, ConfigSpace, PciAddress};
+
+pub use error::{AttachError, DetachError, Step};
+pub use frames::{Frame, Receiver, Transmitter};
+use part::Part;
+
+/// Sizes to choose when attaching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Receive descriptors, a power of two from 8 to 4096; each has a 2 KiB buffer.
+    pub receive_descriptors: u32,
+    /// Transmit descriptors, a power of two from 8 to 4096; each has a 2 KiB buffer.
+    pub transmit_descriptors: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { receive_descriptors: 256, transmit_descriptors: 64 }
+    }
+}
+
+/// The state of the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Frames pass.
+    Up {
+        /// 10, 100 or 1000 Mb/s.
+        megabits: u16,
+        /// Both ways at once.
+        full_duplex: bool,
+    },
+    /// No carrier, or still negotiating.
+    Down,
+    /// The part no longer answers: its registers read as all ones.
+    Gone,
+}
+
+impl Link {
+    /// Whether frames pass.
+    #[must_use]
+    pub const fn is_up(self) -> bool {
+        matches!(self, Self::Up { .. })
+    }
+}
+
+/// What happened since the attach, for people and for tests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Good frames received.
+    pub received: u64,
+    /// Frames handed to the part.
+    pub transmitted: u64,
+    /// Frames dropped because the part reported a CRC, symbol or other line error.
+    pub damaged: u64,
+    /// Frames dropped because they were longer than one buffer, empty, or in pieces.
+    pub oversize: u64,
+    /// Frames dropped because the part found a wrong TCP or UDP checksum.
+    pub bad_checksum: u64,
+    /// Frames that the part dropped for want of a descriptor.
+    pub missed: u64,
+    /// Times that the link was seen to go down.
+    pub link_losses: u32,
+}
+
+/// One attached controller.
+pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
+    // Dropped first: stops the part, so that nothing uses the rings when they are freed.
+    part: Part<H, C>,
+    receive: ReceiveRing<H>,
+    transmit: TransmitRing<H>,
+    mac: [u8; 6],
+    link_was_up: bool,
+    /// Pieces of a frame are being dropped until its last one.
+    discarding: bool,
+    statistics: Statistics,
+}
+
+impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
+    /// Takes the function at `address` over and starts it.
+    ///
+    /// Takes some tens of milliseconds, within bounds that do not depend on the part answering.
+    /// A link that firmware left up stays up; otherwise negotiation is started and
+    /// [`link`](Self::link) tells when it is done (1 to 4 s on copper).
+    ///
+    /// # Errors
+    /// See [`AttachError`]: each names the step, and what to try. The part is then quiet.
+    pub fn attach(
+        hal: H,
+        config: C,
+        address: PciAddress,
+        options: &Options,
+    ) -> Result<Self, AttachError> {
+        let part = Part::take_over(hal, config, address)?;
+        let mac = part.mac_address()?;
+        let highest = part.model.family.quirks().highest_address;
+        let receive = ReceiveRing::new(&part.hal, options.receive_descriptors, highest)
+            .map_err(|error| AttachError::Ring { address, error })?;
+        let transmit = TransmitRing::new(&part.hal, options.transmit_descriptors, highest)
+            .map_err(|error| AttachError::Ring { address, error })?;
+        let mut nic = Self {
+            part,
+            receive,
+            transmit,
+            mac,
+            link_was_up: false,
+            discarding: false,
+            statistics: Statistics::default(),
+        };
+        nic.part.program_addresses(mac);
+        nic.start_control();
+        nic.start_transmitter();
+        nic.start_receiver();
+        nic.part.claim();
+        nic.start_link();
+        nic.part.alive(Step::Start)?;
+        Ok(nic)
+    }
+
+    /// Stops the part and hands it back: no interrupt, no bus master, rings gone, link up.
+    ///
+    /// # Errors
+    /// [`DetachError`] when the part did not confirm. Bus mastering is off even then.
+    pub fn detach(mut self) -> Result<(), DetachError> {
+        self.part.stop()
+    }
+
+    /// Which part it is.
+    #[must_use]
+    pub const fn model(&self) -> &'static Model {
+        self.part.model
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub const fn address(&self) -> PciAddress {
+        self.part.address
+    }
+
+    /// Its MAC address.
+    #[must_use]
+    pub const fn mac(&self) -> [u8; 6] {
+        self.mac
+    }
+
+    /// Receive descriptors, which is how many frames may arrive between two polls.
+    #[must_use]
+    pub fn receive_descriptors(&self) -> u32 {
+        self.receive.count()
+    }
+
+    /// Reads the state of the wire: one register, so not for every poll.
+    pub fn link(&mut self) -> Link {
+        let value = self.part.registers.read(STATUS);
+        let link = decode_link(value);
+        let is_up = link.is_up();
+        if is_up && !self.link_was_up {
+            self.set_flow_control();
+        }
+        if self.link_was_up && !is_up {
+            self.statistics.link_losses = self.statistics.link_losses.saturating_add(1);
+        }
+        self.link_was_up = is_up;
+        link
+    }
+
+    /// Reads and clears the causes of an interrupt: all that a handler may do.
+    ///
+    /// Every cause is masked by [`attach`](Self::attach), so no interrupt comes by itself.
+    pub fn acknowledge(&self) -> Cause {
+        interrupt::acknowledge(&self.part.registers)
+    }
+
+    /// Counters since the attach. Reads a register of the part.
+    pub fn statistics(&mut self) -> Statistics {
+        let missed = self.part.registers.read(MPC);
+        if missed != u32::MAX {
+            self.statistics.missed = self.statistics.missed.saturating_add(u64::from(missed));
+        }
+        self.statistics
+    }
+
+    /// Both directions, to be used side by side.
+    pub fn split(&mut self) -> (Receiver<'_, H>, Transmitter<'_, H>) {
+        let registers = &self.part.registers;
+        let Statistics { received, damaged, oversize, bad_checksum, transmitted, .. } =
+            &mut self.statistics;
+        (
+            Receiver {
+                registers,
+                ring: &mut self.receive,
+                discarding: &mut self.discarding,
+                received,
+                damaged,
+                oversize,
+                bad_checksum,
+            },
+            Transmitter { registers, ring: &mut self.transmit, transmitted },
+        )
+    }
+
+    /// CTRL, and flow control prepared but off: [`link`](Self::link) turns it on when both ends
+    /// agreed (8254x §14.4, 82574 §4.6.4).
+    fn start_control(&self) {
+        let registers = &self.part.registers;
+        let quirks = self.part.model.family.quirks();
+        let automatic = if quirks.no_auto_speed_detection { ctrl::ASDE } else { 0 };
+        let clear = ctrl::FRCSPD | ctrl::FRCDPX | ctrl::LRST | ctrl::VME | ctrl::RFCE | ctrl::TFCE;
+        registers.update(CTRL, clear | automatic | quirks.ctrl_clear, ctrl::SLU);
+        registers.write(FCAL, 0x00c2_8001);
+        registers.write(FCAH, 0x0100);
+        registers.write(FCT, 0x8808);
+        registers.write(FCTTV, 0x0680);
+        // Pause when a tenth of the packet memory is left, go on two frames below that.
+        let kilobytes = registers.read(PBA) & 0xff;
+        let high = (kilobytes.saturating_mul(1024).saturating_mul(9) / 10) & !7;
+        const XON: u32 = 1 << 31;
+        registers.write(FCRTH, high);
+        registers.write(FCRTL, (high.saturating_sub(3072) & !7) | XON);
+    }
+
+    /// The transmitter (8254x §14.5, 82574 §4.6.6).
+    fn start_transmitter(&self) {
+        const COPPER_GAP: u32 = 0x0060_2008;
+        let registers = &self.part.registers;
+        let quirks = self.part.model.family.quirks();
+        let base = self.transmit.base();
+        registers.write(TDBAL, low(base));
+        registers.write(TDBAH, high(base));
+        registers.write(TDLEN, self.transmit.count().saturating_mul(16));
+        registers.write(TDH, 0);
+        registers.write(TDT, 0);
+        registers.write(TIPG, COPPER_GAP);
+        registers.update(TXDCTL, THRESHOLDS_CLEAR, THRESHOLDS | quirks.txdctl_set);
+        if quirks.txdctl_set != 0 {
+            registers.update(TXDCTL1, 0, quirks.txdctl_set);
+        }
+        if quirks.tarc0 != (0, 0) {
+            registers.update(TARC0, quirks.tarc0.0, quirks.tarc0.1);
+        }
+        pci::enable_bus_master(&self.part.config, self.part.address);
+        let value = tctl::EN | tctl::PSP | tctl::CT | tctl::COLD | tctl::RTLC;
+        registers.write(TCTL, value);
+    }
+
+    /// The receiver (8254x §14.4, 82574 §4.6.5).
+    ///
+    /// RCTL is written with its enable bit exactly once: QEMU's e1000 stays deaf for a second
+    /// after every write to it.
+    fn start_receiver(&mut self) {
+        let registers = &self.part.registers;
+        let base = self.receive.base();
+        registers.write(RDBAL, low(base));
+        registers.write(RDBAH, high(base));
+        registers.write(RDLEN, self.receive.count().saturating_mul(16));
+        registers.write(RDH, 0);
+        registers.write(RDT, 0);
+        registers.write(RDTR, 0);
+        registers.write(RADV, 0);
+        registers.write(RXDCTL, THRESHOLDS);
+        registers.write(RXCSUM, rxcsum::IPOFL | rxcsum::TUOFL);
+        if self.part.model.family.quirks().express {
+            registers.write(MRQC, 0);
+            registers.update(RFCTL, rfctl::EXTEN, 0);
+        }
+        // All multicast: IPv6 neighbour discovery needs its groups, and the stack filters.
+        registers.write(RCTL, rctl::EN | rctl::BAM | rctl::MPE | rctl::SECRC);
+        registers.write(RDT, self.receive.tail());
+    }
+
+    /// Keeps a link that is up, or whose PHY is about to have one; else negotiates anew.
+    fn start_link(&mut self) {
+        if self.link().is_up() {
+            return;
+        }
+        let phy = Phy::new(&self.part.hal, &self.part.registers);
+        let negotiated = match phy.is_negotiating() {
+            Ok(true) => Ok(()),
+            Ok(false) => phy.restart_autonegotiation(),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = negotiated {
+            // Without a PHY that answers, the link may still come: say so and go on.
+            log::warn!("{} {}: PHY: {error:?}", self.part.model.name, self.part.address);
+        }
+    }
+
+    fn set_flow_control(&self) {
+        let phy = Phy::new(&self.part.hal, &self.part.registers);
+        let wanted = ctrl::RFCE | ctrl::TFCE;
+        match phy.pause_agreed() {
+            Ok(true) => self.part.registers.update(CTRL, 0, wanted),
+            _ => self.part.registers.update(CTRL, wanted, 0),
+        }
+    }
+}
+
+/// Prefetch when 31 or fewer descriptors are held, fetch one at a time, write back at once,
+/// counted in descriptors (8254x §13.4.46, 82574 §10.2.5.10).
+const THRESHOLDS: u32 = 31 | 1 << 8 | 1 << 24;
+const THRESHOLDS_CLEAR: u32 = 0x3f | 0x3f << 8 | 0x3f << 16 | 1 << 24;
+
+/// How long a link that negotiates takes at most (IEEE 802.3 clause 28, with margin).
+pub const NEGOTIATION_LIMIT: Duration = Duration::from_millis(4500);
+
+fn decode_link(value: u32) -> Link {
+    if value == u32::MAX {
+        return Link::Gone;
+    }
+    if value & status::LU == 0 {
+        return Link::Down;
+    }
+    let megabits = match value >> status::SPEED_SHIFT & 3 {
+        0 => 10,
+        1 => 100,
+        _ => 1000,
+    };
+    Link::Up { megabits, full_duplex: value & status::FD != 0 }
+}
+
+fn low(address: u64) -> u32 {
+    (address & 0xffff_ffff) as u32
+}
+
+fn high(address: u64) -> u32 {
+    (address >> 32) as u32
+}

@@ -1,0 +1,155 @@
+//! Frames in and out, in place, with as few register writes as possible.
+
+use crate::hal::Hal;
+use crate::intel::descriptor::{Checksum, Received};
+use crate::intel::registers::{RDT, Registers, TDT};
+use crate::intel::ring::{BUFFER_SIZE, ReceiveRing, TransmitRing};
+
+/// The receiving half of a [`Nic`](super::Nic).
+pub struct Receiver<'a, H: Hal> {
+    pub(super) registers: &'a Registers<H>,
+    pub(super) ring: &'a mut ReceiveRing<H>,
+    pub(super) discarding: &'a mut bool,
+    pub(super) received: &'a mut u64,
+    pub(super) damaged: &'a mut u64,
+    pub(super) oversize: &'a mut u64,
+    pub(super) bad_checksum: &'a mut u64,
+}
+
+impl<'a, H: Hal> Receiver<'a, H> {
+    /// The next good frame. Frames that are damaged, too long or in pieces are dropped and
+    /// counted; one call looks at no more descriptors than the ring has.
+    ///
+    /// When nothing waits, the part is told of every descriptor that was given back.
+    #[must_use]
+    pub fn receive(mut self) -> Option<Frame<'a, H>> {
+        for _ in 0..self.ring.count() {
+            let Some(received) = self.ring.peek() else {
+                if self.ring.untold() != 0 {
+                    self.write_tail();
+                }
+                return None;
+            };
+            if let Some((len, checksum)) = self.judge(received) {
+                return Some(Frame { len, checksum, is_good: true, receiver: self });
+            }
+            self.rearm();
+        }
+        None
+    }
+
+    /// Length and checksum of a good frame; `None` for one to drop.
+    fn judge(&mut self, received: Received) -> Option<(usize, Checksum)> {
+        let is_rest = *self.discarding;
+        *self.discarding = !received.is_end();
+        if is_rest {
+            return None;
+        }
+        if received.is_damaged() {
+            *self.damaged = self.damaged.wrapping_add(1);
+            return None;
+        }
+        let len = received.len();
+        if !received.is_end() || len > BUFFER_SIZE || received.is_empty() {
+            *self.oversize = self.oversize.wrapping_add(1);
+            return None;
+        }
+        let checksum = received.checksum();
+        if checksum == Checksum::Bad {
+            *self.bad_checksum = self.bad_checksum.wrapping_add(1);
+            return None;
+        }
+        Some((len, checksum))
+    }
+
+    fn rearm(&mut self) {
+        self.ring.release();
+        if self.ring.untold() >= self.ring.count() / 4 {
+            self.write_tail();
+        }
+    }
+
+    fn write_tail(&mut self) {
+        let tail = self.ring.tail();
+        self.registers.write(RDT, tail);
+    }
+}
+
+/// A received frame, lent where the part put it. Dropping it gives the buffer back; the part is
+/// told once per quarter of the ring.
+pub struct Frame<'a, H: Hal> {
+    len: usize,
+    checksum: Checksum,
+    is_good: bool,
+    receiver: Receiver<'a, H>,
+}
+
+impl<H: Hal> Frame<'_, H> {
+    /// The frame, without its check sequence.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.receiver.ring.frame(self.len)
+    }
+
+    /// What the part found out about the TCP or UDP checksum.
+    #[must_use]
+    pub const fn checksum(&self) -> Checksum {
+        self.checksum
+    }
+
+    /// Counts the frame as dropped for a wrong checksum that somebody else found.
+    pub fn drop_bad_checksum(mut self) {
+        self.is_good = false;
+        *self.receiver.bad_checksum = self.receiver.bad_checksum.wrapping_add(1);
+    }
+}
+
+impl<H: Hal> Drop for Frame<'_, H> {
+    fn drop(&mut self) {
+        if self.is_good {
+            *self.receiver.received = self.receiver.received.wrapping_add(1);
+        }
+        self.receiver.rearm();
+    }
+}
+
+/// The transmitting half of a [`Nic`](super::Nic).
+pub struct Transmitter<'a, H: Hal> {
+    pub(super) registers: &'a Registers<H>,
+    pub(super) ring: &'a mut TransmitRing<H>,
+    pub(super) transmitted: &'a mut u64,
+}
+
+impl<H: Hal> Transmitter<'_, H> {
+    /// Whether a frame can be queued. A full ring is flushed and its finished frames taken back
+    /// first, so that this becomes true as soon as the part has sent something.
+    pub fn has_room(&mut self) -> bool {
+        if self.ring.has_room() {
+            return true;
+        }
+        self.flush();
+        self.ring.reclaim();
+        self.ring.has_room()
+    }
+
+    /// Queues a frame of `len` bytes (at most [`BUFFER_SIZE`]) that `fill` writes, or returns
+    /// `None` when there is no room. The part sees it at the next [`flush`](Self::flush).
+    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
+        if !self.has_room() {
+            return None;
+        }
+        let result = fill(self.ring.buffer()?.get_mut(..len)?);
+        self.ring.push(len);
+        *self.transmitted = self.transmitted.wrapping_add(1);
+        Some(result)
+    }
+
+    /// Tells the part about the frames queued since the last time: one register write for all of
+    /// them, none when there are none.
+    pub fn flush(&mut self) {
+        if self.ring.is_untold() {
+            let tail = self.ring.tail();
+            self.registers.write(TDT, tail);
+        }
+    }
+}

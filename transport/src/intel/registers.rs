@@ -1,0 +1,298 @@
+//! The registers of the part, by name, and the only code that reaches them.
+
+use core::marker::PhantomData;
+use core::ptr::NonNull;
+
+use crate::hal::Hal;
+
+/// Offset of a register from the start of BAR 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register(pub(crate) u32);
+
+impl Register {
+    /// The offset from the start of BAR 0, in bytes.
+    #[must_use]
+    pub const fn offset(self) -> u32 {
+        self.0
+    }
+
+    /// The name the datasheets use, for messages; `"?"` for one of an array.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(register, _)| *register == self).map_or("?", |(_, name)| name)
+    }
+}
+
+/// How much of BAR 0 is mapped.
+pub const WINDOW: usize = 0x2_0000;
+
+/// A mapped register window.
+///
+/// Every access is 32 bits wide and in program order.
+pub(crate) struct Registers<H: Hal> {
+    hal: H,
+    base: NonNull<u8>,
+    _unsync: PhantomData<*mut u8>,
+}
+
+impl<H: Hal> Registers<H> {
+    /// Maps the window at `bus_address`, or `None` when the hosting kernel cannot.
+    pub(crate) fn map(hal: H, bus_address: u64) -> Option<Self> {
+        let base = hal.map(bus_address, WINDOW)?;
+        if base.addr().get() & 3 != 0 {
+            return None;
+        }
+        Some(Self { hal, base, _unsync: PhantomData })
+    }
+
+    pub(crate) fn read(&self, register: Register) -> u32 {
+        match self.pointer(register) {
+            // SAFETY: `pointer` is aligned and inside the mapping, which lives as long as `self`.
+            Some(pointer) => unsafe { self.hal.read(pointer) },
+            None => u32::MAX,
+        }
+    }
+
+    pub(crate) fn write(&self, register: Register, value: u32) {
+        if let Some(pointer) = self.pointer(register) {
+            // SAFETY: `pointer` is aligned and inside the mapping, which lives as long as `self`.
+            unsafe { self.hal.write(pointer, value) }
+        }
+    }
+
+    /// Reads, clears and sets bits, writes.
+    pub(crate) fn update(&self, register: Register, clear: u32, set: u32) {
+        self.write(register, (self.read(register) & !clear) | set);
+    }
+
+    /// Makes posted writes reach the part.
+    pub(crate) fn flush(&self) {
+        let _ = self.read(STATUS);
+    }
+
+    fn pointer(&self, register: Register) -> Option<NonNull<u32>> {
+        let offset = usize::try_from(register.0).ok()?;
+        if offset & 3 != 0 || offset > WINDOW.saturating_sub(4) {
+            return None;
+        }
+        // SAFETY: the mapping is WINDOW bytes long and `offset` was just seen to lie inside.
+        Some(unsafe { self.base.byte_add(offset) }.cast())
+    }
+}
+
+impl<H: Hal> Drop for Registers<H> {
+    fn drop(&mut self) {
+        // SAFETY: `base` is of a map of this length, and no pointer into it outlives `self`.
+        unsafe { self.hal.unmap(self.base, WINDOW) }
+    }
+}
+
+/// Declares registers with their datasheet names.
+macro_rules! registers {
+    ($($(#[$doc:meta])* $name:ident = $offset:literal;)*) => {
+        $($(#[$doc])* pub const $name: Register = Register($offset);)*
+        const NAMES: &[(Register, &str)] = &[$(($name, stringify!($name)),)*];
+    };
+}
+
+registers! {
+    /// Device control.
+    CTRL = 0x0000;
+    /// Device status.
+    STATUS = 0x0008;
+    /// EEPROM and flash control.
+    EECD = 0x0010;
+    /// EEPROM read.
+    EERD = 0x0014;
+    /// Extended device control.
+    CTRL_EXT = 0x0018;
+    /// Management data input/output: the PHY's registers.
+    MDIC = 0x0020;
+    /// Flow control frame address, low.
+    FCAL = 0x0028;
+    /// Flow control frame address, high.
+    FCAH = 0x002c;
+    /// Flow control frame type.
+    FCT = 0x0030;
+    /// Interrupt causes; reading clears.
+    ICR = 0x00c0;
+    /// Interrupt mask set.
+    IMS = 0x00d0;
+    /// Interrupt mask clear.
+    IMC = 0x00d8;
+    /// Receive control.
+    RCTL = 0x0100;
+    /// Flow control transmit timer.
+    FCTTV = 0x0170;
+    /// Transmit control.
+    TCTL = 0x0400;
+    /// Transmit inter-packet gap.
+    TIPG = 0x0410;
+    /// Who owns the PHY's management bus (82574: bit 5).
+    EXTCNF_CTRL = 0x0f00;
+    /// Packet buffer allocation.
+    PBA = 0x1000;
+    /// Flow control receive threshold, low.
+    FCRTL = 0x2160;
+    /// Flow control receive threshold, high.
+    FCRTH = 0x2168;
+    /// Receive descriptor base, low.
+    RDBAL = 0x2800;
+    /// Receive descriptor base, high.
+    RDBAH = 0x2804;
+    /// Receive descriptor ring length in bytes.
+    RDLEN = 0x2808;
+    /// Receive descriptor head.
+    RDH = 0x2810;
+    /// Receive descriptor tail.
+    RDT = 0x2818;
+    /// Receive interrupt delay.
+    RDTR = 0x2820;
+    /// Receive descriptor control.
+    RXDCTL = 0x2828;
+    /// Receive interrupt absolute delay.
+    RADV = 0x282c;
+    /// Transmit descriptor base, low.
+    TDBAL = 0x3800;
+    /// Transmit descriptor base, high.
+    TDBAH = 0x3804;
+    /// Transmit descriptor ring length in bytes.
+    TDLEN = 0x3808;
+    /// Transmit descriptor head.
+    TDH = 0x3810;
+    /// Transmit descriptor tail.
+    TDT = 0x3818;
+    /// Transmit descriptor control.
+    TXDCTL = 0x3828;
+    /// Transmit arbitration, queue 0.
+    TARC0 = 0x3840;
+    /// Transmit descriptor control, queue 1.
+    TXDCTL1 = 0x3928;
+    /// Missed frames: no room in the packet buffer; reading clears.
+    MPC = 0x4010;
+    /// Receive checksum control.
+    RXCSUM = 0x5000;
+    /// Receive filter control.
+    RFCTL = 0x5008;
+    /// Receive address 0, low.
+    RAL0 = 0x5400;
+    /// Receive address 0, high.
+    RAH0 = 0x5404;
+    /// Multiple receive queues command.
+    MRQC = 0x5818;
+    /// Management control.
+    MANC = 0x5820;
+    /// PCI Express control.
+    GCR = 0x5b00;
+    /// PCI Express control 2.
+    GCR2 = 0x5b64;
+}
+
+impl Register {
+    /// Word `index` of a table that starts here, `stride` bytes apart.
+    pub(crate) const fn nth(self, index: u32, stride: u32) -> Self {
+        Self(self.0.wrapping_add(index.wrapping_mul(stride)))
+    }
+}
+
+/// CTRL bits.
+pub mod ctrl {
+    /// No new bus requests by the part (GIO master disable).
+    pub const MASTER_DISABLE: u32 = 1 << 2;
+    /// Link reset (fibre and SerDes).
+    pub const LRST: u32 = 1 << 3;
+    /// Automatic speed detection.
+    pub const ASDE: u32 = 1 << 5;
+    /// Set link up.
+    pub const SLU: u32 = 1 << 6;
+    /// Force speed.
+    pub const FRCSPD: u32 = 1 << 11;
+    /// Force duplex.
+    pub const FRCDPX: u32 = 1 << 12;
+    /// Reset; clears itself.
+    pub const RST: u32 = 1 << 26;
+    /// Receive flow control.
+    pub const RFCE: u32 = 1 << 27;
+    /// Transmit flow control.
+    pub const TFCE: u32 = 1 << 28;
+    /// Strip and insert VLAN tags.
+    pub const VME: u32 = 1 << 30;
+}
+
+/// STATUS bits.
+pub mod status {
+    /// Full duplex.
+    pub const FD: u32 = 1 << 0;
+    /// Link up.
+    pub const LU: u32 = 1 << 1;
+    /// Shift of the two speed bits.
+    pub const SPEED_SHIFT: u32 = 6;
+    /// Bus requests of the part are still under way (GIO master enable status).
+    pub const MASTER_ENABLED: u32 = 1 << 19;
+}
+
+/// EECD bits.
+pub mod eecd {
+    /// The EEPROM was read after reset.
+    pub const AUTO_RD: u32 = 1 << 9;
+}
+
+/// CTRL_EXT bits.
+pub mod ctrl_ext {
+    /// Read the EEPROM again.
+    pub const EE_RST: u32 = 1 << 13;
+    /// A driver owns the part.
+    pub const DRV_LOAD: u32 = 1 << 28;
+}
+
+/// EXTCNF_CTRL bits.
+pub mod extcnf_ctrl {
+    /// Software owns the management bus.
+    pub const MDIO_SW_OWNERSHIP: u32 = 1 << 5;
+}
+
+/// RCTL bits.
+pub mod rctl {
+    /// Receiver enabled.
+    pub const EN: u32 = 1 << 1;
+    /// Accept broadcast.
+    pub const BAM: u32 = 1 << 15;
+    /// Accept all multicast (IPv6 neighbour discovery without a filter table).
+    pub const MPE: u32 = 1 << 4;
+    /// Strip the frame check sequence.
+    pub const SECRC: u32 = 1 << 26;
+}
+
+/// TCTL fields.
+pub mod tctl {
+    /// Transmitter enabled.
+    pub const EN: u32 = 1 << 1;
+    /// Pad short packets.
+    pub const PSP: u32 = 1 << 3;
+    /// Collision threshold 15.
+    pub const CT: u32 = 15 << 4;
+    /// Collision distance for full duplex.
+    pub const COLD: u32 = 0x3f << 12;
+    /// Retransmit on late collision.
+    pub const RTLC: u32 = 1 << 24;
+}
+
+/// RXCSUM bits.
+pub mod rxcsum {
+    /// Check the IPv4 header.
+    pub const IPOFL: u32 = 1 << 8;
+    /// Check TCP and UDP.
+    pub const TUOFL: u32 = 1 << 9;
+}
+
+/// RFCTL bits.
+pub mod rfctl {
+    /// Extended descriptors on receive.
+    pub const EXTEN: u32 = 1 << 15;
+}
+
+/// MANC bits.
+pub mod manc {
+    /// The part answers ARP by itself.
+    pub const ARP_EN: u32 = 1 << 13;
+}

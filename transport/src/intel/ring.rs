@@ -1,0 +1,322 @@
+//! Descriptor rings in DMA memory: the only code that touches what the part reads and writes.
+//!
+//! Indexes are free-running `u32`s, masked on use, so that full and empty differ. The part's
+//! head registers are never read: a descriptor's done bit in memory is completion. It is looked
+//! at first; everything else is read after an acquire fence.
+
+use core::ptr::NonNull;
+use core::slice;
+use core::sync::atomic::{Ordering, fence};
+
+use crate::hal::{DmaLayout, DmaRegion, Hal};
+use crate::intel::descriptor::{self, ReceiveBuffer, Received, Transmit};
+
+/// Bytes of one frame buffer. A power of two, so that no buffer crosses a 64 KiB boundary.
+pub const BUFFER_SIZE: usize = 2048;
+
+/// Shortest frame the wire carries, without the check sequence.
+const SHORTEST_FRAME: usize = 60;
+
+/// Why a ring could not be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingError {
+    /// The number of descriptors is not a power of two from 8 to 4096.
+    Count(u32),
+    /// The hosting kernel has no such memory.
+    NoMemory(DmaLayout),
+    /// The hosting kernel's memory does not satisfy the layout.
+    BadMemory(DmaLayout, u64),
+}
+
+/// The receive ring: `count` descriptors, each with a buffer of its own.
+pub(crate) struct ReceiveRing<H: Hal> {
+    ring: Ring<H>,
+    /// The descriptor to look at next.
+    next: u32,
+    /// What the tail register was last told, free-running.
+    told: u32,
+}
+
+impl<H: Hal + Clone> ReceiveRing<H> {
+    pub(crate) fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
+        let ring = Ring::new(hal, count, highest_address)?;
+        for index in 0..count {
+            ring.write(index, ReceiveBuffer { address: ring.buffer_bus(index) }.to_words());
+        }
+        Ok(Self { ring, next: 0, told: 0 })
+    }
+}
+
+impl<H: Hal> ReceiveRing<H> {
+    pub(crate) fn base(&self) -> u64 {
+        self.ring.descriptors.region.bus_address
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.ring.count()
+    }
+
+    /// The write-back of the next descriptor, when the part is done with it.
+    pub(crate) fn peek(&self) -> Option<Received> {
+        let word = self.ring.read_status(self.next);
+        if !Received(word).is_done() {
+            return None;
+        }
+        // The part wrote the buffer and the other fields before the done bit.
+        fence(Ordering::Acquire);
+        Some(Received(self.ring.read_status(self.next)))
+    }
+
+    /// The first `len` bytes of the next descriptor's buffer, at most [`BUFFER_SIZE`]; nothing
+    /// when the part is not done with it.
+    pub(crate) fn frame(&self, len: usize) -> &[u8] {
+        if self.peek().is_none() {
+            return &[];
+        }
+        let buffer = self.ring.buffer(self.next);
+        // SAFETY: the buffer is BUFFER_SIZE initialised bytes of this ring's own memory; the part
+        // is done with it, as was just seen, and does not write to it again before `release`
+        // gives the descriptor back, which takes `&mut self` and so ends this borrow.
+        unsafe { slice::from_raw_parts(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
+    }
+
+    /// Arms the next descriptor again and steps past it. The part learns of it from
+    /// [`tail`](Self::tail).
+    pub(crate) fn release(&mut self) {
+        let words = ReceiveBuffer { address: self.ring.buffer_bus(self.next) }.to_words();
+        self.ring.write(self.next, words);
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Descriptors that are armed again without the part knowing.
+    pub(crate) fn untold(&self) -> u32 {
+        self.next.wrapping_sub(self.told)
+    }
+
+    /// What to write to the tail register: one behind the next descriptor, since equal head and
+    /// tail mean an empty ring.
+    pub(crate) fn tail(&mut self) -> u32 {
+        self.told = self.next;
+        // The part must find the descriptors armed before it sees the tail.
+        fence(Ordering::Release);
+        self.next.wrapping_sub(1) & self.ring.mask
+    }
+}
+
+/// The transmit ring: `count` descriptors, each with a buffer of its own.
+pub(crate) struct TransmitRing<H: Hal> {
+    ring: Ring<H>,
+    /// The descriptor to fill next.
+    next: u32,
+    /// The oldest descriptor that may still be in use by the part.
+    oldest: u32,
+    /// What the tail register was last told, free-running.
+    told: u32,
+}
+
+/// Every so many descriptors the part reports completion, besides the last of a burst.
+const REPORT_EVERY: u32 = 8;
+
+impl<H: Hal + Clone> TransmitRing<H> {
+    pub(crate) fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
+        let ring = Ring::new(hal, count, highest_address)?;
+        Ok(Self { ring, next: 0, oldest: 0, told: 0 })
+    }
+}
+
+impl<H: Hal> TransmitRing<H> {
+    pub(crate) fn base(&self) -> u64 {
+        self.ring.descriptors.region.bus_address
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        self.ring.count()
+    }
+
+    /// Whether there is a buffer to fill. One descriptor stays unused.
+    pub(crate) fn has_room(&self) -> bool {
+        self.next.wrapping_sub(self.oldest) < self.ring.mask
+    }
+
+    /// The buffer to fill, or `None` when the ring is full.
+    pub(crate) fn buffer(&mut self) -> Option<&mut [u8]> {
+        if !self.has_room() {
+            return None;
+        }
+        let buffer = self.ring.buffer(self.next);
+        // SAFETY: the buffer is BUFFER_SIZE initialised bytes of this ring's own memory; its
+        // descriptor is not the part's, because `next` is not between `oldest` and `told`; and
+        // `&mut self` keeps every other borrow of the ring away.
+        Some(unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), BUFFER_SIZE) })
+    }
+
+    /// Queues the first `len` bytes of [`buffer`](Self::buffer), padded to the shortest frame.
+    /// The part learns of it from [`tail`](Self::tail).
+    pub(crate) fn push(&mut self, len: usize) {
+        let len = len.min(BUFFER_SIZE);
+        let Some(buffer) = self.buffer() else { return };
+        if let Some(padding) = buffer.get_mut(len..SHORTEST_FRAME) {
+            padding.fill(0);
+        }
+        let len = u16::try_from(len.max(SHORTEST_FRAME)).unwrap_or(0);
+        let report = self.next.wrapping_add(1).is_multiple_of(REPORT_EVERY);
+        let address = self.ring.buffer_bus(self.next);
+        self.ring.write(self.next, Transmit { address, len, report }.to_words());
+        self.next = self.next.wrapping_add(1);
+    }
+
+    /// Whether frames wait for the tail register.
+    pub(crate) fn is_untold(&self) -> bool {
+        self.told != self.next
+    }
+
+    /// What to write to the tail register. The last frame before it is made to report.
+    pub(crate) fn tail(&mut self) -> u32 {
+        if self.is_untold() {
+            let last = self.next.wrapping_sub(1);
+            let word = self.ring.read_status(last);
+            let address = self.ring.buffer_bus(last);
+            let len = u16::try_from(word & 0xffff).unwrap_or(0);
+            self.ring.write(last, Transmit { address, len, report: true }.to_words());
+            self.told = self.next;
+        }
+        // The part must find descriptors and frames written before it sees the tail.
+        fence(Ordering::Release);
+        self.next & self.ring.mask
+    }
+
+    /// Takes back the buffers of frames that are out.
+    ///
+    /// Completion is in order, so one report covers all before it: the end of the last burst is
+    /// looked at first, then every [`REPORT_EVERY`]th descriptor of a long backlog.
+    pub(crate) fn reclaim(&mut self) {
+        if self.oldest == self.told {
+            return;
+        }
+        if self.is_done(self.told.wrapping_sub(1)) {
+            self.oldest = self.told;
+        } else {
+            loop {
+                let into = self.oldest % REPORT_EVERY;
+                let step = REPORT_EVERY.wrapping_sub(into);
+                if step > self.told.wrapping_sub(self.oldest) {
+                    break;
+                }
+                let end = self.oldest.wrapping_add(step);
+                if !self.is_done(end.wrapping_sub(1)) {
+                    break;
+                }
+                self.oldest = end;
+            }
+        }
+        // Nothing of the freed buffers may be written before the done bits were read.
+        fence(Ordering::Acquire);
+    }
+
+    fn is_done(&self, index: u32) -> bool {
+        Transmit::is_done(self.ring.read_status(index))
+    }
+}
+
+/// Descriptors and buffers of either ring.
+struct Ring<H: Hal> {
+    descriptors: Memory<H>,
+    buffers: Memory<H>,
+    mask: u32,
+}
+
+impl<H: Hal + Clone> Ring<H> {
+    fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
+        if !count.is_power_of_two() || !(8..=4096).contains(&count) {
+            return Err(RingError::Count(count));
+        }
+        let entries = usize::try_from(count).map_err(|_| RingError::Count(count))?;
+        let len = entries.saturating_mul(descriptor::SIZE);
+        // Aligned to its own size: some parts fault when a ring crosses a page or 64 KiB.
+        let descriptors = Memory::new(hal, DmaLayout { len, align: len, highest_address })?;
+        let len = entries.saturating_mul(BUFFER_SIZE);
+        let buffers = Memory::new(hal, DmaLayout { len, align: BUFFER_SIZE, highest_address })?;
+        Ok(Self { descriptors, buffers, mask: count.wrapping_sub(1) })
+    }
+}
+
+impl<H: Hal> Ring<H> {
+    fn count(&self) -> u32 {
+        self.mask.wrapping_add(1)
+    }
+
+    /// The masked index, always below the count.
+    fn slot(&self, index: u32) -> usize {
+        (index & self.mask) as usize
+    }
+
+    fn buffer_bus(&self, index: u32) -> u64 {
+        let offset = self.slot(index).wrapping_mul(BUFFER_SIZE) as u64;
+        self.buffers.region.bus_address.wrapping_add(offset)
+    }
+
+    fn buffer(&self, index: u32) -> NonNull<u8> {
+        let offset = self.slot(index).wrapping_mul(BUFFER_SIZE);
+        // SAFETY: the region holds count × BUFFER_SIZE bytes and the slot is below the count.
+        unsafe { self.buffers.region.pointer.add(offset) }
+    }
+
+    /// The two words of a descriptor.
+    fn words(&self, index: u32) -> NonNull<[u64; 2]> {
+        let offset = self.slot(index).wrapping_mul(descriptor::SIZE);
+        // SAFETY: the region holds count × SIZE bytes and the slot is below the count.
+        unsafe { self.descriptors.region.pointer.add(offset) }.cast()
+    }
+
+    fn write(&self, index: u32, words: [u64; 2]) {
+        let words = [words[0].to_le(), words[1].to_le()];
+        // SAFETY: inside the region, aligned to 16 because the region is aligned to its size.
+        // Volatile: the part reads it.
+        unsafe { self.words(index).write_volatile(words) }
+    }
+
+    /// The second word of a descriptor: length, command or errors, status.
+    fn read_status(&self, index: u32) -> u64 {
+        let words = self.words(index).cast::<u64>();
+        // SAFETY: the second of the two words of a descriptor inside the region.
+        let status = unsafe { words.add(1) };
+        // SAFETY: inside the region and aligned. Volatile: the part writes it.
+        u64::from_le(unsafe { status.read_volatile() })
+    }
+}
+
+/// DMA memory that frees itself. The owner must see to it that the part no longer uses it:
+/// [`Nic`](crate::intel::nic::Nic) stops the part before its rings are dropped.
+struct Memory<H: Hal> {
+    hal: H,
+    region: DmaRegion,
+}
+
+impl<H: Hal + Clone> Memory<H> {
+    /// Allocates zeroed memory and checks that it is what was asked for.
+    fn new(hal: &H, layout: DmaLayout) -> Result<Self, RingError> {
+        let region = hal.allocate(layout).ok_or(RingError::NoMemory(layout))?;
+        let memory = Self { hal: hal.clone(), region };
+        let low_bits = layout.align.wrapping_sub(1);
+        let bus = region.bus_address;
+        let last = bus.checked_add(layout.len as u64).and_then(|end| end.checked_sub(1));
+        let fits = last.is_some_and(|last| last <= layout.highest_address)
+            && bus & low_bits as u64 == 0
+            && region.pointer.addr().get() & low_bits == 0
+            && region.len >= layout.len;
+        if !fits {
+            return Err(RingError::BadMemory(layout, bus));
+        }
+        // SAFETY: the hosting kernel promises `len` writable bytes that nothing else uses.
+        unsafe { region.pointer.write_bytes(0, layout.len) };
+        Ok(memory)
+    }
+}
+
+impl<H: Hal> Drop for Memory<H> {
+    fn drop(&mut self) {
+        // SAFETY: the region came from `allocate` of a clone of this instance and is freed here
+        // only; rings are dropped after the part was stopped.
+        unsafe { self.hal.free(self.region) }
+    }
+}
