@@ -18,3 +18,6 @@ pub mod serial;
 pub mod serializer;
 
 pub use parse::ParseError;
+
+#[cfg(test)]
+mod tests;
