@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -43,6 +44,15 @@ impl fmt::Display for RigError {
 
 impl std::error::Error for RigError {}
 
+/// One line of a followed program's stdout.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// When its end came.
+    pub at: Instant,
+    /// The line with its line end.
+    pub text: String,
+}
+
 /// A running program with its output captured line by line.
 #[derive(Debug)]
 pub struct Process {
@@ -55,11 +65,35 @@ pub struct Process {
 impl Process {
     /// Starts `command` with stdin closed and stdout and stderr captured into one log.
     ///
+    /// It gets a process group of its own: Ctrl-C at the terminal reaches the rig alone, which
+    /// then ends its children in order.
+    ///
     /// # Errors
     /// [`RigError::Missing`] naming `package` when there is no such program.
-    pub fn spawn(mut command: Command, package: &str) -> Result<Self, RigError> {
+    pub fn spawn(command: Command, package: &str) -> Result<Self, RigError> {
+        Self::start(command, package, None)
+    }
+
+    /// As [`spawn`](Self::spawn), and hands out each line of stdout when it comes.
+    ///
+    /// # Errors
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_followed(
+        command: Command,
+        package: &str,
+    ) -> Result<(Self, mpsc::Receiver<Line>), RigError> {
+        let (sender, lines) = mpsc::channel();
+        Ok((Self::start(command, package, Some(sender))?, lines))
+    }
+
+    fn start(
+        mut command: Command,
+        package: &str,
+        follower: Option<mpsc::Sender<Line>>,
+    ) -> Result<Self, RigError> {
         let program = command.get_program().to_string_lossy().into_owned();
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.process_group(0);
         let mut child = command.spawn().map_err(|error| match error.kind() {
             std::io::ErrorKind::NotFound => {
                 RigError::Missing { program: program.clone(), package: package.to_owned() }
@@ -69,10 +103,10 @@ impl Process {
         let log = Arc::new(Mutex::new(String::new()));
         let mut readers = Vec::new();
         if let Some(stdout) = child.stdout.take() {
-            readers.push(capture(stdout, Arc::clone(&log)));
+            readers.push(capture(stdout, Arc::clone(&log), follower));
         }
         if let Some(stderr) = child.stderr.take() {
-            readers.push(capture(stderr, Arc::clone(&log)));
+            readers.push(capture(stderr, Arc::clone(&log), None));
         }
         Ok(Self { name: program, child, log, readers })
     }
@@ -169,13 +203,23 @@ pub fn within(limit: Duration, mut done: impl FnMut() -> bool) -> bool {
     }
 }
 
-fn capture(from: impl Read + Send + 'static, log: Arc<Mutex<String>>) -> JoinHandle<()> {
+fn capture(
+    from: impl Read + Send + 'static,
+    log: Arc<Mutex<String>>,
+    follower: Option<mpsc::Sender<Line>>,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
         let mut from = BufReader::new(from);
         let mut line = Vec::new();
         while matches!(from.read_until(b'\n', &mut line), Ok(count) if count > 0) {
+            let at = Instant::now();
+            let text = String::from_utf8_lossy(&line);
             if let Ok(mut log) = log.lock() {
-                log.push_str(&String::from_utf8_lossy(&line));
+                log.push_str(&text);
+            }
+            if let Some(follower) = &follower {
+                // Nobody follows any more: the log still grows.
+                let _ = follower.send(Line { at, text: text.into_owned() });
             }
             line.clear();
         }

@@ -1,1 +1,294 @@
-fn main() {}
+//! `qemu-boot`: the command line.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use isboot_tests::process::RigError;
+use qemu_boot::boot::{self, End};
+use qemu_boot::fault::{FAULTS, Fault};
+use qemu_boot::interrupt;
+use qemu_boot::judge::judge;
+use qemu_boot::matrix::Matrix;
+use qemu_boot::plan::{
+    Chap, Digest, Disturbance, Firmware, Nic, Plan, Start, TableFault, TargetChoice,
+};
+use qemu_boot::report::Report;
+use qemu_boot::screen::{Mode, Screen, row};
+
+/// Boots the hosting kernel in QEMU from an iSCSI target and judges the run.
+#[derive(Debug, Parser)]
+#[command(name = "qemu-boot", after_help = EXAMPLES, version)]
+struct Arguments {
+    /// Firmware: SeaBIOS, or OVMF with iPXE's EFI driver
+    #[arg(long, value_enum, default_value = "bios")]
+    firmware: Firmware,
+    /// Network card: e1000 is an 82540EM, e1000e an 82574L
+    #[arg(long, value_enum, default_value = "e1000")]
+    nic: Nic,
+    /// CRC32C digests that the session must have
+    #[arg(long, value_enum, default_value = "none")]
+    digest: Digest,
+    /// What to boot from: istgt, builtin, or iscsi:ADDRESS::PORT:LUN:NAME (only read; the address
+    /// as the guest sees it, 10.0.2.2 is this host's loopback)
+    #[arg(long, default_value = "istgt")]
+    target: TargetChoice,
+    /// Who starts the kernel: firmware and iPXE, or QEMU itself with an iBFT of ours in ACPI
+    #[arg(long, value_enum, default_value = "ipxe")]
+    start: Start,
+    /// CHAP; needs --start direct, because iPXE's script holds no secrets here
+    #[arg(long, value_enum)]
+    chap: Option<Chap>,
+    /// Memory of the machine in MiB [default: 32; 256 for UEFI, which needs it for itself]
+    #[arg(long, value_name = "MIB")]
+    memory: Option<u32>,
+    /// Size of LUN 0, which is read whole: bytes, or with K, M or G
+    #[arg(long, value_name = "SIZE", default_value = "64M", value_parser = size)]
+    lun_size: u64,
+    /// Bytes of a block at the target
+    #[arg(long, value_name = "BYTES", default_value = "512", value_parser = block_size)]
+    block_size: u32,
+    /// Folder with the kernel's images: boot-module, boot-module.multiboot, boot-module.efi
+    /// [default: boot-module in the build folder, where `cargo xtask boot` puts them]
+    #[arg(long, value_name = "FOLDER")]
+    images: Option<PathBuf>,
+    /// Longest time of one run, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "300")]
+    timeout: u64,
+    /// Leave disk images, logs and the capture of all frames, and say where
+    #[arg(long)]
+    keep: bool,
+    /// Write everything that was seen and judged to a file
+    #[arg(long, value_name = "FILE.json")]
+    report: Option<PathBuf>,
+    /// JSON lines instead of text
+    #[arg(long)]
+    json: bool,
+    /// Show every line of the console too
+    #[arg(long, conflicts_with = "json")]
+    console: bool,
+    /// Run all combinations of firmware, NIC and digest; `--matrix=ci` eight that cover all pairs
+    #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true,
+          default_missing_value = "all")]
+    matrix: Option<Matrix>,
+    /// Run a case that must fail, by name, or `all`; `list` names them
+    #[arg(long, value_name = "NAME", conflicts_with = "matrix")]
+    fault: Option<String>,
+    /// More words for the kernel's command line
+    #[arg(last = true, value_name = "WORDS")]
+    words: Vec<String>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  qemu-boot                                    boot once and judge
+  qemu-boot --firmware uefi --nic e1000e --digest both
+  qemu-boot --matrix --report report.json      all sixteen combinations
+  qemu-boot --fault list                       what must fail, and how
+  qemu-boot --fault link-down                  one of them
+  qemu-boot --start direct --chap mutual       no firmware: an iBFT of ours, with CHAP
+  qemu-boot --keep --console                   leave logs and frames, show the console
+  qemu-boot --target iscsi:10.0.2.2::3260:0:iqn.2003-01.org.example:disk
+  qemu-boot -- isboot.queue_depth=4            pass words to the kernel
+  qemu-boot --console -- isboot.help           the kernel's own list of parameters
+
+Exit status: 0 when everything held, 1 when something did not, 2 when a run could not
+start, 130 after Ctrl-C.";
+
+const FAILED: u8 = 1;
+const COULD_NOT_START: u8 = 2;
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    interrupt::watch();
+    match run(&arguments) {
+        Ok(reports) => {
+            let written = write_report(&arguments, &reports);
+            if interrupt::is_wanted() {
+                ExitCode::from(INTERRUPTED)
+            } else if let Err(error) = written {
+                eprintln!("qemu-boot: {error}");
+                ExitCode::from(COULD_NOT_START)
+            } else if reports.iter().all(|report| report.passed) {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::from(FAILED)
+            }
+        }
+        Err(error) => {
+            eprintln!("qemu-boot: {error}");
+            ExitCode::from(COULD_NOT_START)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
+    let plan = arguments.plan()?;
+    let mode = match (arguments.json, arguments.console) {
+        (true, _) => Mode::Json,
+        (_, true) => Mode::Console,
+        _ => Mode::Stages,
+    };
+    if let Some(matrix) = arguments.matrix {
+        let plans = matrix.combinations().into_iter().map(|(firmware, nic, digest)| {
+            let memory_mib = arguments.memory_for(firmware);
+            (Plan { firmware, nic, digest, memory_mib, ..plan.clone() }, None)
+        });
+        return several(arguments, mode, plans.collect());
+    }
+    match arguments.fault.as_deref() {
+        None => Ok(vec![one(&plan, None, mode)?]),
+        Some("list") => {
+            for fault in &FAULTS {
+                println!("{:<14} {} (noticed at stage `{}`)", fault.name, fault.what, fault.during);
+            }
+            Ok(Vec::new())
+        }
+        Some("all") => {
+            let plans = FAULTS.iter().map(|fault| (fault.applied_to(&plan), Some(fault)));
+            several(arguments, mode, plans.collect())
+        }
+        Some(name) => {
+            let fault = Fault::named(name).ok_or_else(|| {
+                RigError::Failed(format!("there is no fault `{name}`; `--fault list` names them"))
+            })?;
+            Ok(vec![one(&fault.applied_to(&plan), Some(fault), mode)?])
+        }
+    }
+}
+
+fn one(plan: &Plan, fault: Option<&'static Fault>, mode: Mode) -> Result<Report, RigError> {
+    let mut screen = Screen::new(mode);
+    screen.heading(plan, fault.map_or("Boot", |fault| fault.what));
+    let seen = boot::run(plan, &mut screen)?;
+    let checks = match fault {
+        Some(fault) => fault.judge(&seen),
+        None if plan.words.iter().any(|word| word == "isboot.help") => Vec::new(),
+        None => judge(plan, &seen),
+    };
+    let report = Report::new(plan, fault.map(|fault| fault.name), &seen, checks);
+    if seen.end != End::Interrupted {
+        screen.judgement(&seen, &report);
+    }
+    Ok(report)
+}
+
+/// Runs one after the other, with a row for each and a count at the end.
+fn several(
+    arguments: &Arguments,
+    mode: Mode,
+    plans: Vec<(Plan, Option<&'static Fault>)>,
+) -> Result<Vec<Report>, RigError> {
+    let start = Instant::now();
+    let mode = if mode == Mode::Stages { Mode::Quiet } else { mode };
+    let mut reports: Vec<Report> = Vec::new();
+    for (number, (plan, fault)) in plans.iter().enumerate() {
+        let plan = Plan { directory: plan.directory.join(number.to_string()), ..plan.clone() };
+        let report = one(&plan, *fault, mode)?;
+        if interrupt::is_wanted() {
+            break;
+        }
+        if mode != Mode::Json {
+            println!("{}", row(&report));
+        }
+        reports.push(report);
+    }
+    // Each run removed its own folder; the one around them goes when nothing was kept.
+    let _ = fs::remove_dir(arguments.directory()?);
+    if mode != Mode::Json {
+        let passed = reports.iter().filter(|report| report.passed).count();
+        println!(
+            "{passed} passed, {} failed, {} not run, in {:.0} s",
+            reports.len() - passed,
+            plans.len() - reports.len(),
+            start.elapsed().as_secs_f64()
+        );
+    }
+    Ok(reports)
+}
+
+fn write_report(arguments: &Arguments, reports: &[Report]) -> Result<(), RigError> {
+    let Some(path) = &arguments.report else { return Ok(()) };
+    let failed = |what: String| RigError::Failed(format!("writing {}: {what}", path.display()));
+    let text = serde_json::to_string_pretty(reports).map_err(|error| failed(error.to_string()))?;
+    fs::write(path, text + "\n").map_err(|error| failed(error.to_string()))
+}
+
+impl Arguments {
+    fn plan(&self) -> Result<Plan, RigError> {
+        if self.chap.is_some() && self.start == Start::Ipxe {
+            return Err(RigError::Failed("--chap needs --start direct".to_owned()));
+        }
+        if self.start == Start::Direct && self.firmware == Firmware::Uefi {
+            return Err(RigError::Failed("--start direct passes no UEFI firmware".to_owned()));
+        }
+        let images = match &self.images {
+            Some(images) => images.clone(),
+            None => build_folder()?.join("boot-module"),
+        };
+        Ok(Plan {
+            firmware: self.firmware,
+            nic: self.nic,
+            digest: self.digest,
+            start: self.start,
+            target: self.target.clone(),
+            chap: self.chap,
+            memory_mib: self.memory_for(self.firmware),
+            lun_bytes: self.lun_size,
+            block_bytes: self.block_size,
+            words: self.words.clone(),
+            images,
+            directory: self.directory()?,
+            keep: self.keep,
+            limit: Duration::from_secs(self.timeout),
+            table_fault: TableFault::Right,
+            disturbance: Disturbance::Nothing,
+        })
+    }
+
+    fn memory_for(&self, firmware: Firmware) -> u32 {
+        self.memory.unwrap_or(match firmware {
+            Firmware::Bios => 32,
+            Firmware::Uefi => 256,
+        })
+    }
+
+    fn directory(&self) -> Result<PathBuf, RigError> {
+        Ok(build_folder()?.join("qemu-boot").join(std::process::id().to_string()))
+    }
+}
+
+/// Cargo's target folder: this program is in its debug or release folder.
+fn build_folder() -> Result<PathBuf, RigError> {
+    if let Some(folder) = std::env::var_os("CARGO_TARGET_DIR") {
+        return Ok(folder.into());
+    }
+    let program = std::env::current_exe()
+        .map_err(|error| RigError::Failed(format!("finding this program's folder: {error}")))?;
+    Ok(program.ancestors().nth(2).map(PathBuf::from).unwrap_or_default())
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['K', 'M', 'G']) {
+        Some(digits) if text.ends_with('K') => (digits, 10),
+        Some(digits) if text.ends_with('M') => (digits, 20),
+        Some(digits) => (digits, 30),
+        None => (text, 0),
+    };
+    let number: u64 = digits.parse().map_err(|error| format!("{error}"))?;
+    let bytes = number.checked_mul(1 << shift).ok_or("too large")?;
+    if bytes == 0 || bytes % 4096 != 0 {
+        return Err("a LUN is a multiple of 4096 bytes".to_owned());
+    }
+    Ok(bytes)
+}
+
+fn block_size(text: &str) -> Result<u32, String> {
+    match text.parse() {
+        Ok(bytes @ (512 | 1024 | 2048 | 4096)) => Ok(bytes),
+        _ => Err("a block is 512, 1024, 2048 or 4096 bytes".to_owned()),
+    }
+}

@@ -1,0 +1,556 @@
+//! One run: target and machine are started, the serial port is followed to the verdict, everything
+//! is ended again.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::{Duration, Instant};
+
+use isboot_tests::process::RigError;
+use serde::Serialize;
+
+use crate::disk_image;
+use crate::event::{Event, Malformed, plain_text};
+use crate::interrupt;
+use crate::machine::{Ending, Files, IPXE_FAILURE, Machine};
+use crate::pcap::{self, Frame};
+use crate::plan::{Disturbance, Plan};
+use crate::stage::Stage;
+use crate::target::{
+    ExpectedLun, LoggedSession, Target, expected_luns, image_path, istgt_sessions,
+};
+
+/// How often the run looks for signals and time limits while the serial port is silent.
+const TICK: Duration = Duration::from_millis(50);
+/// The target's log of the logout may come a moment after the guest's exit.
+const LOGOUT_LOG: Duration = Duration::from_secs(2);
+
+/// Follows a run while it happens.
+pub trait Observer {
+    /// A stage was reached.
+    fn stage(&mut self, sighting: &Sighting);
+    /// A transfer goes on.
+    fn progress(&mut self, progress: &Progress);
+    /// Any other line of the console.
+    fn console(&mut self, line: &str);
+}
+
+/// A stage, when it was reached.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sighting {
+    /// Which.
+    pub stage: Stage,
+    /// When, since power-on.
+    pub seconds: f64,
+    /// When by the guest's clock, in microseconds since kernel entry.
+    pub guest_micros: Option<u64>,
+    /// What the guest said of it.
+    pub fields: Vec<(String, String)>,
+    /// The firmware's line, for a stage of the firmware.
+    pub text: String,
+}
+
+impl Sighting {
+    /// The value of a field.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The value of a field that counts something.
+    #[must_use]
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.field(name)?.parse().ok()
+    }
+}
+
+/// How far a transfer is.
+#[derive(Clone, Debug, Serialize)]
+pub struct Progress {
+    /// `read` or `write`.
+    pub what: String,
+    /// Bytes done.
+    pub done: u64,
+    /// Bytes in all.
+    pub total: u64,
+    /// When, since power-on.
+    pub seconds: f64,
+}
+
+/// An error that the guest reported.
+#[derive(Clone, Debug, Serialize)]
+pub struct GuestError {
+    /// The stage that it was in.
+    pub during: String,
+    /// Its sentence.
+    pub text: String,
+    /// When, since power-on.
+    pub seconds: f64,
+    /// When by the guest's clock, in microseconds since kernel entry.
+    pub guest_micros: u64,
+}
+
+/// How the run ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum End {
+    /// The machine did.
+    Machine(Ending),
+    /// Nothing happened for too long; the sentence says what was waited for.
+    TimedOut(String),
+    /// iPXE could not do its part; the sentence says which.
+    Ipxe(String),
+    /// The person wanted it to end.
+    Interrupted,
+}
+
+/// What was found in the image of a LUN afterwards.
+#[derive(Clone, Debug)]
+pub struct ImageFinding {
+    /// SHA-256 of the file.
+    pub sha256: String,
+    /// Whether every byte is what it must be after the pattern was written, or what is not.
+    pub content: Result<(), String>,
+}
+
+/// The frames of the run.
+#[derive(Clone, Debug)]
+pub struct Capture {
+    /// All of them.
+    pub frames: Vec<Frame>,
+    /// How long the file was when the detach was reported.
+    pub bytes_at_detach: Option<u64>,
+}
+
+/// Everything that was seen in a run.
+#[derive(Debug)]
+pub struct Seen {
+    /// Stages in their order of appearance, without progress.
+    pub sightings: Vec<Sighting>,
+    /// Errors that the guest reported.
+    pub errors: Vec<GuestError>,
+    /// Event lines that could not be read.
+    pub malformed: Vec<Malformed>,
+    /// How it ended.
+    pub end: End,
+    /// How long it took.
+    pub seconds: f64,
+    /// The target's name.
+    pub target_name: String,
+    /// The sessions that the target logged; `None` when it keeps no log that we can read.
+    pub sessions: Option<Vec<LoggedSession>>,
+    /// What the guest had to find.
+    pub luns: Vec<ExpectedLun>,
+    /// What the images hold, one entry for each LUN.
+    pub images: Vec<ImageFinding>,
+    /// The frames, when there is a capture.
+    pub capture: Option<Capture>,
+    /// The last lines of the console.
+    pub last_lines: Vec<String>,
+    /// Files that were left for the person.
+    pub kept: Vec<PathBuf>,
+}
+
+impl Seen {
+    /// The first sighting of a stage.
+    #[must_use]
+    pub fn stage(&self, stage: Stage) -> Option<&Sighting> {
+        self.sightings.iter().find(|sighting| sighting.stage == stage)
+    }
+
+    /// All sightings of a stage.
+    pub fn stages(&self, stage: Stage) -> impl Iterator<Item = &Sighting> {
+        self.sightings.iter().filter(move |sighting| sighting.stage == stage)
+    }
+}
+
+/// Carries out a plan.
+///
+/// # Errors
+/// When the run could not even start: something is missing, or the host refused something.
+pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
+    let directory = Directory::create(plan)?;
+    let files = Files::new(&directory.path);
+    let mut target = Target::start(plan, &directory.path)?;
+    let start = Instant::now();
+    let mut machine = Machine::start(plan, &target, &files)?;
+    let mut watch = Watch::new(start);
+    let mut bytes_at_detach = None;
+    let mut target_is_dead = false;
+
+    let end = loop {
+        let line = machine.serial().recv_timeout(TICK);
+        if let Ok(line) = &line {
+            let news = watch.line(&line.text, line.at);
+            if plan.disturbance == Disturbance::TargetDies
+                && matches!(&news, News::Progress(progress) if progress.what == "read")
+                && !target_is_dead
+            {
+                target.kill();
+                target_is_dead = true;
+            }
+            match &news {
+                News::Stage(sighting) => {
+                    if sighting.stage == Stage::Detach {
+                        bytes_at_detach = fs::metadata(files.capture()).ok().map(|file| file.len());
+                    }
+                    observer.stage(sighting);
+                }
+                News::Progress(progress) => observer.progress(progress),
+                News::Other(text) => observer.console(text),
+                News::Nothing => {}
+            }
+            if let Some(what) = &watch.ipxe_failure {
+                break End::Ipxe(what.clone());
+            }
+        }
+        if interrupt::is_wanted() {
+            break End::Interrupted;
+        }
+        if let Err(RecvTimeoutError::Disconnected) = line {
+            // The serial port is closed: QEMU is on its way out.
+            if let Some(ending) = machine.ended() {
+                break End::Machine(ending);
+            }
+            std::thread::sleep(TICK);
+        }
+        if let Some(sentence) = watch.overdue(Instant::now(), plan.limit) {
+            break End::TimedOut(sentence);
+        }
+    };
+    machine.stop();
+    let seconds = start.elapsed().as_secs_f64();
+
+    let sessions = plan.target.is_ours().then(|| settled_sessions(&target, &end));
+    target.stop();
+    let _ = fs::write(files.console(), machine.log());
+    let _ = fs::write(files.target_log(), target.log());
+    let images = match end {
+        End::Machine(_) if plan.table_fault == Default::default() => {
+            inspect_images(plan, &directory.path)
+        }
+        _ => Vec::new(),
+    };
+    let capture =
+        pcap::read(&files.capture()).ok().map(|frames| Capture { frames, bytes_at_detach });
+    let kept = directory.leave();
+    Ok(Seen {
+        sightings: watch.sightings,
+        errors: watch.errors,
+        malformed: watch.malformed,
+        end,
+        seconds,
+        target_name: target.name().to_owned(),
+        sessions,
+        luns: expected_luns(plan),
+        images,
+        capture,
+        last_lines: watch.last_lines,
+        kept,
+    })
+}
+
+/// The sessions in the target's log, once the guest's has its logout or a bounded wait is over.
+fn settled_sessions(target: &Target, end: &End) -> Vec<LoggedSession> {
+    let until = Instant::now() + LOGOUT_LOG;
+    loop {
+        let sessions = istgt_sessions(&target.log());
+        let settled = sessions.last().is_none_or(|session| session.logged_out);
+        if settled || *end != End::Machine(Ending::Pass) || Instant::now() >= until {
+            return sessions;
+        }
+        std::thread::sleep(TICK);
+    }
+}
+
+fn inspect_images(plan: &Plan, directory: &std::path::Path) -> Vec<ImageFinding> {
+    let inspect = |(number, lun): (usize, &crate::plan::LunPlan)| {
+        let path = image_path(directory, number);
+        let content = match disk_image::verify(&path, lun.bytes, lun.seed, lun.write) {
+            Ok(verdict) => verdict.map_err(|mismatch| mismatch.to_string()),
+            Err(error) => Err(format!("reading the image: {error}")),
+        };
+        ImageFinding { sha256: disk_image::sha256(&path).unwrap_or_default(), content }
+    };
+    plan.luns().iter().enumerate().map(inspect).collect()
+}
+
+/// What a line of the console turned out to be.
+#[derive(Debug)]
+pub enum News {
+    /// A stage.
+    Stage(Sighting),
+    /// Progress of a transfer.
+    Progress(Progress),
+    /// Something for people, or an error.
+    Other(String),
+    /// An empty line.
+    Nothing,
+}
+
+/// Turns the lines of a console into what happened, and knows what to wait for.
+#[derive(Debug)]
+pub struct Watch {
+    start: Instant,
+    last: Option<Stage>,
+    last_at: Instant,
+    sightings: Vec<Sighting>,
+    errors: Vec<GuestError>,
+    malformed: Vec<Malformed>,
+    last_lines: Vec<String>,
+    ipxe_failure: Option<String>,
+}
+
+/// Lines of the console that are quoted when a run ends badly.
+const LAST_LINES: usize = 12;
+
+impl Watch {
+    /// Watches a machine that was switched on at `start`.
+    #[must_use]
+    pub fn new(start: Instant) -> Self {
+        Self {
+            start,
+            last: None,
+            last_at: start,
+            sightings: Vec::new(),
+            errors: Vec::new(),
+            malformed: Vec::new(),
+            last_lines: Vec::new(),
+            ipxe_failure: None,
+        }
+    }
+
+    /// Takes one line that ended at `at`.
+    pub fn line(&mut self, line: &str, at: Instant) -> News {
+        let text = plain_text(line);
+        if text.trim().is_empty() {
+            return News::Nothing;
+        }
+        let seconds = at.saturating_duration_since(self.start).as_secs_f64();
+        let news = match Event::parse(&text) {
+            None => self.free_text(&text, seconds),
+            Some(Err(malformed)) => {
+                self.malformed.push(malformed);
+                News::Other(text.clone())
+            }
+            Some(Ok(event)) => self.event(event, seconds, &text),
+        };
+        match &news {
+            News::Stage(sighting) => {
+                self.reached(sighting.stage, at);
+                self.sightings.push(sighting.clone());
+            }
+            News::Progress(_) => {
+                self.reached(Stage::Progress, at);
+                return news;
+            }
+            News::Other(_) | News::Nothing => {}
+        }
+        if self.last_lines.len() == LAST_LINES {
+            self.last_lines.remove(0);
+        }
+        self.last_lines.push(text);
+        news
+    }
+
+    /// The sentence to end with when the run waits for something longer than it may.
+    #[must_use]
+    pub fn overdue(&self, now: Instant, limit: Duration) -> Option<String> {
+        let (what, wait) = Stage::wait_after(self.last);
+        let after = match self.last {
+            None => "power-on".to_owned(),
+            Some(stage) => format!("the stage `{}`", stage.name()),
+        };
+        if now.saturating_duration_since(self.last_at) > wait {
+            return Some(format!(
+                "waited {} s for {what} after {after}; --keep leaves the console's log",
+                wait.as_secs()
+            ));
+        }
+        if now.saturating_duration_since(self.start) > limit {
+            return Some(format!(
+                "the whole run took longer than {} s; it was waiting for {what} after {after} \
+                 (--timeout gives it more)",
+                limit.as_secs()
+            ));
+        }
+        None
+    }
+
+    fn reached(&mut self, stage: Stage, at: Instant) {
+        self.last = Some(stage);
+        self.last_at = at;
+    }
+
+    fn free_text(&mut self, text: &str, seconds: f64) -> News {
+        if let Some((_, what)) = text.split_once(IPXE_FAILURE) {
+            self.ipxe_failure = Some(what.to_owned());
+        }
+        let seen_already = |stage| self.sightings.iter().any(|sighting| sighting.stage == stage);
+        match Stage::of_firmware_text(text).filter(|stage| !seen_already(*stage)) {
+            Some(stage) => News::Stage(Sighting {
+                stage,
+                seconds,
+                guest_micros: None,
+                fields: Vec::new(),
+                text: text.trim().to_owned(),
+            }),
+            None => News::Other(text.to_owned()),
+        }
+    }
+
+    fn event(&mut self, event: Event, seconds: f64, text: &str) -> News {
+        if event.stage == "error" {
+            self.errors.push(GuestError {
+                during: event.field("during").unwrap_or_default().to_owned(),
+                text: event.field("text").unwrap_or_default().to_owned(),
+                seconds,
+                guest_micros: event.micros,
+            });
+            return News::Other(text.to_owned());
+        }
+        match Stage::of_event(&event.stage) {
+            Some(Stage::Progress) => match (event.number("done"), event.number("total")) {
+                (Some(done), Some(total)) => News::Progress(Progress {
+                    what: event.field("what").unwrap_or_default().to_owned(),
+                    done,
+                    total,
+                    seconds,
+                }),
+                _ => self.unusable("progress without numbers", text),
+            },
+            Some(stage) => News::Stage(Sighting {
+                stage,
+                seconds,
+                guest_micros: Some(event.micros),
+                fields: event.fields,
+                text: String::new(),
+            }),
+            None => self.unusable("a stage that nobody knows", text),
+        }
+    }
+
+    fn unusable(&mut self, what: &'static str, line: &str) -> News {
+        self.malformed.push(Malformed { what, line: line.to_owned() });
+        News::Other(line.to_owned())
+    }
+}
+
+/// The directory of the run; removed unless the plan keeps it.
+#[derive(Debug)]
+struct Directory {
+    path: PathBuf,
+    keep: bool,
+}
+
+impl Directory {
+    fn create(plan: &Plan) -> Result<Self, RigError> {
+        let path = plan.directory.clone();
+        let failed = |error: std::io::Error| {
+            RigError::Failed(format!("creating {}: {error}", path.display()))
+        };
+        fs::create_dir_all(&path).map_err(failed)?;
+        let path = path.canonicalize().map_err(failed)?;
+        Ok(Self { path, keep: plan.keep })
+    }
+
+    /// What is left for the person when the directory is kept.
+    fn leave(&self) -> Vec<PathBuf> {
+        if !self.keep {
+            return Vec::new();
+        }
+        let Ok(entries) = fs::read_dir(&self.path) else { return Vec::new() };
+        let mut left: Vec<PathBuf> =
+            entries.flatten().map(|entry| entry.path()).filter(|path| path.is_file()).collect();
+        left.sort();
+        left
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A console as a good run leaves it, a line a millisecond.
+    pub(crate) fn watched(console: &str) -> Watch {
+        let start = Instant::now();
+        let mut watch = Watch::new(start);
+        for (number, line) in console.lines().enumerate() {
+            watch.line(line, start + Duration::from_millis(number as u64));
+        }
+        watch
+    }
+
+    impl Watch {
+        pub(crate) fn into_seen(self, end: End) -> Seen {
+            Seen {
+                sightings: self.sightings,
+                errors: self.errors,
+                malformed: self.malformed,
+                end,
+                seconds: 1.0,
+                target_name: String::new(),
+                sessions: None,
+                luns: Vec::new(),
+                images: Vec::new(),
+                capture: None,
+                last_lines: self.last_lines,
+                kept: Vec::new(),
+            }
+        }
+    }
+
+    #[test]
+    fn firmware_stages_count_once_and_progress_is_no_sighting() {
+        let watch = watched(
+            "SeaBIOS (version 1.16.2)\n\nSeaBIOS (version 1.16.2)\n\
+             @isboot stage=kernel us=0 loader=multiboot\n\
+             @isboot stage=progress us=5 what=read done=10 total=20\n",
+        );
+        let stages: Vec<Stage> = watch.sightings.iter().map(|sighting| sighting.stage).collect();
+        assert_eq!(stages, [Stage::Firmware, Stage::Kernel]);
+        assert_eq!(watch.last, Some(Stage::Progress));
+    }
+
+    #[test]
+    fn waiting_too_long_names_what_was_waited_for() {
+        let watch = watched("@isboot stage=nic us=0 name=e1000 mac=52:54:00:12:34:56\n");
+        let later = |seconds| watch.start + Duration::from_secs(seconds);
+        let limit = Duration::from_secs(300);
+        assert_eq!(watch.overdue(later(29), limit), None);
+        let sentence = watch.overdue(later(31), limit).unwrap();
+        assert!(sentence.contains("30 s for the link after the stage `nic`"), "{sentence}");
+        let sentence = watch.overdue(later(20), Duration::from_secs(10)).unwrap();
+        assert!(sentence.contains("longer than 10 s"), "{sentence}");
+        assert!(Watch::new(watch.start).overdue(later(61), limit).unwrap().contains("power-on"));
+    }
+
+    #[test]
+    fn errors_and_unusable_events_are_kept_apart() {
+        let watch = watched(
+            "@isboot stage=error us=7 during=link text=\"no link after 10 s\"\n\
+             @isboot stage=warp us=8\n@isboot stage=progress us=9 what=read\n@isboot stage\n",
+        );
+        assert_eq!(watch.errors.len(), 1);
+        assert_eq!((watch.errors[0].during.as_str(), watch.errors[0].guest_micros), ("link", 7));
+        let what: Vec<&str> = watch.malformed.iter().map(|malformed| malformed.what).collect();
+        assert_eq!(
+            what,
+            ["a stage that nobody knows", "progress without numbers", "a word without `=`"]
+        );
+    }
+
+    #[test]
+    fn what_ipxe_could_not_do_is_named() {
+        let watch = watched("isboot-script failed: sanhook of the target: 3d222083\n");
+        assert_eq!(watch.ipxe_failure.as_deref(), Some("sanhook of the target: 3d222083"));
+    }
+}

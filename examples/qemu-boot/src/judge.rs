@@ -1,0 +1,490 @@
+//! The judgement of a run: what the guest claims against what the host knows.
+
+use serde::Serialize;
+
+use crate::boot::{End, Seen, Sighting};
+use crate::machine::{Ending, mac_text};
+use crate::plan::{Digest, Firmware, GUEST_MAC, Plan, Start};
+use crate::stage::{GUEST_STAGES, Stage};
+
+/// From kernel entry to the first block, under emulation; istgt itself sleeps one second of it.
+const FIRST_BLOCK_LIMIT_MICROS: u64 = 2_000_000;
+
+/// One thing that had to hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// Whether it held.
+    pub passed: bool,
+    /// What was found, in a sentence.
+    pub detail: String,
+}
+
+impl Check {
+    pub(crate) fn new(name: &'static str, result: Result<String, String>) -> Self {
+        let passed = result.is_ok();
+        let detail = match result {
+            Ok(detail) | Err(detail) => detail,
+        };
+        Self { name, passed, detail }
+    }
+}
+
+/// Everything that had to hold in a run that must succeed.
+#[must_use]
+pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
+    let mut checks = vec![
+        Check::new("the guest passes", ending(seen)),
+        Check::new("every stage is seen, in order", order(plan, seen)),
+        Check::new("the table is where this firmware leaves it", table_place(plan, seen)),
+        Check::new("the NIC is the one that the table names", nic(seen)),
+        Check::new("the digests are those asked for", digests(plan, seen)),
+        Check::new("first block within 2 s of kernel entry", first_block(seen)),
+    ];
+    if plan.target.is_ours() {
+        checks.push(Check::new("every LUN is listed as it is", luns(seen)));
+        checks.push(Check::new("the whole LUN was read right", read(plan, seen)));
+        checks
+            .push(Check::new("the pattern is in the file, the rest untouched", write(plan, seen)));
+        checks.push(Check::new("the target saw the logout", logout_at_target(plan, seen)));
+    } else {
+        checks.push(Check::new("a LUN was read", read_of_stranger(seen)));
+    }
+    checks.push(Check::new("the guest logged out cleanly", logout_at_guest(seen)));
+    checks.push(Check::new("the NIC is quiet afterwards", quiet(seen)));
+    checks
+}
+
+/// How the machine ended, and no error on the way.
+fn ending(seen: &Seen) -> Result<String, String> {
+    if let Some(error) = seen.errors.first() {
+        return Err(format!("during {}: {}", error.during, error.text));
+    }
+    if let Some(malformed) = seen.malformed.first() {
+        return Err(format!("an event line is broken: {malformed}"));
+    }
+    match &seen.end {
+        End::Machine(Ending::Pass) => {}
+        End::Machine(ending) => return Err(ending.describe()),
+        End::TimedOut(sentence) => return Err(sentence.clone()),
+        End::Ipxe(what) => return Err(format!("iPXE failed at {what}")),
+        End::Interrupted => return Err("interrupted".to_owned()),
+    }
+    match seen.stage(Stage::Verdict).and_then(|verdict| verdict.field("result")) {
+        Some("pass") => Ok("verdict and exit status say pass".to_owned()),
+        other => Err(format!("the verdict is {}", other.unwrap_or("missing"))),
+    }
+}
+
+fn order(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let mut wanted = Vec::new();
+    if plan.start == Start::Ipxe {
+        wanted.extend([Stage::Firmware, Stage::Ipxe, Stage::Hook]);
+    }
+    let writes = plan.luns().iter().any(|lun| lun.write.is_some());
+    wanted.extend(
+        GUEST_STAGES
+            .into_iter()
+            .filter(|stage| writes || !matches!(stage, Stage::Write | Stage::Flush)),
+    );
+    let found: Vec<Stage> = seen
+        .sightings
+        .iter()
+        .map(|sighting| sighting.stage)
+        .filter(|stage| *stage != Stage::Disk)
+        // Direct starts pass through SeaBIOS too, whose text is of no matter there.
+        .filter(|stage| plan.start == Start::Ipxe || *stage >= Stage::Kernel)
+        .collect();
+    if found == wanted {
+        return Ok(format!("{} stages", found.len()));
+    }
+    let names =
+        |stages: &[Stage]| stages.iter().map(|stage| stage.name()).collect::<Vec<_>>().join(" ");
+    if let Some(missing) = wanted.iter().find(|stage| !found.contains(stage)) {
+        return Err(format!("`{}` is missing among: {}", missing.name(), names(&found)));
+    }
+    Err(format!("they came as: {}", names(&found)))
+}
+
+fn table_place(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let wanted = match (plan.start, plan.firmware) {
+        (Start::Ipxe, Firmware::Bios) => "low-memory",
+        (Start::Ipxe, Firmware::Uefi) | (Start::Direct, _) => "acpi",
+    };
+    let ibft = stage(seen, Stage::Ibft)?;
+    let via = field(ibft, "via")?;
+    let place = format!("{via}, at {}", ibft.field("address").unwrap_or("?"));
+    if via == wanted { Ok(place) } else { Err(format!("found by {place}, not by {wanted}")) }
+}
+
+fn nic(seen: &Seen) -> Result<String, String> {
+    let nic = stage(seen, Stage::Nic)?;
+    let mac = field(nic, "mac")?;
+    let name = nic.field("name").unwrap_or("?");
+    if mac.eq_ignore_ascii_case(&mac_text(GUEST_MAC)) {
+        Ok(format!("{name} with {mac}"))
+    } else {
+        Err(format!("{name} with {mac}, but the machine's has {}", mac_text(GUEST_MAC)))
+    }
+}
+
+fn digests(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let login = stage(seen, Stage::Login)?;
+    let wanted = [("header_digest", plan.digest.header()), ("data_digest", plan.digest.data())];
+    for (name, on) in wanted {
+        let value = field(login, name)?;
+        if !value.eq_ignore_ascii_case(Digest::value(on)) {
+            return Err(format!("the guest reports {name}={value}, not {}", Digest::value(on)));
+        }
+    }
+    let target = field(login, "target")?;
+    if !seen.target_name.is_empty() && target != seen.target_name {
+        return Err(format!("the guest logged in to {target}, not to {}", seen.target_name));
+    }
+    if let Some(sessions) = &seen.sessions {
+        let session = sessions.last().ok_or("the target logged no session")?;
+        if (session.header_digest, session.data_digest)
+            != (plan.digest.header(), plan.digest.data())
+        {
+            return Err(format!(
+                "the target logged header digest {}, data digest {}",
+                on_off(session.header_digest),
+                on_off(session.data_digest)
+            ));
+        }
+    }
+    Ok(format!("{}, by the guest's and the target's account", plan.digest.name()))
+}
+
+fn first_block(seen: &Seen) -> Result<String, String> {
+    let micros = stage(seen, Stage::FirstBlock)?.guest_micros.ok_or("the event has no time")?;
+    let text = format!("{:.3} s", micros as f64 / 1e6);
+    if micros < FIRST_BLOCK_LIMIT_MICROS { Ok(text) } else { Err(text) }
+}
+
+fn luns(seen: &Seen) -> Result<String, String> {
+    let disks: Vec<&Sighting> = seen.stages(Stage::Disk).collect();
+    if disks.len() != seen.luns.len() {
+        return Err(format!(
+            "{} disks are listed, the target has {}",
+            disks.len(),
+            seen.luns.len()
+        ));
+    }
+    let count = stage(seen, Stage::Luns)?.number("count");
+    if count != Some(seen.luns.len() as u64) {
+        return Err(format!("the guest counts {count:?} LUNs, the target has {}", seen.luns.len()));
+    }
+    for (number, wanted) in seen.luns.iter().enumerate() {
+        let disk = disks
+            .iter()
+            .find(|disk| disk.number("lun") == Some(number as u64))
+            .ok_or(format!("LUN {number} is not listed"))?;
+        let block_bytes = wanted.block_bytes.to_string();
+        let blocks = wanted.blocks.to_string();
+        let read_only = if wanted.read_only { "yes" } else { "no" };
+        for (name, wanted) in [
+            ("vendor", wanted.vendor),
+            ("product", wanted.product),
+            ("revision", wanted.revision),
+            ("serial", &wanted.serial),
+            ("block_size", &block_bytes),
+            ("blocks", &blocks),
+            ("read_only", read_only),
+        ] {
+            let found = field(disk, name)?;
+            if found != wanted {
+                return Err(format!("LUN {number}: {name} is `{found}`, not `{wanted}`"));
+            }
+        }
+    }
+    Ok(format!("{} LUNs", disks.len()))
+}
+
+fn read(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let read = stage(seen, Stage::Read)?;
+    let luns = plan.luns();
+    let lun = luns.first().ok_or("the plan has no LUN to read")?;
+    let image = seen.images.first().ok_or("the image was not looked at")?;
+    let bytes = read.number("bytes");
+    if bytes != Some(lun.bytes) {
+        return Err(format!("{bytes:?} bytes were read, the LUN has {}", lun.bytes));
+    }
+    image.content.clone().map_err(|what| format!("the image of LUN 0 changed: {what}"))?;
+    let hash = field(read, "sha256")?;
+    if hash != image.sha256 {
+        return Err(format!("SHA-256 is {hash}, the file's is {}", image.sha256));
+    }
+    Ok(format!("{} MiB, SHA-256 {}…", lun.bytes >> 20, hash.get(..16).unwrap_or(hash)))
+}
+
+fn read_of_stranger(seen: &Seen) -> Result<String, String> {
+    let read = stage(seen, Stage::Read)?;
+    let bytes = read.number("bytes").ok_or("the event has no byte count")?;
+    Ok(format!("{bytes} bytes, SHA-256 {} (nothing to compare it with)", field(read, "sha256")?))
+}
+
+fn write(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let mut detail = "no write was asked for".to_owned();
+    for (number, lun) in plan.luns().iter().enumerate() {
+        let image = seen.images.get(number).ok_or("the image was not looked at")?;
+        if let Some(wanted) = lun.write {
+            let event = stage(seen, Stage::Write)?;
+            stage(seen, Stage::Flush)?;
+            for (name, wanted) in
+                [("offset", wanted.offset), ("bytes", wanted.bytes), ("seed", wanted.seed)]
+            {
+                if event.number(name) != Some(wanted) {
+                    return Err(format!(
+                        "the guest reports {name}={}, asked for {wanted}",
+                        event.field(name).unwrap_or("nothing")
+                    ));
+                }
+            }
+            detail = format!("{} bytes at offset {} of LUN {number}", wanted.bytes, wanted.offset);
+        }
+        image.content.clone().map_err(|what| format!("LUN {number}: {what}"))?;
+    }
+    Ok(detail)
+}
+
+fn logout_at_guest(seen: &Seen) -> Result<String, String> {
+    match field(stage(seen, Stage::Detach)?, "logout")? {
+        "clean" => Ok("logout=clean".to_owned()),
+        other => Err(format!("logout={other}")),
+    }
+}
+
+fn logout_at_target(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let sessions = seen.sessions.as_ref().ok_or("the target keeps no log")?;
+    // Under iPXE the first session is iPXE's own.
+    let wanted = if plan.start == Start::Ipxe { 2 } else { 1 };
+    if sessions.len() != wanted {
+        return Err(format!("the target logged {} logins, not {wanted}", sessions.len()));
+    }
+    let session = sessions.last().ok_or("the target logged no session")?;
+    if !session.logged_out {
+        return Err(format!("session {} has no logout in the target's log", session.tsih));
+    }
+    Ok(format!("session {} of {}", session.tsih, session.initiator))
+}
+
+fn quiet(seen: &Seen) -> Result<String, String> {
+    match field(stage(seen, Stage::Detach)?, "nic")? {
+        "quiet" => {}
+        other => return Err(format!("the guest reports nic={other}")),
+    }
+    let capture = seen.capture.as_ref().ok_or("there is no capture of the frames")?;
+    let detach = capture.bytes_at_detach.ok_or("the detach was not seen in the capture")?;
+    let from_guest = capture.frames.iter().filter(|frame| frame.is_from(GUEST_MAC));
+    let late: Vec<_> = from_guest.clone().filter(|frame| frame.file_offset >= detach).collect();
+    match late.first() {
+        Some(frame) => Err(format!(
+            "{} frames left the NIC after the detach, the first one {}",
+            late.len(),
+            frame.describe()
+        )),
+        None if from_guest.clone().next().is_none() => {
+            Err("the capture holds no frame of the guest at all".to_owned())
+        }
+        None => Ok(format!("{} frames of the guest, none after the detach", from_guest.count())),
+    }
+}
+
+fn stage(seen: &Seen, stage: Stage) -> Result<&Sighting, String> {
+    seen.stage(stage).ok_or_else(|| format!("the stage `{}` was never reached", stage.name()))
+}
+
+fn field<'a>(sighting: &'a Sighting, name: &str) -> Result<&'a str, String> {
+    let missing = || format!("the event `{}` has no `{name}`", sighting.stage.name());
+    sighting.field(name).ok_or_else(missing)
+}
+
+const fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::tests::watched;
+    use crate::boot::{Capture, ImageFinding};
+    use crate::pcap::Frame;
+    use crate::plan::tests::plan;
+    use crate::target::{LoggedSession, expected_luns};
+
+    const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+    const CONSOLE: &str = include_str!("../data/good-console.txt");
+
+    fn frame(file_offset: u64, source: [u8; 6]) -> Frame {
+        let mut bytes = vec![0; 60];
+        bytes[6..12].copy_from_slice(&source);
+        Frame { file_offset, bytes }
+    }
+
+    /// A run in which everything held, with its console changed by `change`.
+    fn seen(change: impl Fn(String) -> String) -> Seen {
+        let session = |tsih, header_digest, logged_out| LoggedSession {
+            tsih,
+            initiator: "iqn.guest".to_owned(),
+            header_digest,
+            data_digest: false,
+            logged_out,
+        };
+        let image = |sha256: &str| ImageFinding { sha256: sha256.to_owned(), content: Ok(()) };
+        Seen {
+            target_name: "iqn.2007-09.jp.ne.peach.istgt:disk1".to_owned(),
+            sessions: Some(vec![session(1, false, false), session(2, true, true)]),
+            luns: expected_luns(&plan()),
+            images: vec![image(HASH), image(""), image("")],
+            capture: Some(Capture {
+                frames: vec![frame(24, GUEST_MAC), frame(1000, [2; 6])],
+                bytes_at_detach: Some(900),
+            }),
+            ..watched(&change(CONSOLE.to_owned())).into_seen(End::Machine(Ending::Pass))
+        }
+    }
+
+    fn failures(seen: &Seen) -> Vec<(&'static str, String)> {
+        let failed = |check: Check| (!check.passed).then_some((check.name, check.detail));
+        judge(&plan(), seen).into_iter().filter_map(failed).collect()
+    }
+
+    /// Exactly one check fails, and its sentence holds `words`.
+    #[track_caller]
+    fn fails_with(seen: &Seen, words: &str) {
+        let failures = failures(seen);
+        assert_eq!(failures.len(), 1, "{failures:?}");
+        assert!(failures[0].1.contains(words), "{failures:?}");
+    }
+
+    fn replaced(from: &'static str, to: &'static str) -> Seen {
+        assert!(CONSOLE.contains(from), "{from}");
+        seen(move |console| console.replace(from, to))
+    }
+
+    #[test]
+    fn a_good_run_passes() {
+        assert_eq!(failures(&seen(|console| console)), []);
+    }
+
+    #[test]
+    fn a_lie_about_the_read_is_found() {
+        fails_with(&replaced("sha256=9f86", "sha256=0000"), "SHA-256 is 0000");
+        fails_with(&replaced("bytes=67108864", "bytes=67108352"), "67108352");
+    }
+
+    #[test]
+    fn a_wrong_byte_in_an_image_is_found_on_every_lun() {
+        for lun in 0..3 {
+            let mut seen = seen(|console| console);
+            seen.images[lun].content = Err("byte 7 is wrong".to_owned());
+            assert!(failures(&seen).iter().any(|(_, detail)| detail.contains("byte 7 is wrong")));
+        }
+    }
+
+    #[test]
+    fn a_write_elsewhere_or_unflushed_is_found() {
+        fails_with(&replaced("offset=633344", "offset=633856"), "offset=633856");
+        let without_flush = seen(|console| console.replace("stage=flush", "stage=read"));
+        assert!(failures(&without_flush).iter().any(|(_, detail)| detail.contains("`flush`")));
+    }
+
+    #[test]
+    fn digests_must_be_those_asked_for_at_both_ends() {
+        fails_with(&replaced("header_digest=crc32c", "header_digest=none"), "header_digest=none");
+        fails_with(&replaced("data_digest=none", "data_digest=crc32c"), "data_digest=crc32c");
+        let mut seen = seen(|console| console);
+        seen.sessions.as_mut().unwrap()[1].header_digest = false;
+        fails_with(&seen, "the target logged header digest off");
+    }
+
+    #[test]
+    fn every_property_of_every_lun_counts() {
+        for (from, to) in [
+            (
+                "vendor=ISBOOT product=\"istgt boot disk\" revision=0001 serial=ISBOOT-LUN-2",
+                "vendor=OTHER product=\"istgt boot disk\" revision=0001 serial=ISBOOT-LUN-2",
+            ),
+            ("serial=ISBOOT-LUN-1", "serial=ISBOOT-LUN-0"),
+            ("blocks=16384", "blocks=16383"),
+            ("blocks=131072 read_only=no", "blocks=131072 read_only=yes"),
+            ("index=0 lun=0", "index=0 lun=3"),
+            ("count=3", "count=2"),
+        ] {
+            assert_eq!(failures(&replaced(from, to)).len(), 1, "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn a_table_found_elsewhere_is_found_out() {
+        fails_with(&replaced("via=low-memory", "via=acpi"), "not by low-memory");
+    }
+
+    #[test]
+    fn a_foreign_nic_is_found_out() {
+        fails_with(
+            &replaced("mac=52:54:00:15:b0:07", "mac=52:54:00:00:00:00"),
+            "52:54:00:00:00:00",
+        );
+    }
+
+    #[test]
+    fn a_logout_needs_both_accounts() {
+        fails_with(&replaced("logout=clean", "logout=timeout"), "logout=timeout");
+        let mut seen = seen(|console| console);
+        seen.sessions.as_mut().unwrap()[1].logged_out = false;
+        fails_with(&seen, "no logout");
+    }
+
+    #[test]
+    fn a_frame_after_the_detach_is_found() {
+        let mut chatty = seen(|console| console);
+        chatty.capture.as_mut().unwrap().frames.push(frame(900, GUEST_MAC));
+        fails_with(&chatty, "after the detach");
+        let mut silent = seen(|console| console);
+        silent.capture.as_mut().unwrap().frames.remove(0);
+        fails_with(&silent, "no frame of the guest");
+        fails_with(&replaced("nic=quiet", "nic=busy"), "nic=busy");
+    }
+
+    #[test]
+    fn a_slow_first_block_is_found() {
+        fails_with(
+            &replaced("stage=first-block us=1301000", "stage=first-block us=2000000"),
+            "2.000 s",
+        );
+    }
+
+    #[test]
+    fn an_error_a_broken_line_or_a_bad_exit_fails_the_run() {
+        let error = seen(|console| {
+            console.replace(
+                "@isboot stage=verdict",
+                "@isboot stage=error us=9 during=detach text=\"x y\"\n@isboot stage=verdict",
+            )
+        });
+        fails_with(&error, "during detach: x y");
+        fails_with(
+            &replaced("@isboot stage=verdict", "@isboot broken\n@isboot stage=verdict"),
+            "broken",
+        );
+        fails_with(&replaced("result=pass", "result=fail"), "the verdict is fail");
+        let mut reset = seen(|console| console);
+        reset.end = End::Machine(Ending::Reset);
+        fails_with(&reset, "triple fault");
+    }
+
+    #[test]
+    fn a_missing_or_repeated_stage_is_named() {
+        let repeated = seen(|console| {
+            console.replace("@isboot stage=link", "@isboot stage=link us=1\n@isboot stage=link")
+        });
+        fails_with(&repeated, "link link");
+        let missing = seen(|console| console.replace("stage=address", "stage=disk"));
+        assert!(
+            failures(&missing).iter().any(|(_, detail)| detail.contains("`address` is missing"))
+        );
+    }
+}

@@ -1,0 +1,333 @@
+//! The emulated machine: QEMU's command line, its serial port, and how it ended.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::Receiver;
+
+use isboot_tests::process::{Line, Process, RigError};
+use serde::Serialize;
+
+use crate::plan::{Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Plan, Start, TableFault};
+use crate::qmp::Qmp;
+use crate::table;
+use crate::target::Target;
+
+/// Where a table goes that ACPI would repair: low memory, clear of SeaBIOS's own.
+const LOW_TABLE_ADDRESS: u32 = 0x8_8000;
+/// The NIC's device number on bus 0.
+pub const NIC_SLOT: u8 = 3;
+/// Captured bytes of each frame: the headers, unless the capture is kept for a person.
+const CAPTURED_HEADERS: u32 = 128;
+/// A line of iPXE's script that only a failure reaches.
+pub const IPXE_FAILURE: &str = "isboot-script failed: ";
+
+const OVMF: [&str; 3] = ["/usr/share/OVMF", "/usr/share/edk2/ovmf", "/usr/share/edk2/x64"];
+const IPXE_ROMS: [&str; 3] = ["/usr/lib/ipxe/qemu", "/usr/share/qemu", "/usr/share/ipxe/qemu"];
+
+/// A running machine.
+#[derive(Debug)]
+pub struct Machine {
+    process: Process,
+    serial: Receiver<Line>,
+    monitor: PathBuf,
+}
+
+/// How the machine ended, by the value that the guest wrote to the debug exit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Ending {
+    /// Value 0: the guest is content.
+    Pass,
+    /// Value 1: the guest reported an error.
+    Fail,
+    /// Value 2: the guest panicked.
+    Panic,
+    /// QEMU ended by itself: a reset (triple fault) or switched off.
+    Reset,
+    /// Another status.
+    Status(i32),
+    /// A signal ended QEMU.
+    Signal,
+}
+
+impl Ending {
+    /// Reads QEMU's exit status: the debug exit turns a value into `value * 2 + 1`.
+    #[must_use]
+    pub fn of(status: ExitStatus) -> Self {
+        match status.code() {
+            Some(1) => Self::Pass,
+            Some(3) => Self::Fail,
+            Some(5) => Self::Panic,
+            Some(0) => Self::Reset,
+            Some(code) => Self::Status(code),
+            None => Self::Signal,
+        }
+    }
+
+    /// In words.
+    #[must_use]
+    pub fn describe(self) -> String {
+        match self {
+            Self::Pass => "the guest exited with pass".to_owned(),
+            Self::Fail => "the guest exited with fail".to_owned(),
+            Self::Panic => "the guest panicked".to_owned(),
+            Self::Reset => "the machine was reset or switched off (a triple fault?)".to_owned(),
+            Self::Status(code) => format!("QEMU ended with status {code}"),
+            Self::Signal => "a signal ended QEMU".to_owned(),
+        }
+    }
+}
+
+/// Files of a run that the machine uses.
+#[derive(Debug)]
+pub struct Files {
+    directory: PathBuf,
+}
+
+impl Files {
+    /// Files in `directory`.
+    #[must_use]
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// The capture.
+    #[must_use]
+    pub fn capture(&self) -> PathBuf {
+        self.directory.join("frames.pcap")
+    }
+
+    /// What the serial port said.
+    #[must_use]
+    pub fn console(&self) -> PathBuf {
+        self.directory.join("console.log")
+    }
+
+    /// What the target said.
+    #[must_use]
+    pub fn target_log(&self) -> PathBuf {
+        self.directory.join("target.log")
+    }
+
+    fn tftp(&self) -> PathBuf {
+        self.directory.join("tftp")
+    }
+
+    fn variables(&self) -> PathBuf {
+        self.directory.join("OVMF_VARS.fd")
+    }
+
+    fn table(&self) -> PathBuf {
+        self.directory.join("ibft.bin")
+    }
+}
+
+impl Machine {
+    /// Starts the machine of `plan` against `target`.
+    ///
+    /// # Errors
+    /// What is missing, or what did not work.
+    pub fn start(plan: &Plan, target: &Target, files: &Files) -> Result<Self, RigError> {
+        // A socket's path may be 107 bytes long, which a build directory's may exceed.
+        let monitor = std::env::temp_dir().join(format!(
+            "qemu-boot-{}-{}.qmp",
+            std::process::id(),
+            target.port()
+        ));
+        let _ = fs::remove_file(&monitor);
+        let command = command(plan, target, files, &monitor)?;
+        let (process, serial) = Process::spawn_followed(command, "qemu-system-x86")?;
+        let machine = Self { process, serial, monitor };
+        if plan.disturbance == Disturbance::LinkDown {
+            // It waits, paused, so that the cable is out before the first instruction.
+            let unplug = |monitor: &Path| -> std::io::Result<()> {
+                let mut qmp = Qmp::connect(monitor)?;
+                qmp.set_link("n", false)?;
+                qmp.resume()
+            };
+            unplug(&machine.monitor)
+                .map_err(|error| machine.process.failed(&format!("took no orders: {error}")))?;
+        }
+        Ok(machine)
+    }
+
+    /// The lines of the serial port, as they come.
+    #[must_use]
+    pub fn serial(&self) -> &Receiver<Line> {
+        &self.serial
+    }
+
+    /// How it ended, when it did.
+    pub fn ended(&mut self) -> Option<Ending> {
+        self.process.exited().map(Ending::of)
+    }
+
+    /// Ends it. Everything that it said is in [`log`](Self::log) afterwards.
+    pub fn stop(&mut self) {
+        self.process.stop();
+    }
+
+    /// The serial port and QEMU's own messages.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        self.process.stop();
+        let _ = fs::remove_file(&self.monitor);
+    }
+}
+
+fn command(
+    plan: &Plan,
+    target: &Target,
+    files: &Files,
+    monitor: &Path,
+) -> Result<Command, RigError> {
+    let io = |what: &str, path: &Path| {
+        let (what, path) = (what.to_owned(), path.display().to_string());
+        move |error: std::io::Error| RigError::Failed(format!("{what} {path}: {error}"))
+    };
+    let mut command = Command::new("qemu-system-x86_64");
+    command.args(["-accel", "tcg", "-m", &plan.memory_mib.to_string()]);
+    command.args(["-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4"]);
+    command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", monitor.display()));
+    if plan.disturbance == Disturbance::LinkDown {
+        command.arg("-S");
+    }
+    let capture = files.capture();
+    let kept = if plan.keep { 65_536 } else { CAPTURED_HEADERS };
+    command
+        .arg("-object")
+        .arg(format!("filter-dump,id=capture,netdev=n,maxlen={kept},file={}", capture.display()));
+    let device = format!(
+        "{},id=nic,netdev=n,addr={NIC_SLOT:#x},mac={}",
+        plan.nic.name(),
+        mac_text(GUEST_MAC)
+    );
+    match plan.start {
+        Start::Ipxe => {
+            let tftp = files.tftp();
+            fs::create_dir_all(&tftp).map_err(io("creating", &tftp))?;
+            let image = match plan.firmware {
+                Firmware::Bios => "boot-module.multiboot",
+                Firmware::Uefi => "boot-module.efi",
+            };
+            let from = image_path(plan, image)?;
+            fs::copy(&from, tftp.join(image)).map_err(io("copying", &from))?;
+            let script = ipxe_script(plan, target, image);
+            fs::write(tftp.join("boot.ipxe"), script).map_err(io("writing into", &tftp))?;
+            command
+                .arg("-netdev")
+                .arg(format!("user,id=n,tftp={},bootfile=boot.ipxe", tftp.display()));
+            match plan.firmware {
+                Firmware::Bios => command.arg("-device").arg(format!("{device},bootindex=0")),
+                Firmware::Uefi => {
+                    let rom =
+                        find(&IPXE_ROMS, &format!("efi-{}.rom", plan.nic.name()), "ipxe-qemu")?;
+                    let code = find(&OVMF, "OVMF_CODE_4M.fd", "ovmf")?;
+                    let fresh = find(&OVMF, "OVMF_VARS_4M.fd", "ovmf")?;
+                    let variables = files.variables();
+                    fs::copy(&fresh, &variables).map_err(io("copying", &fresh))?;
+                    command
+                        .arg("-drive")
+                        .arg(format!("if=pflash,format=raw,readonly=on,file={}", code.display()));
+                    command
+                        .arg("-drive")
+                        .arg(format!("if=pflash,format=raw,file={}", variables.display()));
+                    command
+                        .arg("-device")
+                        .arg(format!("{device},bootindex=0,romfile={}", rom.display()))
+                }
+            };
+        }
+        Start::Direct => {
+            let netdev = match plan.disturbance {
+                // A hub with one port: link, and nobody there.
+                Disturbance::NobodyAnswers => "hubport,id=n,hubid=1",
+                _ => "user,id=n",
+            };
+            command.arg("-netdev").arg(netdev);
+            command.arg("-device").arg(format!("{device},romfile="));
+            command.arg("-kernel").arg(image_path(plan, "boot-module")?);
+            command.arg("-append").arg(plan.kernel_words().join(" "));
+            if plan.table_fault != TableFault::Absent {
+                let table = files.table();
+                let bytes = table::for_plan(plan, target)
+                    .map_err(|error| RigError::Failed(format!("building the iBFT: {error}")))?;
+                fs::write(&table, bytes).map_err(io("writing", &table))?;
+                // QEMU mends the checksum of a table that it puts into ACPI.
+                if plan.table_fault == TableFault::BadChecksum {
+                    command.arg("-device").arg(format!(
+                        "loader,file={},addr={LOW_TABLE_ADDRESS:#x},force-raw=on",
+                        table.display()
+                    ));
+                } else {
+                    command.arg("-acpitable").arg(format!("file={}", table.display()));
+                }
+            }
+        }
+    }
+    Ok(command)
+}
+
+fn image_path(plan: &Plan, name: &str) -> Result<PathBuf, RigError> {
+    let path = plan.images.join(name);
+    if path.is_file() {
+        return Ok(path);
+    }
+    Err(RigError::Failed(format!(
+        "there is no kernel image {}: `cargo xtask boot` builds it",
+        path.display()
+    )))
+}
+
+fn find(directories: &[&str], name: &str, package: &str) -> Result<PathBuf, RigError> {
+    let paths = directories.iter().map(|directory| Path::new(directory).join(name));
+    paths
+        .into_iter()
+        .find(|path| path.is_file())
+        .ok_or_else(|| RigError::Missing { program: name.to_owned(), package: package.to_owned() })
+}
+
+fn ipxe_script(plan: &Plan, target: &Target, image: &str) -> String {
+    let lun = match &plan.target {
+        crate::plan::TargetChoice::External(target) => target.lun.as_str(),
+        _ => "0",
+    };
+    let mut script = String::from("#!ipxe\n");
+    let _ = writeln!(script, "set initiator-iqn {INITIATOR_NAME}");
+    let _ = writeln!(
+        script,
+        "sanhook --drive 0x80 iscsi:{}::{}:{lun}:{} || goto unhooked",
+        target.address(),
+        target.port(),
+        target.name()
+    );
+    let _ = writeln!(
+        script,
+        "kernel tftp://10.0.2.2/{image} {} || goto unloaded",
+        plan.kernel_words().join(" ")
+    );
+    let _ = writeln!(script, "boot || goto unstarted");
+    for (label, what) in [
+        ("unhooked", "sanhook of the target"),
+        ("unloaded", "loading the kernel"),
+        ("unstarted", "starting the kernel"),
+    ] {
+        let _ = write!(script, ":{label}\necho {IPXE_FAILURE}{what}: ${{errno:hexraw}}\nexit 1\n");
+    }
+    script
+}
+
+/// A MAC address as people write it.
+#[must_use]
+pub fn mac_text(mac: [u8; 6]) -> String {
+    mac.map(|byte| format!("{byte:02x}")).join(":")
+}
