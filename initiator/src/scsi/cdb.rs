@@ -118,10 +118,7 @@ mod tests {
 
     #[test]
     fn read_is_short_while_it_fits() {
-        assert_eq!(
-            read(0x0102_0304, 0x0506),
-            [0x28, 0, 1, 2, 3, 4, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0]
-        );
+        assert_eq!(read(0x0102_0304, 0x0506), [0x28, 0, 1, 2, 3, 4, 0, 5, 6, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(read(0xffff_ffff, 0xffff)[0], 0x28);
         assert_eq!(
             read(0x1_0000_0000, 1),

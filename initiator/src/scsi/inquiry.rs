@@ -148,7 +148,8 @@ fn page_content(parameter_data: &[u8], expected: u8) -> Option<&[u8]> {
 fn trim(text: &[u8]) -> &[u8] {
     let is_filler = |byte: &u8| matches!(byte, b' ' | 0);
     let Some(first) = text.iter().position(|byte| !is_filler(byte)) else { return &[] };
-    let end = text.iter().rposition(|byte| !is_filler(byte)).map_or(first, |last| last.saturating_add(1));
+    let end =
+        text.iter().rposition(|byte| !is_filler(byte)).map_or(first, |last| last.saturating_add(1));
     text.get(first..end).unwrap_or_default()
 }
 

@@ -11,3 +11,6 @@ pub mod lun;
 pub mod mode;
 pub mod report_luns;
 pub mod sense;
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,11 @@ impl Sense {
                 let key = SenseKey::from_bits(byte(2)?);
                 let additional = usize::from(byte(7).unwrap_or(0));
                 let at = |offset: usize| {
-                    if additional.saturating_add(8) > offset { byte(offset).unwrap_or(0) } else { 0 }
+                    if additional.saturating_add(8) > offset {
+                        byte(offset).unwrap_or(0)
+                    } else {
+                        0
+                    }
                 };
                 Some(Self { key, code: at(12), qualifier: at(13) })
             }
@@ -185,7 +189,10 @@ mod tests {
         (fixed[0], fixed[2], fixed[7], fixed[12], fixed[13]) = (0xf0, 0x06, 10, 0x29, 0x01);
         let sense = Sense::parse(&fixed).unwrap();
         assert!(sense.is_unit_attention());
-        assert_eq!(sense.to_string(), "unit attention (29h/01h, power on, reset, or bus device reset)");
+        assert_eq!(
+            sense.to_string(),
+            "unit attention (29h/01h, power on, reset, or bus device reset)"
+        );
         let descriptor = Sense::parse(&[0x72, 0x07, 0x27, 0x00, 0, 0, 0, 0]).unwrap();
         assert!(descriptor.is_write_protected());
     }
