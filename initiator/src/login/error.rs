@@ -76,7 +76,10 @@ pub fn status_meaning(class: u8, detail: u8) -> &'static str {
         (1, 2) => "the target moved for good, to the address it names",
         (1, _) => "the target moved, to the address it names",
         (2, 0) => "initiator error; the target gives no closer reason",
-        (2, 1) => "authentication failed; check the CHAP name and secret on both sides",
+        (2, 1) => {
+            "authentication failed; check the CHAP name and secret on both sides, and whether \
+             the target demands CHAP"
+        }
         (2, 2) => "this initiator is not authorized; add its name to the target's access list",
         (2, 3) => "target not found; check the target name and the portal",
         (2, 4) => "the target was removed and left no new address; check the configuration",
@@ -302,7 +305,9 @@ impl fmt::Display for Disagreement {
 /// How authentication failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationFailure {
-    /// The target accepts none of the methods offered; it may demand CHAP.
+    /// The target rejects `AuthMethod=None`, and no CHAP is configured.
+    ChapDemanded,
+    /// The target rejects every method offered, CHAP among them.
     MethodRejected,
     /// CHAP is required and the target chose no method, or went on without it.
     MethodNotChosen,
@@ -327,10 +332,11 @@ pub enum AuthenticationFailure {
 impl fmt::Display for AuthenticationFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::MethodRejected => {
-                "the target rejects every AuthMethod offered; it may demand CHAP, or may not \
-                 know it"
+            Self::ChapDemanded => {
+                "the target does not let anyone in without authentication; configure a CHAP \
+                 name and secret"
             }
+            Self::MethodRejected => "the target does not take CHAP, the method offered",
             Self::MethodNotChosen => "CHAP is required, and the target did not choose it",
             Self::AlgorithmRejected => "the target accepts none of the CHAP algorithms offered",
             Self::Missing(key) => return write!(f, "the target left out {key}"),

@@ -24,6 +24,9 @@ mod names;
 mod negotiation;
 pub mod text;
 
+#[cfg(test)]
+mod tests;
+
 pub use address::{AddressError, AddressProblem, Host, TargetAddress};
 pub use chap::{Secret, SecretError};
 pub use config::{

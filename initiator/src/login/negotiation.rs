@@ -301,7 +301,10 @@ impl Login {
 
     fn request_in(&self, state: &State) -> LoginPart<'_> {
         let current_stage = state.stage();
-        let (text, text_continues) = self.part();
+        let (text, text_continues) = match state {
+            State::Idle => (&[][..], false),
+            _ => self.part(),
+        };
         // §11.12.2: C=1 excludes T=1.
         let asked = if text_continues { None } else { state.asks_for() };
         LoginPart {
@@ -584,7 +587,8 @@ fn choose_method(
             Ok(State::AwaitingChallenge { own })
         }
         Some(b"None") if none => Ok(State::Authenticated),
-        Some(b"Reject") => Err(auth_failed(AuthenticationFailure::MethodRejected)),
+        Some(b"Reject") if chap => Err(auth_failed(AuthenticationFailure::MethodRejected)),
+        Some(b"Reject") => Err(auth_failed(AuthenticationFailure::ChapDemanded)),
         Some(value) => Err(keys::key_problem("AuthMethod", KeyProblem::NotOffered, value)),
         // Says nothing yet, or will go on without.
         None if none => Ok(State::ChoosingMethod { own, transit: true }),

@@ -1,0 +1,502 @@
+//! CHAP against scripted targets (RFC 7143 §9.2, §12.1). The responses in the scripts were
+//! computed with Python's hashlib.
+
+use super::*;
+
+const SECRET: &[u8] = b"initiatorsecret1";
+const TARGET_SECRET: &[u8] = b"targetsecret0002";
+
+/// 00h..0Fh with identifier 1.
+const CHALLENGE: &str = "CHAP_A=5 CHAP_I=1 CHAP_C=0x000102030405060708090a0b0c0d0e0f";
+const ANSWER: &str = "CHAP_N=user CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e";
+/// [`ANSWER`], and the challenge that [`entropy`] makes.
+const MUTUAL_ANSWER: &str = "CHAP_N=user CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e \
+     CHAP_I=42 CHAP_C=0x101112131415161718191a1b1c1d1e1f";
+const PROOF: &str = "CHAP_N=target CHAP_R=0x14596fd8b2bfc8bf4fb90cea382c84ba";
+
+pub(super) fn credentials(name: &str, secret: &[u8]) -> Credentials {
+    Credentials { name: Some(name.try_into().unwrap()), secret: Secret::new(secret).unwrap() }
+}
+
+fn chap(required: bool) -> LoginConfig {
+    let initiator = credentials("user", SECRET);
+    LoginConfig { authentication: Authentication::Chap { initiator, required }, ..plain() }
+}
+
+fn mutual() -> LoginConfig {
+    let initiator = credentials("user", SECRET);
+    let target = credentials("target", TARGET_SECRET);
+    LoginConfig { authentication: Authentication::MutualChap { initiator, target }, ..plain() }
+}
+
+/// CHAP is chosen, CHAP_A offered.
+fn at_challenge(config: LoginConfig) -> Rig {
+    let mut rig = Rig::new(config);
+    rig.goes_on("0", "TargetPortalGroupTag=1 AuthMethod=CHAP");
+    rig.sends("0", "CHAP_A=5");
+    rig
+}
+
+/// The initiator has proven itself and waits for the target to.
+fn at_proof() -> Rig {
+    let mut rig = at_challenge(mutual());
+    rig.goes_on("0", CHALLENGE);
+    rig.sends("0>1", MUTUAL_ANSWER);
+    rig
+}
+
+fn failed(failure: AuthenticationFailure) -> Result<LoginProgress, LoginError> {
+    Err(LoginError::AuthFailed(failure))
+}
+
+#[test]
+fn the_offer_lists_only_what_is_configured() {
+    for (config, flags, offer) in [
+        (plain(), "0>1", "AuthMethod=None"),
+        (chap(true), "0", "AuthMethod=CHAP"),
+        (chap(false), "0", "AuthMethod=CHAP,None"),
+        (mutual(), "0", "AuthMethod=CHAP"),
+    ] {
+        let (sent_flags, sent) = Rig::new(config).request();
+        assert_eq!(sent_flags, flags);
+        assert!(sent.ends_with(offer), "{sent}");
+    }
+}
+
+#[test]
+fn one_way_chap() {
+    let mut rig = at_challenge(chap(true));
+    rig.goes_on("0", CHALLENGE);
+    rig.sends("0>1", ANSWER);
+    rig.goes_on("0>1", "");
+    rig.sends("1>3", OFFER);
+}
+
+#[test]
+fn mutual_chap() {
+    let mut rig = at_proof();
+    rig.goes_on("0>1", PROOF);
+    rig.sends("1>3", OFFER);
+}
+
+#[test]
+fn the_target_may_prove_itself_before_it_changes_stage() {
+    let mut rig = at_proof();
+    rig.goes_on("0", "");
+    rig.sends("0>1", "");
+    rig.goes_on("0", PROOF);
+    rig.sends("0>1", "");
+    rig.goes_on("0>1", "");
+    rig.sends("1>3", OFFER);
+}
+
+#[test]
+fn the_initiator_name_stands_in_for_a_chap_name() {
+    let mut config = chap(true);
+    config.authentication = Authentication::Chap {
+        initiator: Credentials { name: None, secret: Secret::new(SECRET).unwrap() },
+        required: true,
+    };
+    let mut rig = at_challenge(config);
+    rig.goes_on("0", CHALLENGE);
+    rig.sends(
+        "0>1",
+        "CHAP_N=iqn.2026-01.org.example:boot CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e",
+    );
+}
+
+#[test]
+fn challenges_and_identifiers_of_every_form() {
+    let long = "a5".repeat(1024);
+    let base64 = format!("{}pQ==", "paWl".repeat(341));
+    for (identifier, challenge, response) in [
+        ("1", "0x000102030405060708090a0b0c0d0e0f", "b5acf4353f7f990cd7cd8a562f75712e"),
+        ("0x1", "0X000102030405060708090A0B0C0D0E0F", "b5acf4353f7f990cd7cd8a562f75712e"),
+        ("0x01", "0bAAECAwQFBgcICQoLDA0ODw==", "b5acf4353f7f990cd7cd8a562f75712e"),
+        ("1", "0BAAECAwQFBgcICQoLDA0ODw==", "b5acf4353f7f990cd7cd8a562f75712e"),
+        ("0", "0x000102030405060708090a0b0c0d0e0f", "75d80c23e196294382a4ec09a4aa50da"),
+        ("0xff", "0x000102030405060708090a0b0c0d0e0f", "423d21c44bda6bc4ce3c6bec346c5590"),
+        ("255", &format!("0x{long}"), "14a18dd0acb2e1eecfab36cfc55172d4"),
+        ("255", &format!("0b{base64}"), "14a18dd0acb2e1eecfab36cfc55172d4"),
+        ("0", "0x00", "572f9813e6a1b0e08e94a609ffc7c514"),
+        ("1", "0x123", "11e3766c84fc4e0aaa3f48665e5495d9"),
+        ("1", "0x1", "8d1aedf1f5fec49685683db7cd8886a6"),
+    ] {
+        let mut rig = at_challenge(chap(true));
+        rig.goes_on("0", &format!("CHAP_A=5 CHAP_I={identifier} CHAP_C={challenge}"));
+        rig.sends("0>1", &format!("CHAP_N=user CHAP_R=0x{response}"));
+    }
+}
+
+#[test]
+fn secrets_hold_any_bytes_up_to_255() {
+    let with_zero = [&[0, 255][..], &[1; 14]].concat();
+    let longest: Vec<u8> = (1..=255).collect();
+    for (secret, response) in [
+        (with_zero, "1197eb124a66a7055ef63a8a7a4992af"),
+        (longest, "45071d1275fb1f86f53225d9e679ed6c"),
+    ] {
+        let mut config = plain();
+        config.authentication =
+            Authentication::Chap { initiator: credentials("user", &secret), required: true };
+        let mut rig = at_challenge(config);
+        rig.goes_on("0", "CHAP_A=5 CHAP_I=7 CHAP_C=0x000102030405060708090a0b0c0d0e0f");
+        rig.sends("0>1", &format!("CHAP_N=user CHAP_R=0x{response}"));
+    }
+    assert_eq!(Secret::new(b""), Err(SecretError::Empty));
+    assert_eq!(Secret::new(&[1; 256]), Err(SecretError::TooLong(256)));
+    assert!(Secret::new(&[1; 11]).unwrap().is_short());
+    assert!(!Secret::new(&[1; 12]).unwrap().is_short());
+}
+
+#[test]
+fn an_algorithm_that_was_not_offered_is_refused() {
+    for algorithm in ["6", "0", "255", "261", "4294967301", "MD5", "", "5,6", "05", "5%"] {
+        let items = CHALLENGE.replace("CHAP_A=5", &format!("CHAP_A={algorithm}"));
+        let outcome = at_challenge(chap(true)).answers("0", &items);
+        assert_eq!(key_error(outcome), ("CHAP_A", KeyProblem::NotOffered), "{algorithm}");
+    }
+    let items = CHALLENGE.replace("CHAP_A=5", "CHAP_A=Reject");
+    let outcome = at_challenge(chap(true)).answers("0", &items);
+    assert_eq!(outcome, failed(AuthenticationFailure::AlgorithmRejected));
+}
+
+#[test]
+fn identifiers_are_not_cut_to_eight_bits() {
+    for identifier in ["256", "-1", "abc", "", "4294967297", "0x100", "1.0"] {
+        let items = CHALLENGE.replace("CHAP_I=1", &format!("CHAP_I={identifier}"));
+        let outcome = at_challenge(chap(true)).answers("0", &items);
+        assert_eq!(outcome, failed(AuthenticationFailure::BadItem("CHAP_I")), "{identifier}");
+    }
+}
+
+/// CVE-2021-38575: the hex decoder did not know how long its buffer was.
+#[test]
+fn challenges_that_cannot_be_read_are_refused() {
+    let above = "a5".repeat(1025);
+    let far_above = "a5".repeat(3000);
+    let base64 = "paWl".repeat(342);
+    for challenge in [
+        "",
+        "0x",
+        "0b",
+        "1",
+        "123456789",
+        "0xzz",
+        "0x0g",
+        "0b*",
+        "0bAA",
+        "abcd",
+        &format!("0x{above}"),
+        &format!("0x{far_above}"),
+        &format!("0b{base64}"),
+    ] {
+        let items = format!("CHAP_A=5 CHAP_I=1 CHAP_C={challenge}");
+        let outcome = at_challenge(chap(true)).answers("0", &items);
+        assert_eq!(outcome, failed(AuthenticationFailure::BadItem("CHAP_C")), "{challenge}");
+    }
+}
+
+#[test]
+fn items_missing_from_the_challenge_are_named() {
+    for (items, missing) in [
+        ("", "CHAP_A"),
+        ("CHAP_I=1 CHAP_C=0x00", "CHAP_A"),
+        ("CHAP_A=5 CHAP_C=0x00", "CHAP_I"),
+        ("CHAP_A=5 CHAP_I=1", "CHAP_C"),
+    ] {
+        let outcome = at_challenge(chap(true)).answers("0", items);
+        assert_eq!(outcome, failed(AuthenticationFailure::Missing(missing)), "{items}");
+    }
+}
+
+#[test]
+fn items_out_of_step_are_refused() {
+    let out_of_step = |outcome, key| {
+        assert_eq!(key_error(outcome), (key, KeyProblem::OutOfStep));
+    };
+    // Step 1: the answer to AuthMethod.
+    for (pair, key) in [
+        ("CHAP_A=5", "CHAP_A"),
+        ("CHAP_I=1", "CHAP_I"),
+        ("CHAP_C=0x00", "CHAP_C"),
+        ("CHAP_N=a", "CHAP_N"),
+    ] {
+        let mut rig = Rig::new(chap(true));
+        out_of_step(rig.answers("0", &format!("AuthMethod=CHAP {pair}")), key);
+    }
+    // Step 2: the challenge.
+    for (pair, key) in [("CHAP_N=a", "CHAP_N"), ("CHAP_R=0x00", "CHAP_R")] {
+        let mut rig = at_challenge(mutual());
+        out_of_step(rig.answers("0", &format!("{CHALLENGE} {pair}")), key);
+    }
+    // Step 3: the proof.
+    for (pair, key) in [("CHAP_A=5", "CHAP_A"), ("CHAP_I=1", "CHAP_I"), ("CHAP_C=0x00", "CHAP_C")] {
+        out_of_step(at_proof().answers("0>1", &format!("{PROOF} {pair}")), key);
+    }
+    // Nothing was asked of the target.
+    let mut rig = at_challenge(chap(true));
+    rig.goes_on("0", CHALLENGE);
+    out_of_step(rig.answers("0>1", PROOF), "CHAP_N");
+    // No CHAP at all, and other methods' items.
+    out_of_step(
+        Rig::new(plain()).answers("0>1", &format!("AuthMethod=None {CHALLENGE}")),
+        "CHAP_A",
+    );
+    let mut rig = Rig::new(chap(true));
+    out_of_step(rig.answers("0", "AuthMethod=CHAP SRP_s=0x00"), "Kerberos or SRP key");
+}
+
+#[test]
+fn an_item_twice_is_refused() {
+    let outcome = at_challenge(chap(true)).answers("0", &format!("{CHALLENGE} CHAP_C=0x00"));
+    assert_eq!(key_error(outcome), ("CHAP_C", KeyProblem::Repeated));
+    let mut rig = at_challenge(chap(true));
+    let outcome = rig.answers("0", &format!("AuthMethod=CHAP {CHALLENGE}"));
+    assert_eq!(key_error(outcome), ("AuthMethod", KeyProblem::OutOfStep));
+}
+
+#[test]
+fn chap_in_the_operational_stage_is_refused() {
+    for pair in ["CHAP_A=5", "AuthMethod=None", "CHAP_R=0x00"] {
+        let outcome = operational(plain()).answers("1", pair);
+        assert_eq!(key_error(outcome).1, KeyProblem::WrongStage, "{pair}");
+    }
+}
+
+#[test]
+fn a_method_that_was_not_offered_is_refused() {
+    for (config, methods) in [
+        (plain(), &["CHAP", "SRP", "bogus", "none", "", "None,CHAP", "KRB5"][..]),
+        (chap(true), &["None", "SRP", "bogus", "CHAP,None", "chap"]),
+        (mutual(), &["None", "SRP"]),
+    ] {
+        for method in methods {
+            let outcome = Rig::new(config.clone()).answers("0", &format!("AuthMethod={method}"));
+            assert_eq!(key_error(outcome), ("AuthMethod", KeyProblem::NotOffered), "{method}");
+        }
+    }
+}
+
+#[test]
+fn a_rejected_method_says_who_wants_what() {
+    let outcome = Rig::new(plain()).answers("0", "AuthMethod=Reject");
+    assert_eq!(outcome, failed(AuthenticationFailure::ChapDemanded));
+    for config in [chap(true), chap(false), mutual()] {
+        let outcome = Rig::new(config).answers("0", "AuthMethod=Reject");
+        assert_eq!(outcome, failed(AuthenticationFailure::MethodRejected));
+    }
+}
+
+#[test]
+fn required_chap_cannot_be_passed_over_in_silence() {
+    for config in [chap(true), mutual()] {
+        let outcome = Rig::new(config).answers("0", "TargetPortalGroupTag=1");
+        assert_eq!(outcome, failed(AuthenticationFailure::MethodNotChosen));
+    }
+    // T=1 was never sent before the last CHAP item, so it cannot be granted.
+    for answer in ["", "AuthMethod=CHAP"] {
+        let outcome = Rig::new(chap(true)).answers("0>1", answer);
+        assert_eq!(outcome, Err(LoginError::PeerMisbehaved(Misbehaviour::TransitUnasked)));
+    }
+    let outcome = at_challenge(chap(true)).answers("0>1", CHALLENGE);
+    assert_eq!(outcome, Err(LoginError::PeerMisbehaved(Misbehaviour::TransitUnasked)));
+}
+
+#[test]
+fn optional_chap_goes_on_without_it() {
+    let mut rig = Rig::new(chap(false));
+    rig.goes_on("0", "AuthMethod=None");
+    rig.sends("0>1", "");
+    rig.goes_on("0>1", "");
+    rig.sends("1>3", OFFER);
+    // A target that does not answer the key at all.
+    let mut rig = Rig::new(chap(false));
+    rig.goes_on("0", "");
+    rig.sends("0>1", "");
+    rig.goes_on("0>1", "");
+    rig.sends("1>3", OFFER);
+    // A target that answers it late.
+    let mut rig = Rig::new(chap(false));
+    rig.goes_on("0", "TargetPortalGroupTag=1");
+    rig.goes_on("0", "AuthMethod=CHAP");
+    rig.sends("0", "CHAP_A=5");
+    rig.goes_on("0", CHALLENGE);
+    rig.sends("0>1", ANSWER);
+}
+
+#[test]
+fn a_late_choice_of_chap_cannot_skip_its_steps() {
+    let mut rig = Rig::new(chap(false));
+    rig.goes_on("0", "");
+    let outcome = rig.answers("0>1", "AuthMethod=CHAP");
+    assert_eq!(outcome, failed(AuthenticationFailure::MethodNotChosen));
+}
+
+#[test]
+fn a_target_that_does_not_prove_itself_is_left() {
+    assert_eq!(at_proof().answers("0>1", ""), failed(AuthenticationFailure::TargetNotProven));
+    let outcome = at_proof().answers("0>1", "CHAP_N=target");
+    assert_eq!(outcome, failed(AuthenticationFailure::Missing("CHAP_R")));
+    let response = PROOF.split_once(' ').unwrap().1;
+    let outcome = at_proof().answers("0>1", response);
+    assert_eq!(outcome, failed(AuthenticationFailure::Missing("CHAP_N")));
+}
+
+#[test]
+fn a_wrong_proof_is_refused() {
+    for (response, failure) in [
+        // First bit, last bit.
+        ("0x94596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::TargetResponse),
+        ("0x14596fd8b2bfc8bf4fb90cea382c84bb", AuthenticationFailure::TargetResponse),
+        // One byte short, one byte more, far more.
+        ("0x14596fd8b2bfc8bf4fb90cea382c84", AuthenticationFailure::TargetResponse),
+        ("0x14596fd8b2bfc8bf4fb90cea382c84ba00", AuthenticationFailure::TargetResponse),
+        ("0x0014596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::TargetResponse),
+        (&format!("0x{}", "14".repeat(1025)), AuthenticationFailure::TargetResponse),
+        ("0x", AuthenticationFailure::BadItem("CHAP_R")),
+        ("", AuthenticationFailure::BadItem("CHAP_R")),
+        ("14596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::BadItem("CHAP_R")),
+        // MD5(42, the initiator's own secret, the initiator's challenge).
+        ("0x39a13857992f15f071f223eaab2b0cea", AuthenticationFailure::ResponseReflected),
+    ] {
+        let outcome = at_proof().answers("0>1", &format!("CHAP_N=target CHAP_R={response}"));
+        assert_eq!(outcome, failed(failure), "{response}");
+    }
+}
+
+#[test]
+fn the_target_name_is_compared_when_configured() {
+    let other = PROOF.replace("CHAP_N=target", "CHAP_N=other");
+    assert_eq!(at_proof().answers("0>1", &other), failed(AuthenticationFailure::TargetName));
+    let own = PROOF.replace("CHAP_N=target", "CHAP_N=user");
+    assert_eq!(at_proof().answers("0>1", &own), failed(AuthenticationFailure::TargetName));
+
+    let any_name = || {
+        let mut config = mutual();
+        if let Authentication::MutualChap { target, .. } = &mut config.authentication {
+            target.name = None;
+        }
+        let mut rig = at_challenge(config);
+        rig.goes_on("0", CHALLENGE);
+        rig
+    };
+    any_name().goes_on("0>1", &other);
+    any_name().goes_on("0>1", &PROOF.replace("target", &"n".repeat(255)));
+    for name in [String::new(), "n".repeat(256), "n".repeat(4096)] {
+        let outcome = any_name().answers("0>1", &PROOF.replace("target", &name));
+        assert_eq!(outcome, failed(AuthenticationFailure::BadItem("CHAP_N")));
+    }
+}
+
+#[test]
+fn chap_names_of_1_and_255_bytes_go_through() {
+    for name in ["n".repeat(1), "n".repeat(255)] {
+        let mut config = mutual();
+        config.authentication = Authentication::MutualChap {
+            initiator: credentials(&name, SECRET),
+            target: credentials(&name, TARGET_SECRET),
+        };
+        let mut rig = at_challenge(config);
+        rig.goes_on("0", CHALLENGE);
+        rig.sends("0>1", &MUTUAL_ANSWER.replace("CHAP_N=user", &format!("CHAP_N={name}")));
+        rig.goes_on("0>1", &PROOF.replace("CHAP_N=target", &format!("CHAP_N={name}")));
+    }
+}
+
+#[test]
+fn our_own_challenge_sent_back_is_refused() {
+    let reflected = "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f";
+    let outcome = at_challenge(mutual()).answers("0", reflected);
+    assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
+}
+
+/// The challenge of one connection, handed back on a later one of the same session.
+#[test]
+fn an_earlier_challenge_sent_back_is_refused() {
+    let mut rig = at_proof();
+    rig.login.begin(&rig.config, Some(&[7; 32])).unwrap();
+    rig.goes_on("0", "AuthMethod=CHAP");
+    let outcome = rig.answers("0", "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f");
+    assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
+}
+
+#[test]
+fn the_identifier_alone_may_come_back() {
+    let mut rig = at_challenge(mutual());
+    rig.goes_on("0", "CHAP_A=5 CHAP_I=42 CHAP_C=0x00");
+}
+
+#[test]
+fn every_attempt_has_its_own_challenge_and_identifier() {
+    let mut rig = Rig::new(mutual());
+    let mut seen = Vec::new();
+    for attempt in 0..100 {
+        let mut fresh = entropy();
+        fresh[0] = attempt;
+        fresh[1] = 0xee;
+        rig.login.begin(&rig.config, Some(&fresh)).unwrap();
+        rig.goes_on("0", "AuthMethod=CHAP");
+        rig.goes_on("0", CHALLENGE);
+        let sent = rig.request().1;
+        let (_, own) = sent.split_once("CHAP_I=").unwrap();
+        let (identifier, challenge) = own.split_once(' ').unwrap();
+        // The rig's own `begin` took 42.
+        assert_eq!(identifier.parse(), Ok(43_u8.wrapping_add(attempt)));
+        assert!(!seen.contains(&challenge.to_string()), "{challenge}");
+        seen.push(challenge.to_string());
+    }
+}
+
+#[test]
+fn mutual_chap_without_good_entropy_is_refused() {
+    let config = mutual();
+    let refused = |error| Err(LoginError::ApiMisuse(error));
+    let mut login = Login::new();
+    assert_eq!(login.begin(&config, None), refused(ConfigurationError::NoEntropy));
+    assert_eq!(login.begin(&config, Some(&[1; 32])), Ok(()));
+    assert_eq!(login.begin(&config, Some(&[1; 32])), refused(ConfigurationError::EntropyRepeated));
+    // Without a challenge to make, none is needed.
+    assert_eq!(login.begin(&chap(true), None), Ok(()));
+    assert_eq!(login.begin(&plain(), None), Ok(()));
+}
+
+#[test]
+fn one_secret_for_both_directions_is_refused() {
+    let mut config = mutual();
+    config.authentication = Authentication::MutualChap {
+        initiator: credentials("user", SECRET),
+        target: credentials("target", SECRET),
+    };
+    assert_eq!(config.check(), Err(ConfigurationError::SameSecretBothWays));
+}
+
+/// Authentication state must not survive into the next login.
+#[test]
+fn an_attempt_starts_from_nothing() {
+    let mut rig = at_proof();
+    rig.goes_on("0>1", PROOF);
+    rig.sends("1>3", OFFER);
+    rig.login.begin(&rig.config, Some(&[9; 32])).unwrap();
+    let (flags, sent) = rig.request();
+    assert_eq!(flags, "0");
+    assert!(sent.ends_with("AuthMethod=CHAP"), "{sent}");
+    let outcome = rig.answers("0>1", "");
+    assert_eq!(outcome, Err(LoginError::PeerMisbehaved(Misbehaviour::TransitUnasked)));
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let config = mutual();
+    let mut rig = at_proof();
+    let mut shown = format!("{config:?} {:?} {:?}", rig.login, Secret::new(SECRET));
+    if let Err(error) = rig.answers("0>1", "CHAP_N=target CHAP_R=0x00") {
+        shown += &format!("{error} {error:?}");
+    }
+    for secret in [SECRET, TARGET_SECRET] {
+        assert!(!shown.contains(core::str::from_utf8(secret).unwrap()), "{shown}");
+        assert!(!shown.contains(&format!("{secret:?}")), "{shown}");
+        assert!(!shown.contains(&format!("{secret:02x?}")), "{shown}");
+    }
+    assert!(shown.contains("hidden"));
+}
