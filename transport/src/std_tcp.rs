@@ -1,0 +1,398 @@
+//! [`ByteStream`] over the host's own sockets, for tools, tests and hosts that have them.
+
+use core::net::SocketAddr;
+use core::time::Duration;
+use std::os::fd::OwnedFd;
+use std::vec;
+use std::vec::Vec;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, connect, ipproto, recv,
+    send, shutdown, socket_with, sockopt,
+};
+
+use crate::stream::{ByteStream, StreamError, StreamState};
+
+/// Size of each direction's buffer in bytes.
+const BUFFER: usize = 512 * 1024;
+
+/// One TCP connection of the host's, never blocking but in [`wait`](Self::wait).
+#[derive(Debug)]
+pub struct StdTcp {
+    socket: Option<OwnedFd>,
+    state: StreamState,
+    received: Buffer,
+    unsent: Buffer,
+    closing: bool,
+}
+
+impl Default for StdTcp {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl StdTcp {
+    /// No connection yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            socket: None,
+            state: StreamState::Closed,
+            received: Buffer::new(),
+            unsent: Buffer::new(),
+            closing: false,
+        }
+    }
+
+    /// Sleeps until there is something to do, at most for `limit`.
+    pub fn wait(&self, limit: Duration) {
+        let Some(socket) = &self.socket else {
+            std::thread::sleep(limit);
+            return;
+        };
+        let mut flags = PollFlags::empty();
+        if !self.received.is_full() && self.state == StreamState::Open {
+            flags |= PollFlags::IN;
+        }
+        if !self.unsent.is_empty() || self.state == StreamState::Connecting {
+            flags |= PollFlags::OUT;
+        }
+        let limit = Timespec::try_from(limit).ok();
+        // An early return is harmless: the caller polls and waits again.
+        let _ = poll(&mut [PollFd::new(socket, flags)], limit.as_ref());
+    }
+
+    fn open(&mut self, portal: SocketAddr) -> Result<(), Errno> {
+        let family = if portal.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
+        sockopt::set_tcp_nodelay(&socket, true)?;
+        match connect(&socket, &portal) {
+            Ok(()) => self.state = StreamState::Open,
+            Err(Errno::INPROGRESS) => self.state = StreamState::Connecting,
+            Err(error) => return Err(error),
+        }
+        self.socket = Some(socket);
+        Ok(())
+    }
+
+    fn fail(&mut self, error: Errno) {
+        self.socket = None;
+        self.state = StreamState::Failed(stream_error(error));
+    }
+
+    /// Whether the connection attempt has ended, and how.
+    fn check_connecting(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        let ready = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&Timespec::default()));
+        if ready == Ok(0) {
+            return;
+        }
+        match sockopt::socket_error(socket) {
+            Ok(Ok(())) => self.state = StreamState::Open,
+            Ok(Err(error)) | Err(error) => self.fail(error),
+        }
+    }
+
+    fn fill_received(&mut self) {
+        while let Some(socket) = &self.socket
+            && let Some(room) = self.received.room()
+        {
+            let wanted = room.len();
+            match recv(socket, &mut *room, RecvFlags::empty()) {
+                Ok((_, 0)) => {
+                    self.state = StreamState::PeerClosed;
+                    return;
+                }
+                Ok((_, count)) => {
+                    self.received.filled(count);
+                    if count < wanted {
+                        // The socket is drained for now; asking again would only cost a call.
+                        return;
+                    }
+                }
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                Err(error) => return self.fail(error),
+            }
+        }
+    }
+
+    fn drain_unsent(&mut self) {
+        while let Some(socket) = &self.socket
+            && !self.unsent.is_empty()
+        {
+            match send(socket, self.unsent.content(), SendFlags::NOSIGNAL) {
+                Ok(count) => self.unsent.taken(count),
+                Err(Errno::AGAIN | Errno::INTR) => return,
+                // What the peer sent before it closed may still be there to be read.
+                Err(Errno::PIPE | Errno::CONNRESET) if !self.received.is_empty() => return,
+                Err(error) => return self.fail(error),
+            }
+        }
+        if self.closing && self.unsent.is_empty() {
+            if let Some(socket) = &self.socket {
+                let _ = shutdown(socket, Shutdown::Write);
+            }
+            self.abort();
+        }
+    }
+}
+
+impl ByteStream for StdTcp {
+    fn connect(&mut self, _now: Duration, portal: SocketAddr) -> Result<(), StreamError> {
+        self.abort();
+        self.open(portal).map_err(stream_error)
+    }
+
+    fn poll(&mut self, _now: Duration) {
+        if self.state == StreamState::Connecting {
+            self.check_connecting();
+        }
+        if matches!(self.state, StreamState::Open | StreamState::PeerClosed) {
+            self.drain_unsent();
+        }
+        if self.state == StreamState::Open {
+            self.fill_received();
+        }
+    }
+
+    fn state(&self) -> StreamState {
+        self.state
+    }
+
+    fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
+        if self.received.is_empty() {
+            return None;
+        }
+        let (count, result) = take(self.received.content());
+        self.received.taken(count);
+        Some(result)
+    }
+
+    fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        if !matches!(self.state, StreamState::Open | StreamState::PeerClosed) || self.closing {
+            return None;
+        }
+        let (count, result) = fill(self.unsent.room()?);
+        self.unsent.filled(count);
+        Some(result)
+    }
+
+    fn close(&mut self) {
+        self.closing = true;
+        self.drain_unsent();
+    }
+
+    fn abort(&mut self) {
+        *self = Self {
+            received: core::mem::take(&mut self.received).emptied(),
+            unsent: core::mem::take(&mut self.unsent).emptied(),
+            socket: None,
+            state: StreamState::Closed,
+            closing: false,
+        };
+    }
+
+    fn poll_at(&self, _now: Duration) -> Option<Duration> {
+        None
+    }
+}
+
+/// A fixed piece of memory, filled at the end and taken from the start.
+#[derive(Debug, Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; BUFFER], start: 0, end: 0 }
+    }
+
+    fn emptied(self) -> Self {
+        Self { start: 0, end: 0, ..self }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn is_full(&self) -> bool {
+        self.start == 0 && self.end == self.bytes.len()
+    }
+
+    fn content(&self) -> &[u8] {
+        self.bytes.get(self.start..self.end).unwrap_or_default()
+    }
+
+    fn taken(&mut self, count: usize) {
+        self.start = self.start.saturating_add(count).min(self.end);
+        if self.is_empty() {
+            (self.start, self.end) = (0, 0);
+        }
+    }
+
+    /// Free space after the content, which moves to the front when the end is reached.
+    fn room(&mut self) -> Option<&mut [u8]> {
+        if self.end == self.bytes.len() && self.start > 0 {
+            self.bytes.copy_within(self.start..self.end, 0);
+            self.end = self.end.saturating_sub(self.start);
+            self.start = 0;
+        }
+        self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
+    }
+
+    fn filled(&mut self, count: usize) {
+        self.end = self.end.saturating_add(count).min(self.bytes.len());
+    }
+}
+
+fn stream_error(error: Errno) -> StreamError {
+    match error {
+        Errno::CONNREFUSED => StreamError::Refused,
+        Errno::CONNRESET | Errno::PIPE | Errno::CONNABORTED => StreamError::Reset,
+        Errno::TIMEDOUT => StreamError::TimedOut,
+        Errno::NETUNREACH | Errno::HOSTUNREACH => StreamError::NoRoute,
+        Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT => StreamError::NoAddress,
+        Errno::NETDOWN => StreamError::LinkDown,
+        other => StreamError::Other(other.raw_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+    use std::thread;
+    use std::time::Instant;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    fn poll_until(stream: &mut StdTcp, mut done: impl FnMut(&mut StdTcp) -> bool) {
+        let start = Instant::now();
+        while !done(stream) {
+            assert!(start.elapsed() < LIMIT, "still {:?} after {LIMIT:?}", stream.state());
+            stream.wait(Duration::from_millis(20));
+            stream.poll(Duration::ZERO);
+        }
+    }
+
+    fn open(listener: &TcpListener) -> (StdTcp, std::net::TcpStream) {
+        let mut stream = StdTcp::new();
+        stream.connect(Duration::ZERO, listener.local_addr().unwrap()).unwrap();
+        let (peer, _) = listener.accept().unwrap();
+        poll_until(&mut stream, |stream| stream.state() == StreamState::Open);
+        (stream, peer)
+    }
+
+    fn pattern(length: usize) -> Vec<u8> {
+        (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+    }
+
+    #[test]
+    fn a_closed_port_refuses() {
+        let portal = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let mut stream = StdTcp::new();
+        if stream.connect(Duration::ZERO, portal).is_ok() {
+            poll_until(&mut stream, |stream| stream.state() != StreamState::Connecting);
+            assert_eq!(stream.state(), StreamState::Failed(StreamError::Refused));
+        }
+    }
+
+    #[test]
+    fn what_came_before_the_peers_end_can_be_read_after_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        peer.write_all(b"last words").unwrap();
+        drop(peer);
+        poll_until(&mut stream, |stream| stream.state() == StreamState::PeerClosed);
+        assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"last words");
+        assert_eq!(stream.recv(|bytes| (bytes.len(), ())), None);
+    }
+
+    #[test]
+    fn a_reset_is_told_from_an_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, peer) = open(&listener);
+        sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+        drop(peer);
+        poll_until(&mut stream, |stream| stream.state() != StreamState::Open);
+        assert_eq!(stream.state(), StreamState::Failed(StreamError::Reset));
+        assert_eq!(stream.send(|out| (out.len(), ())), None);
+    }
+
+    #[test]
+    fn twenty_megabytes_cross_both_ways_unharmed() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        let data = pattern(20 << 20);
+        let echo = thread::spawn(move || {
+            let mut all = vec![0; 20 << 20];
+            peer.read_exact(&mut all).unwrap();
+            peer.write_all(&all).unwrap();
+        });
+        let (mut sent, mut back) = (0, Vec::new());
+        poll_until(&mut stream, |stream| {
+            while sent < data.len() {
+                let wrote = stream.send(|out| {
+                    let count = out.len().min(data.len() - sent).min(70_001);
+                    out[..count].copy_from_slice(&data[sent..sent + count]);
+                    (count, count)
+                });
+                match wrote {
+                    Some(count) => sent += count,
+                    None => break,
+                }
+            }
+            // Not everything at once: what is left must stay in order.
+            while stream
+                .recv(|bytes| {
+                    let count = bytes.len().min(50_021);
+                    back.extend_from_slice(&bytes[..count]);
+                    (count, ())
+                })
+                .is_some()
+            {}
+            back.len() == data.len()
+        });
+        assert!(back == data);
+        echo.join().unwrap();
+    }
+
+    #[test]
+    fn after_an_abort_it_connects_again_with_nothing_left_over() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        peer.write_all(b"old").unwrap();
+        poll_until(&mut stream, |stream| !stream.received.is_empty());
+        stream.abort();
+        assert_eq!(stream.state(), StreamState::Closed);
+        stream.connect(Duration::ZERO, listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        peer.write_all(b"new").unwrap();
+        poll_until(&mut stream, |stream| !stream.received.is_empty());
+        assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"new");
+    }
+
+    #[test]
+    fn close_sends_everything_first() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        stream.send(|out| {
+            out[..4].copy_from_slice(b"tail");
+            (4, ())
+        });
+        stream.close();
+        poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
+        let mut all = Vec::new();
+        peer.read_to_end(&mut all).unwrap();
+        assert_eq!(all, b"tail");
+    }
+}
