@@ -42,6 +42,15 @@ pub fn mode_sense_6(page: u8, allocation_length: u8) -> Cdb {
     cdb
 }
 
+/// MODE SENSE(10) without block descriptors (SPC-4 §6.14), for units that refuse the short form.
+#[must_use]
+pub fn mode_sense_10(page: u8, allocation_length: u16) -> Cdb {
+    let mut cdb = [0; 16];
+    [cdb[0], cdb[1], cdb[2]] = [0x5a, 0x08, page];
+    [cdb[7], cdb[8]] = allocation_length.to_be_bytes();
+    cdb
+}
+
 /// REPORT LUNS, all but well-known ones (SPC-4 §6.33). `allocation_length` is at least 16.
 #[must_use]
 pub fn report_luns(allocation_length: u32) -> Cdb {
@@ -78,6 +87,14 @@ pub fn read(logical_block_address: u64, blocks: u32) -> Cdb {
 #[must_use]
 pub fn write(logical_block_address: u64, blocks: u32) -> Cdb {
     transfer(0x2a, 0x8a, logical_block_address, blocks)
+}
+
+/// As [`write()`], on stable storage before its status (FUA, SBC-3 §5.32).
+#[must_use]
+pub fn write_force_unit_access(logical_block_address: u64, blocks: u32) -> Cdb {
+    let mut cdb = write(logical_block_address, blocks);
+    cdb[1] = 0x08;
+    cdb
 }
 
 /// SYNCHRONIZE CACHE(10); zero blocks mean all from the address on (SBC-3 §5.23).
@@ -134,12 +151,31 @@ mod tests {
     }
 
     #[test]
+    fn force_unit_access_is_a_bit_of_both_forms() {
+        assert_eq!(
+            write_force_unit_access(7, 1),
+            [0x2a, 0x08, 0, 0, 0, 7, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
+        );
+        assert_eq!(write_force_unit_access(1 << 32, 1)[..2], [0x8a, 0x08]);
+    }
+
+    #[test]
+    fn synchronize_cache_names_a_range() {
+        assert_eq!(synchronize_cache_10(0, 0), [0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(
+            synchronize_cache_16(0x0102, 3),
+            [0x91, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0, 0, 3, 0, 0]
+        );
+    }
+
+    #[test]
     fn allocation_lengths_stand_where_the_standards_say() {
         assert_eq!(inquiry(0x0124)[..6], [0x12, 0, 0, 0x01, 0x24, 0]);
         assert_eq!(inquiry_vital_product_data(0xb0, 64)[..6], [0x12, 1, 0xb0, 0, 64, 0]);
         assert_eq!(report_luns(0x1000)[..12], [0xa0, 0, 0, 0, 0, 0, 0, 0, 0x10, 0, 0, 0]);
         assert_eq!(read_capacity_16(32)[10..14], [0, 0, 0, 32]);
         assert_eq!(mode_sense_6(0x3f, 252)[..6], [0x1a, 0x08, 0x3f, 0, 252, 0]);
+        assert_eq!(mode_sense_10(0x3f, 0x1fc)[..10], [0x5a, 8, 0x3f, 0, 0, 0, 0, 1, 0xfc, 0]);
         assert_eq!(request_sense(252)[..6], [0x03, 0, 0, 0, 252, 0]);
     }
 }

@@ -104,6 +104,47 @@ impl<'a> UnitSerialNumber<'a> {
     }
 }
 
+/// The Device Identification page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceIdentification<'a>(&'a [u8]);
+
+/// One name of a device or port (SPC-4 §7.8.6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Designator<'a> {
+    /// CODE SET: 1 binary, 2 ASCII, 3 UTF-8.
+    pub code_set: u8,
+    /// ASSOCIATION: 0 logical unit, 1 target port, 2 target device.
+    pub association: u8,
+    /// DESIGNATOR TYPE: 1 T10 vendor, 2 EUI-64, 3 NAA, 8 SCSI name string.
+    pub kind: u8,
+    /// The name itself.
+    pub bytes: &'a [u8],
+}
+
+impl<'a> DeviceIdentification<'a> {
+    /// Takes the bytes that came.
+    #[must_use]
+    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
+        page_content(parameter_data, page::DEVICE_IDENTIFICATION).map(Self)
+    }
+
+    /// The designators that came whole, in the target's order.
+    pub fn designators(&self) -> impl Iterator<Item = Designator<'a>> + use<'a> {
+        let mut rest = self.0;
+        core::iter::from_fn(move || {
+            let (&[code_set, kind, _, length], tail) = rest.split_first_chunk()?;
+            let (bytes, tail) = tail.split_at_checked(usize::from(length))?;
+            rest = tail;
+            Some(Designator {
+                code_set: code_set & 0x0f,
+                association: (kind >> 4) & 0x03,
+                kind: kind & 0x0f,
+                bytes,
+            })
+        })
+    }
+}
+
 /// The Block Limits page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockLimits<'a>(&'a [u8]);
@@ -196,6 +237,25 @@ mod tests {
         let serial = UnitSerialNumber::parse(b"\x00\x80\x00\x08  ab c\x00 ").unwrap();
         assert_eq!(serial.text(), b"ab c");
         assert_eq!(UnitSerialNumber::parse(b"\x00\x80\x00\x02  ").unwrap().text(), b"");
+    }
+
+    #[test]
+    fn designators_are_listed_while_they_came_whole() {
+        let data =
+            b"\x00\x83\x00\x13\x01\x03\x00\x08\x60\x01\x02\x03\x04\x05\x06\x07\x53\x98\x00\x03iqn";
+        let collect = |data| {
+            DeviceIdentification::parse(data).unwrap().designators().collect::<std::vec::Vec<_>>()
+        };
+        let naa = Designator {
+            code_set: 1,
+            association: 0,
+            kind: 3,
+            bytes: &[0x60, 1, 2, 3, 4, 5, 6, 7],
+        };
+        let name = Designator { code_set: 3, association: 1, kind: 8, bytes: b"iqn" };
+        assert_eq!(collect(data), [naa, name]);
+        assert_eq!(collect(&data[..22]), [naa], "the second is cut");
+        assert_eq!(collect(&data[..4]), []);
     }
 
     #[test]

@@ -126,6 +126,12 @@ impl Sense {
         self.key == SenseKey::NotReady && self.code == 0x04 && matches!(self.qualifier, 0x01 | 0x0a)
     }
 
+    /// The medium or the device failed on this very command; repeating it seldom helps.
+    #[must_use]
+    pub fn is_medium_failure(&self) -> bool {
+        matches!(self.key, SenseKey::MediumError | SenseKey::HardwareError)
+    }
+
     /// The unit refuses to be written.
     #[must_use]
     pub fn is_write_protected(&self) -> bool {
@@ -211,6 +217,15 @@ mod tests {
         for bytes in [&[][..], &[0x70], &[0x70, 0], &[0x72], &[0x00, 0, 5], &[0x7f, 0, 5]] {
             assert_eq!(Sense::parse(bytes), None, "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn failures_of_the_medium_are_told_from_the_rest() {
+        let sense = |key| Sense { key, code: 0x11, qualifier: 0 };
+        assert!(sense(SenseKey::MediumError).is_medium_failure());
+        assert!(sense(SenseKey::HardwareError).is_medium_failure());
+        assert!(!sense(SenseKey::RecoveredError).is_medium_failure());
+        assert!(!sense(SenseKey::AbortedCommand).is_medium_failure());
     }
 
     #[test]

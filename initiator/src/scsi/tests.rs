@@ -1,9 +1,11 @@
 //! Any bytes whatever go through every parser, and what comes out keeps its bounds.
 
 use super::capacity::{Capacity, ReadCapacity10, ReadCapacity16};
-use super::inquiry::{BlockLimits, StandardInquiry, SupportedPages, UnitSerialNumber};
+use super::inquiry::{
+    BlockLimits, DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber,
+};
 use super::lun::LogicalUnitNumber;
-use super::mode::write_protected;
+use super::mode::{write_protected, write_protected_10};
 use super::report_luns::luns;
 use super::sense::Sense;
 use proptest::prelude::*;
@@ -16,7 +18,7 @@ fn parameter_data() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         Just(0u8),
         Just(0xff),
-        prop::sample::select(std::vec![0x70u8, 0x72, 0x80, 0xb0, 0x02, 0x10]),
+        prop::sample::select(std::vec![0x70u8, 0x72, 0x80, 0x83, 0xb0, 0x02, 0x10]),
         any::<u8>()
     ];
     prop::collection::vec(byte, 0..80)
@@ -58,10 +60,16 @@ proptest! {
             prop_assert_ne!(limits.maximum_transfer_length(), Some(0));
             prop_assert_ne!(limits.optimal_transfer_length(), Some(0));
         }
+        if let Some(identification) = DeviceIdentification::parse(&data) {
+            let named: usize =
+                identification.designators().map(|designator| designator.bytes.len() + 4).sum();
+            prop_assert!(named + 4 <= data.len());
+        }
         if let Some(pages) = SupportedPages::parse(&data) {
             prop_assert!(!pages.contains(0x80) || data[4..].contains(&0x80));
         }
         prop_assert_eq!(write_protected(&data).is_some(), data.len() >= 3);
+        prop_assert_eq!(write_protected_10(&data).is_some(), data.len() >= 4);
     }
 
     #[test]
