@@ -2,28 +2,44 @@
 #![no_std]
 #![no_main]
 
+mod arena;
 mod boot_cell;
+mod buffer;
 mod clock;
 mod command_line;
 mod console;
+mod demo;
+mod entropy;
 mod entry;
 mod exception;
 mod exit;
 mod failure;
+mod machine;
 mod memory_functions;
+mod nic;
 mod paging;
+mod pattern;
+mod pci;
 mod physical;
 mod port;
 mod serial;
+mod session;
+mod workload;
 
+use core::fmt::Write;
+
+use isboot::boot::{BootPlan, Parameters};
 use isboot_ibft::TYPICAL_BUFFER_LENGTH;
 use isboot_ibft::locate::{self, RsdpSource, Search};
 
+use command_line::CommandLine;
 use console::Event;
+use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
 use physical::FirmwareMemory;
+use serial::Serial;
 
 /// Memory for the NIC's rings, the TCP windows and the disks' buffers.
 const ARENA_BYTES: u64 = 8 << 20;
@@ -52,6 +68,15 @@ fn main(handover: &Handover) -> ! {
 
 /// From the firmware's table to the disks and back to quiet hardware.
 fn boot(handover: &Handover) -> Result<(), Failure> {
+    let parameters = parameters(&handover.command_line)?;
+    let demo = Demo::parse(&handover.command_line)?;
+    if handover.command_line.words().any(|word| word == "isboot.help") {
+        tell_parameters();
+        return Ok(());
+    }
+    let arena = handover.arena.clone().ok_or("no 8 MiB of memory below 4 GiB").during("kernel")?;
+    arena::start(arena);
+
     // iBFT: in ACPI, and in low memory where a BIOS started us.
     let search = Search {
         rsdp: match handover.rsdp {
@@ -60,7 +85,7 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
             None => RsdpSource::BiosScan,
         },
         low_memory: handover.loader != Loader::Uefi,
-        instance: 0,
+        instance: usize::from(parameters.instance),
     };
     let mut table = [0; TYPICAL_BUFFER_LENGTH];
     let found = locate::find(&mut FirmwareMemory, &search, &mut table, |rejected| {
@@ -73,5 +98,40 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
         .field("length", found.table.as_bytes().len())
         .field("oem", found.table.oem_id());
     log::info!("{}", found.table);
+    let mut plan = BootPlan::new(&found.table, &parameters).during("ibft")?;
+
+    // NIC.
+    let mut nic = nic::attach(&mut plan)?;
+    nic::wait_for_link(&mut nic, &parameters)?;
+
+    // Address.
+
+    nic.detach().during("detach")?;
     Ok(())
+}
+
+/// The words `isboot.<parameter>=<value>`.
+fn parameters(line: &CommandLine) -> Result<Parameters, Failure> {
+    let mut parameters = Parameters::default();
+    let words = line.words().filter_map(|word| word.strip_prefix("isboot."));
+    for word in words.filter(|&word| word != "help") {
+        let (name, value) = word.split_once('=').unwrap_or((word, ""));
+        parameters.set(name, value).map_err(|error| {
+            Failure::new("kernel", format_args!("isboot.{name}={value}: {error}"))
+        })?;
+    }
+    if line.is_cut() {
+        return Err(Failure::new("kernel", "the command line is longer than 2048 bytes"));
+    }
+    Ok(parameters)
+}
+
+/// `isboot.help`: every parameter with its default, range and meaning.
+fn tell_parameters() {
+    let defaults = Parameters::default();
+    for info in Parameters::list() {
+        let (name, default) = (info.name, defaults.value(info));
+        let _ = writeln!(Serial, "isboot.{name}={default}");
+        let _ = writeln!(Serial, "    {}; {} {}", info.meaning, info.range, info.unit);
+    }
 }

@@ -1,0 +1,78 @@
+//! What the command line's `demo.*` words ask for.
+
+use core::str::FromStr;
+
+use heapless::Vec;
+
+use crate::command_line::CommandLine;
+use crate::failure::Failure;
+
+/// Requests under way at a time.
+pub(crate) const DEPTH: usize = 4;
+
+const CHUNK: usize = 256 * 1024;
+const LARGEST_CHUNK: usize = 1024 * 1024;
+
+/// The workload.
+#[derive(Debug)]
+pub(crate) struct Demo {
+    /// In the order of the command line.
+    pub(crate) jobs: Vec<Job, 16>,
+    /// Bytes of one request.
+    pub(crate) chunk: usize,
+}
+
+/// One piece of work.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Job {
+    /// `demo.read=<disk>`: the whole disk, hashed.
+    Read { disk: u16 },
+    /// `demo.write=<disk>,<offset>,<bytes>,<seed>`: the pattern, then SYNCHRONIZE CACHE.
+    Write { disk: u16, offset: u64, bytes: u64, seed: u64 },
+}
+
+impl Demo {
+    pub(crate) fn parse(line: &CommandLine) -> Result<Self, Failure> {
+        let mut demo = Self { jobs: Vec::new(), chunk: CHUNK };
+        for word in line.words().filter_map(|word| word.strip_prefix("demo.")) {
+            demo.take(word).ok_or_else(|| {
+                Failure::new(
+                    "kernel",
+                    format_args!(
+                        "demo.{word} is not understood; there are demo.read=DISK, \
+                         demo.write=DISK,OFFSET,BYTES,SEED (at most 16 of both), demo.chunk=BYTES \
+                         (512-{LARGEST_CHUNK}) and demo.log=LEVEL"
+                    ),
+                )
+            })?;
+        }
+        Ok(demo)
+    }
+
+    fn take(&mut self, word: &str) -> Option<()> {
+        let (name, value) = word.split_once('=')?;
+        match name {
+            "read" => self.jobs.push(Job::Read { disk: value.parse().ok()? }).ok(),
+            "write" => {
+                let mut parts = value.split(',');
+                let disk = parts.next()?.parse().ok()?;
+                let mut number = || u64::from_str(parts.next()?).ok();
+                let (offset, bytes, seed) = (number()?, number()?, number()?);
+                if parts.next().is_some() {
+                    return None;
+                }
+                self.jobs.push(Job::Write { disk, offset, bytes, seed }).ok()
+            }
+            "chunk" => {
+                let chunk = usize::from_str(value).ok()?;
+                self.chunk = (512..=LARGEST_CHUNK).contains(&chunk).then_some(chunk)?;
+                Some(())
+            }
+            "log" => {
+                log::set_max_level(value.parse().ok()?);
+                Some(())
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! What the transport asks of a hosting kernel: memory that the NIC can reach, its registers, time.
+
+use core::alloc::Layout;
+use core::ptr::NonNull;
+use core::time::Duration;
+
+use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
+
+use crate::{arena, clock, paging};
+
+/// This machine: memory at its physical address, coherent DMA, no IOMMU.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Machine;
+
+impl Clock for Machine {
+    fn now(&self) -> Duration {
+        clock::now()
+    }
+
+    /// Nothing: a `pause` leaves the processor to the hypervisor, and that costs latency.
+    fn spin(&self) {}
+}
+
+// SAFETY: the arena gives out memory below 4 GiB that is mapped at its physical address and
+// given to nobody else until it is freed; x86 keeps it coherent with the bus; registers are
+// mapped uncached at their address, and reached by the trait's volatile accesses.
+unsafe impl Hal for Machine {
+    fn allocate(&self, layout: DmaLayout) -> Option<DmaRegion> {
+        if arena::range().end.checked_sub(1)? > layout.highest_address {
+            return None;
+        }
+        let pointer = arena::allocate(Layout::from_size_align(layout.len, layout.align).ok()?)?;
+        Some(DmaRegion { pointer, bus_address: pointer.as_ptr() as u64, len: layout.len })
+    }
+
+    unsafe fn free(&self, region: DmaRegion) {
+        // SAFETY: the caller's promise.
+        unsafe { arena::free(region.pointer, region.len) };
+    }
+
+    fn map(&self, bus_address: u64, len: usize) -> Option<NonNull<u8>> {
+        let end = bus_address.checked_add(u64::try_from(len).ok()?)?;
+        paging::map_registers(&(bus_address..end))?;
+        NonNull::new(bus_address as *mut u8)
+    }
+}

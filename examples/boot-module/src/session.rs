@@ -1,0 +1,128 @@
+//! The initiator on its way from nothing to disks, and to a clean end, told as events.
+
+use core::time::Duration;
+
+use isboot::boot::{BootPlan, Isboot, State};
+use isboot::disk::DiskId;
+use isboot::time::Instant;
+use isboot_transport::stream::ByteStream;
+
+use crate::arena;
+use crate::buffer::Buffer;
+use crate::clock;
+use crate::console::Event;
+use crate::failure::{During, Failure};
+
+/// Room for so many disks, requests of ours, and commands of the session at a time.
+const LUNS: usize = 32;
+const REQUESTS: usize = 16;
+const TASKS: usize = 64;
+
+pub(crate) type Initiator<S> = Isboot<S, Buffer, LUNS, REQUESTS, TASKS>;
+
+/// The bound of every wait here. The initiator's own bounds are shorter, and say more.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// The time, as the initiator counts it.
+pub(crate) fn now() -> Instant {
+    Instant::from_micros(clock::now().as_micros() as u64)
+}
+
+/// Gives the initiator time. It says when it wants to be called next; a kernel that has nothing
+/// else to do calls at once.
+pub(crate) fn poll<S: ByteStream>(initiator: &mut Initiator<S>) {
+    let _ = initiator.poll(now());
+}
+
+/// Polls until all logical units of the target are disks.
+pub(crate) fn log_in<S: ByteStream>(
+    initiator: &mut Initiator<S>,
+    plan: &BootPlan,
+) -> Result<(), Failure> {
+    let patience = now().after(PATIENCE);
+    let (mut told_tcp, mut told_login) = (false, false);
+    loop {
+        poll(initiator);
+        let state = initiator.state();
+        if !told_tcp && !matches!(state, State::Connecting | State::Ended(_)) {
+            told_tcp = true;
+            Event::new("tcp").field("portal", plan.portal);
+        }
+        if !told_login && let Some(terms) = initiator.negotiated() {
+            told_login = true;
+            Event::new("login")
+                .field("target", &plan.target_name)
+                .field("header_digest", terms.header_digest)
+                .field("data_digest", terms.data_digest);
+        }
+        let during = match (told_tcp, told_login) {
+            (false, _) => "tcp",
+            (true, false) => "login",
+            (true, true) => "disk",
+        };
+        match (state, initiator.last_error()) {
+            (State::Ready, _) => return Ok(()),
+            (State::Ended(Some(error)), _) | (State::Ended(None), Some(error)) => {
+                let text = format_args!("target {} at {}: {error}", plan.target_name, plan.portal);
+                return Err(Failure::new(during, text));
+            }
+            (State::Ended(None), None) => {
+                return Err(Failure::new(during, "the session ended by itself"));
+            }
+            _ if now() > patience => return Err(Failure::new(during, "nothing more happens")),
+            _ => {}
+        }
+    }
+}
+
+/// One event for each disk.
+pub(crate) fn tell_disks<S: ByteStream>(initiator: &Initiator<S>) {
+    for (index, disk) in initiator.disks().iter().enumerate() {
+        Event::new("disk")
+            .field("index", index)
+            .field("lun", disk.lun)
+            .field("vendor", &disk.vendor)
+            .field("product", &disk.product)
+            .field("revision", &disk.revision)
+            .field("serial", &disk.serial)
+            .field("block_size", disk.block_size)
+            .field("blocks", disk.blocks)
+            .field("read_only", if disk.read_only { "yes" } else { "no" });
+    }
+    Event::new("luns").field("count", initiator.disks().len());
+}
+
+/// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.
+pub(crate) fn read_first_block<S: ByteStream>(
+    initiator: &mut Initiator<S>,
+    plan: &BootPlan,
+) -> Result<(), Failure> {
+    let is_boot_disk = |disk: &isboot::disk::Disk| disk.lun == plan.lun;
+    let index = initiator.disks().iter().position(is_boot_disk).ok_or_else(|| {
+        Failure::new("first-block", format_args!("the target has no LUN {}", plan.lun))
+    })?;
+    let block_size = initiator.disks()[index].block_size as usize;
+    let block = arena::buffer(block_size).ok_or("no memory for a block").during("first-block")?;
+    initiator
+        .read_blocks(DiskId(index as u16), 0, block, |_deadline| now())
+        .during("first-block")?;
+    Event::new("first-block").field("disk", index);
+    Ok(())
+}
+
+/// Logs out and closes the connection; says how it went.
+pub(crate) fn log_out<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
+    let patience = now().after(PATIENCE);
+    initiator.detach(now());
+    while !initiator.is_detached() {
+        poll(initiator);
+        while initiator.take_completion().is_some() {}
+        if now() > patience {
+            return Err(Failure::new("detach", "the connection does not end"));
+        }
+    }
+    match initiator.state() {
+        State::Ended(Some(error)) => Err(Failure::new("detach", error)),
+        _ => Ok(()),
+    }
+}
