@@ -4,13 +4,15 @@
 //! emulation (an emulator runs `rep movsb` byte by byte and SSE moves by helper calls) and good
 //! everywhere else. The turn is written in assembly because the compiler would make of such a loop
 //! SSE moves, or a call to `memcpy`.
+//!
+//! Host tests call the functions by path and leave libc's in place.
 
 use core::arch::asm;
 
 /// # Safety
 /// As C's: both valid for `count` bytes, not overlapping.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
     // SAFETY: the caller's promise.
     unsafe { copy_forward(target, source, count) };
     target
@@ -18,8 +20,8 @@ unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, count: usize) ->
 
 /// # Safety
 /// As C's: both valid for `count` bytes; they may overlap.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
     if (target as usize).wrapping_sub(source as usize) >= count {
         // SAFETY: the caller's promise; the target does not begin inside the source, so that
         // going forward reads each byte before it is overwritten.
@@ -33,8 +35,8 @@ unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, count: usize) -
 
 /// # Safety
 /// As C's: valid for `count` bytes.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memset(target: *mut u8, value: i32, count: usize) -> *mut u8 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memset(target: *mut u8, value: i32, count: usize) -> *mut u8 {
     let word = u64::from(value as u8) * 0x0101_0101_0101_0101;
     // SAFETY: writes `count` bytes from `target` on, all the caller's.
     unsafe {
@@ -82,8 +84,8 @@ unsafe extern "C" fn memset(target: *mut u8, value: i32, count: usize) -> *mut u
 
 /// # Safety
 /// As C's: both valid for `count` bytes.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
     let mut done = 0;
     while count - done >= 8 {
         // SAFETY: eight bytes from `done` on lie within `count`, the caller's promise.
@@ -106,8 +108,8 @@ unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: usize) -> i
 
 /// # Safety
 /// As [`memcmp`].
-#[unsafe(no_mangle)]
-unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32 {
     // SAFETY: the caller's promise.
     unsafe { memcmp(one, other, count) }
 }
@@ -116,8 +118,8 @@ unsafe extern "C" fn bcmp(one: *const u8, other: *const u8, count: usize) -> i32
 ///
 /// # Safety
 /// As C's: a zero byte ends the text.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn strlen(text: *const u8) -> usize {
+#[cfg_attr(not(test), unsafe(no_mangle))]
+pub(crate) unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
     // SAFETY: the caller promises a zero byte, and the loop ends there. Volatile, or this
     // function would be compiled into a call of itself.

@@ -8,15 +8,15 @@ use isboot_ibft::locate::{PhysicalMemory, Unreadable};
 use crate::paging;
 
 unsafe extern "C" {
-    /// The first byte of the image (start.s).
-    static boot: u8;
-    /// The first byte behind .bss (image.ld).
+    /// The first byte of the image, and the first behind its .bss (image.ld).
+    static image_start: u8;
+    /// See above.
     static image_end: u8;
 }
 
 /// Where the kernel itself lies, .bss and stack included.
 pub(crate) fn image() -> Range<u64> {
-    &raw const boot as u64..&raw const image_end as u64
+    &raw const image_start as u64..&raw const image_end as u64
 }
 
 /// All memory, by physical address.

@@ -1,0 +1,135 @@
+//! The kernel's pieces that run anywhere, held to what they promise, on the host.
+
+#[allow(dead_code, reason = "the kernel uses more of it")]
+#[path = "../src/command_line.rs"]
+mod command_line;
+#[path = "../src/memory_functions.rs"]
+mod memory_functions;
+#[path = "../src/pattern.rs"]
+mod pattern;
+
+use command_line::CommandLine;
+
+fn words(line: &str) -> Vec<String> {
+    CommandLine::parse(line.as_bytes()).words().map(String::from).collect()
+}
+
+#[test]
+fn spaces_separate_words_and_quotes_keep_them() {
+    assert_eq!(words("  image a=b\t isboot.help "), ["image", "a=b", "isboot.help"]);
+    assert_eq!(words(r#"a="b c" "d e"=f"#), ["a=b c", "d e=f"]);
+    assert_eq!(words(r#"a=\"b\\ c\ d"#), [r#"a="b\"#, "c d"]);
+    assert_eq!(words(r#"a="" """#), ["a=", ""]);
+    assert_eq!(words(""), [""; 0]);
+}
+
+#[test]
+fn bytes_that_are_no_text_are_replaced() {
+    let line = CommandLine::parse(b"a=\xffb c");
+    assert_eq!(line.words().collect::<Vec<_>>(), ["a=\u{fffd}b", "c"]);
+}
+
+#[test]
+fn a_line_that_is_too_long_says_so_and_loses_whole_words() {
+    let fits = "word ".repeat(400);
+    assert!(!CommandLine::parse(fits.as_bytes()).is_cut());
+    let long = "word ".repeat(500);
+    let line = CommandLine::parse(long.as_bytes());
+    assert!(line.is_cut());
+    assert!(line.words().all(|word| word == "word"));
+}
+
+#[test]
+fn the_pattern_is_splitmix64_and_the_same_from_any_offset() {
+    let mut whole = [0; 64];
+    pattern::fill(&mut whole, 0, 0);
+    // The first outputs of splitmix64 from state 0, published with the generator, are those of
+    // states advanced by its own increment; word 0 is the first of them.
+    assert_eq!(whole[..8], 0xe220_a839_7b1d_cdaf_u64.to_le_bytes());
+    let mut part = [0; 24];
+    pattern::fill(&mut part, 0, 16);
+    assert_eq!(part, whole[16..40]);
+}
+
+/// Lengths around every turn of the copy loops.
+const LENGTHS: [usize; 16] = [0, 1, 3, 7, 8, 9, 15, 16, 63, 64, 65, 71, 72, 127, 128, 1460];
+
+fn numbered(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+#[test]
+fn memcpy_copies_what_it_should_and_nothing_else() {
+    for (length, skew) in LENGTHS.into_iter().flat_map(|length| (0..9).map(move |s| (length, s))) {
+        let source = numbered(length + 32);
+        let mut target = vec![0xee; length + 32];
+        // SAFETY: both lie within their vectors.
+        unsafe {
+            memory_functions::memcpy(
+                target.as_mut_ptr().add(16 - skew),
+                source.as_ptr().add(skew),
+                length,
+            )
+        };
+        let mut expected = vec![0xee; length + 32];
+        expected[16 - skew..][..length].copy_from_slice(&source[skew..][..length]);
+        assert_eq!(target, expected, "{length} bytes, skew {skew}");
+    }
+}
+
+#[test]
+fn memmove_copies_over_itself_in_both_directions() {
+    for length in LENGTHS {
+        for (from, to) in [(0, 0), (0, 1), (1, 0), (0, 8), (8, 0), (3, 67), (67, 3), (0, 63)] {
+            let mut bytes = numbered(length + 128);
+            let mut expected = bytes.clone();
+            expected.copy_within(from..from + length, to);
+            let start = bytes.as_mut_ptr();
+            // SAFETY: both lie within the vector.
+            unsafe { memory_functions::memmove(start.add(to), start.add(from), length) };
+            assert_eq!(bytes, expected, "{length} bytes from {from} to {to}");
+        }
+    }
+}
+
+#[test]
+fn memset_fills_what_it_should_and_nothing_else() {
+    for length in LENGTHS {
+        let mut bytes = vec![0xee; length + 32];
+        // SAFETY: within the vector. Only the low byte of the value counts.
+        unsafe { memory_functions::memset(bytes.as_mut_ptr().add(5), 0x1_5a, length) };
+        let mut expected = vec![0xee; length + 32];
+        expected[5..][..length].fill(0x5a);
+        assert_eq!(bytes, expected, "{length} bytes");
+    }
+}
+
+#[test]
+fn memcmp_orders_by_the_first_difference() {
+    for length in LENGTHS {
+        let one = numbered(length);
+        // SAFETY: within the vectors.
+        let compare = |a: &[u8], b: &[u8]| unsafe {
+            memory_functions::memcmp(a.as_ptr(), b.as_ptr(), length).signum()
+        };
+        assert_eq!(compare(&one, &one), 0);
+        for place in 0..length {
+            let mut other = one.clone();
+            other[place] = one[place].wrapping_add(1);
+            other[place + 1..].fill(0);
+            assert_eq!(compare(&one, &other), one.cmp(&other) as i32, "{length}, {place}");
+            assert_eq!(compare(&other, &one), other.cmp(&one) as i32, "{length}, {place}");
+        }
+    }
+}
+
+#[test]
+fn bcmp_and_strlen_do_as_they_say() {
+    // SAFETY: within the literals, the text ends with zero.
+    unsafe {
+        assert_eq!(memory_functions::bcmp(b"same".as_ptr(), b"same".as_ptr(), 4), 0);
+        assert_ne!(memory_functions::bcmp(b"same".as_ptr(), b"sane".as_ptr(), 4), 0);
+        assert_eq!(memory_functions::strlen(c"four".as_ptr().cast()), 4);
+        assert_eq!(memory_functions::strlen(c"".as_ptr().cast()), 0);
+    }
+}
