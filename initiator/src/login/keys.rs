@@ -1,6 +1,6 @@
-//! The keys of RFC 7143 as one table, and their values kept three times: ours, theirs, active.
+//! The keys of RFC 7143 as one table.
 
-use super::error::{Disagreement, Excerpt, KeyProblem, Limit, LoginError, Misbehaviour};
+use super::error::{Excerpt, KeyProblem, Limit, LoginError, Misbehaviour};
 use super::text::{self, Pair, TextFull, TextWriter};
 
 /// A row of the table: everything RFC 7143 §12 and §13 say about a key.
@@ -9,16 +9,16 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     values: Values,
     /// What holds when nothing is agreed.
-    default: Value,
-    result: ResultFunction,
+    pub(super) default: Value,
+    pub(super) result: ResultFunction,
     #[expect(dead_code, reason = "told apart only by a second connection of a session")]
     scope: Scope,
-    stage: Stages,
-    senders: Senders,
+    pub(super) stage: Stages,
+    pub(super) senders: Senders,
     /// Irrelevant in a Discovery session.
-    only_normal: bool,
+    pub(super) only_normal: bool,
     /// Defined after RFC 3720: `NotUnderstood` is a legal answer.
-    newer: bool,
+    pub(super) newer: bool,
 }
 
 /// What a value of the key looks like.
@@ -37,7 +37,7 @@ enum Values {
 
 /// How two values make one (§6.2).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ResultFunction {
+pub(super) enum ResultFunction {
     Minimum,
     Maximum,
     And,
@@ -60,7 +60,7 @@ enum Scope {
 
 /// Where in the login the key may stand.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stages {
+pub(super) enum Stages {
     Security,
     Operational,
     Any,
@@ -68,8 +68,9 @@ enum Stages {
     NotInLogin,
 }
 
+/// Who may send the key.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Senders {
+pub(super) enum Senders {
     Initiator,
     Target,
     Both,
@@ -127,7 +128,7 @@ pub(super) enum KeyId {
     OfMarkInt,
 }
 
-const COUNT: usize = KeyId::OfMarkInt as usize + 1;
+pub(super) const KEY_COUNT: usize = KeyId::OfMarkInt as usize + 1;
 const LENGTH: Values = Values::Number { from: 512, to: 0x00ff_ffff };
 const SECONDS: Values = Values::Number { from: 0, to: 3600 };
 const COUNT_16: Values = Values::Number { from: 1, to: 65535 };
@@ -158,7 +159,7 @@ const fn newer(key: Key) -> Key {
 
 /// All keys. Columns: values, default, result function, scope, stage, senders.
 #[rustfmt::skip]
-static KEYS: [Key; COUNT] = {
+pub(super) static KEYS: [Key; KEY_COUNT] = {
     use KeyId as Id;
     use ResultFunction::{And, ByStep, Declarative, FirstMatch, Maximum, Minimum, Obsolete, Or};
     use Scope::{Connection, Session};
@@ -227,7 +228,10 @@ impl Key {
     /// The row of a key that came in, `None` for one that RFC 7143 does not define.
     pub(super) fn named(name: &str) -> Option<&'static Key> {
         let other = OTHER_METHODS.contains(&name);
-        KEYS.iter().find(|key| key.name == name || other && key.id == KeyId::OtherMethod)
+        KEYS.iter().find(|key| match key.id {
+            KeyId::OtherMethod => other,
+            _ => key.name == name,
+        })
     }
 
     /// Whether the key belongs to a step of the authentication, not to the parameters.
@@ -241,7 +245,7 @@ impl Key {
     }
 
     /// Reads a single value of this key, as an answer or a declaration.
-    fn read(&self, value: &[u8]) -> Result<Value, KeyProblem> {
+    pub(super) fn read(&self, value: &[u8]) -> Result<Value, KeyProblem> {
         match self.values {
             Values::Number { from, to } => {
                 let number = text::number(value).ok_or(KeyProblem::BadValue)?;
@@ -264,7 +268,7 @@ impl Key {
 
     /// What `ours`, offered, and `theirs`, answered, come to; an answer that the result function
     /// cannot give is an error (§6.2.1, §6.2.2).
-    fn conclude(&self, ours: Value, theirs: Value) -> Result<Value, KeyProblem> {
+    pub(super) fn conclude(&self, ours: Value, theirs: Value) -> Result<Value, KeyProblem> {
         let allowed = match (self.result, ours, theirs) {
             (ResultFunction::Minimum, Value::Number(ours), Value::Number(theirs)) => theirs <= ours,
             (ResultFunction::Maximum, Value::Number(ours), Value::Number(theirs)) => theirs >= ours,
@@ -283,7 +287,7 @@ impl Key {
     }
 
     /// The answer to a proposal: what both come to, `None` for `Reject` (§6.2.1, §6.2.2).
-    fn answer(&self, ours: Value, proposal: &[u8]) -> Option<Value> {
+    pub(super) fn answer(&self, ours: Value, proposal: &[u8]) -> Option<Value> {
         if let (ResultFunction::FirstMatch, Value::Choices(ours)) = (self.result, ours) {
             let mut known = text::list(proposal)
                 .filter_map(|value| ours.iter().find(|name| name.as_bytes() == value));
@@ -319,232 +323,49 @@ impl From<TextFull> for LoginError {
     }
 }
 
-/// One key's values.
-#[derive(Clone, Copy)]
-struct Held {
-    /// What this node wants, whether it was sent or not.
-    ours: Value,
-    /// `ours` was sent and awaits an answer, or was declared.
-    offered: bool,
-    /// The target sent this key: no second time (§6.3).
-    heard: bool,
-    /// The target's answer or declaration; `Unset` when it gave a reserved word or none.
-    theirs: Value,
-    /// What holds.
-    active: Value,
-}
-
-/// All keys' values in one login attempt.
-pub(super) struct Parameters {
-    held: [Held; COUNT],
-    discovery: bool,
-}
-
-impl Parameters {
-    /// No login: nothing wanted, nothing agreed.
-    pub(super) const NONE: Parameters = Parameters { held: [Held::UNSET; COUNT], discovery: false };
-
-    /// Nothing said yet: defaults hold. `wanted` tells this node's value for each key that it has
-    /// a wish for.
-    pub(super) fn new(discovery: bool, wanted: &[(KeyId, Value)]) -> Parameters {
-        let mut parameters = Parameters { discovery, ..Parameters::NONE };
-        for (held, key) in parameters.held.iter_mut().zip(&KEYS) {
-            held.active = key.default;
-            let wish = wanted.iter().find(|(id, _)| *id == key.id);
-            held.ours = wish.map_or(Value::Unset, |(_, value)| *value);
-        }
-        parameters
-    }
-
-    /// Writes this node's value of every key that it has one for, in the table's order: the
-    /// offers and declarations of the operational stage.
-    pub(super) fn offer_all(&mut self, writer: &mut TextWriter<'_>) -> Result<(), TextFull> {
-        for (held, key) in self.held.iter_mut().zip(&KEYS) {
-            let relevant = !(self.discovery && key.only_normal);
-            if key.stage == Stages::Operational && !key.newer && relevant {
-                held.offered = write_value(writer, key.name, held.ours)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes a pair from the target that concerns the parameters: an answer, a declaration, or a
-    /// proposal, whose answer is written. `security` tells the stage, `transit` that the response
-    /// ends it.
-    pub(super) fn receive(
-        &mut self,
-        key: &'static Key,
-        value: &[u8],
-        security: bool,
-        transit: bool,
-        writer: &mut TextWriter<'_>,
-    ) -> Result<(), LoginError> {
-        let discovery = self.discovery;
-        let Some(held) = self.held.get_mut(key.id as usize) else {
-            return Err(key.problem(KeyProblem::BadValue, value));
-        };
-        if key.senders == Senders::Initiator {
-            return Err(key.problem(KeyProblem::WrongSender, value));
-        }
-        match key.stage {
-            Stages::Security if !security => {
-                return Err(key.problem(KeyProblem::WrongStage, value));
-            }
-            Stages::Operational if security => {
-                return Err(key.problem(KeyProblem::WrongStage, value));
-            }
-            _ => {}
-        }
-        if held.heard && key.id != KeyId::TargetAddress {
-            return Err(key.problem(KeyProblem::Repeated, value));
-        }
-        held.heard = true;
-        if key.result == ResultFunction::Declarative {
-            held.theirs = key.read(value).map_err(|problem| key.problem(problem, value))?;
-            return Ok(());
-        }
-        if held.offered {
-            return held.take_answer(key, value);
-        }
-        // A proposal of the target's own.
-        if matches!(value, b"Irrelevant" | b"NotUnderstood" | b"Reject") {
-            return Err(key.problem(KeyProblem::ReservedWord, value));
-        }
-        if transit {
-            return Err(key.problem(KeyProblem::ProposedWithTransit, value));
-        }
-        if key.result == ResultFunction::Obsolete {
-            return Ok(writer.pair(key.name, "Reject")?);
-        }
-        if discovery && key.only_normal {
-            return Ok(writer.pair(key.name, "Irrelevant")?);
-        }
-        match key.answer(held.ours, value) {
-            Some(agreed) => {
-                held.theirs = agreed;
-                held.active = agreed;
-                write_value(writer, key.name, agreed)?;
-            }
-            None => writer.pair(key.name, "Reject")?,
-        }
-        Ok(())
-    }
-
-    /// Settles the keys that the target did not answer, and the rules between keys, once both
-    /// sides want full feature phase.
-    pub(super) fn conclude(&mut self) -> Result<(), LoginError> {
-        for (held, key) in self.held.iter_mut().zip(&KEYS) {
-            if held.offered && !held.heard {
-                held.active = match (key.result, held.ours) {
-                    // Decided by the offer alone; an answer may be left out (§6.2.2).
-                    (ResultFunction::And, Value::Boolean(false))
-                    | (ResultFunction::Or, Value::Boolean(true)) => held.ours,
-                    // Results come only from what was said (§6.2): the offer is not in force.
-                    _ => key.default,
-                };
-            }
-        }
-        for id in [KeyId::HeaderDigest, KeyId::DataDigest] {
-            let held = self.held(id);
-            if let (Value::Choices(acceptable), Value::Choice(active)) = (held.ours, held.active)
-                && !acceptable.contains(&active)
-            {
-                let name = KEYS.get(id as usize).map_or("", |key| key.name);
-                return Err(LoginError::NotAgreed(Disagreement::DigestUnanswered(name)));
-            }
-        }
-        Ok(())
-    }
-
-    /// What holds for a numeric key.
-    pub(super) fn number(&self, id: KeyId) -> u32 {
-        match self.held(id).active {
-            Value::Number(number) => number,
-            _ => 0,
-        }
-    }
-
-    /// What holds for a boolean key.
-    pub(super) fn boolean(&self, id: KeyId) -> bool {
-        self.held(id).active == Value::Boolean(true)
-    }
-
-    /// Whether this choice holds for a list key.
-    pub(super) fn chose(&self, id: KeyId, name: &str) -> bool {
-        matches!(self.held(id).active, Value::Choice(active) if active == name)
-    }
-
-    /// What the target declared for a numeric key.
-    pub(super) fn declared(&self, id: KeyId) -> Option<u32> {
-        match self.held(id).theirs {
-            Value::Number(number) => Some(number),
-            _ => None,
-        }
-    }
-
-    fn held(&self, id: KeyId) -> Held {
-        self.held.get(id as usize).copied().unwrap_or(Held::UNSET)
-    }
-}
-
-impl Held {
-    const UNSET: Held = Held {
-        ours: Value::Unset,
-        offered: false,
-        heard: false,
-        theirs: Value::Unset,
-        active: Value::Unset,
-    };
-
-    /// The answer to what was offered.
-    fn take_answer(&mut self, key: &'static Key, value: &[u8]) -> Result<(), LoginError> {
-        let digest = matches!(key.id, KeyId::HeaderDigest | KeyId::DataDigest);
-        match value {
-            // Some targets digest after all: going on would read CRCs as headers.
-            b"Reject" if digest => {
-                Err(LoginError::NotAgreed(Disagreement::DigestRejected(key.name)))
-            }
-            // The default holds (§6.2).
-            b"Reject" | b"Irrelevant" if !digest => Ok(()),
-            b"NotUnderstood" if key.newer => Ok(()),
-            b"NotUnderstood" => Err(key.problem(KeyProblem::NotUnderstood, value)),
-            _ => {
-                let agreed = key
-                    .read(value)
-                    .and_then(|theirs| key.conclude(self.ours, theirs))
-                    .map_err(|problem| key.problem(problem, value))?;
-                self.theirs = agreed;
-                self.active = agreed;
-                Ok(())
-            }
-        }
-    }
-}
-
-/// Writes a value; `false` when there is none to write.
-fn write_value(writer: &mut TextWriter<'_>, key: &str, value: Value) -> Result<bool, TextFull> {
-    match value {
-        Value::Number(number) => writer.pair(key, number)?,
-        Value::Boolean(boolean) => writer.pair(key, text::yes_or_no(boolean))?,
-        Value::Choice(name) => writer.pair(key, name)?,
-        Value::Choices(names) => writer.pair(key, text::List(names))?,
-        Value::Unset => return Ok(false),
-    }
-    Ok(true)
-}
-
-/// Takes a key that RFC 7143 does not define: it is answered `NotUnderstood` (§6.2), except in a
-/// response that leaves no room for an answer.
+/// Takes a key that RFC 7143 does not define: it is answered `NotUnderstood` (§6.2), if need be
+/// in the next stage.
 pub(super) fn answer_unknown(
     pair: Pair<'_>,
-    transit: bool,
     writer: &mut TextWriter<'_>,
 ) -> Result<(), LoginError> {
     match pair.value {
         b"NotUnderstood" | b"Reject" | b"Irrelevant" => {
             Err(key_problem("unknown key", KeyProblem::ReservedWord, pair.key.as_bytes()))
         }
-        _ if transit => Ok(()),
         _ => Ok(writer.pair(pair.key, "NotUnderstood")?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_in_the_order_of_its_names() {
+        for (index, key) in KEYS.iter().enumerate() {
+            assert_eq!(key.id as usize, index, "{}", key.name);
+            let named = Key::named(key.name).map(|named| named.id);
+            assert!(named == Some(key.id) || key.id == KeyId::OtherMethod);
+        }
+        assert_eq!(Key::named("SRP_U").map(|key| key.id), Some(KeyId::OtherMethod));
+        for name in ["", "headerdigest", "HeaderDiges", "HeaderDigestX", "X-vendor"] {
+            assert!(Key::named(name).is_none(), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_default_is_a_legal_value() {
+        for key in &KEYS {
+            let legal = match (key.values, key.default) {
+                (Values::Number { from, to }, Value::Number(number)) => {
+                    (from..=to).contains(&number)
+                }
+                (Values::Boolean, Value::Boolean(_)) => true,
+                (Values::List(known), Value::Choice(name)) => known.contains(&name),
+                (_, default) => default == Value::Unset,
+            };
+            assert!(legal, "{}", key.name);
+        }
     }
 }

@@ -22,6 +22,9 @@ mod error;
 mod keys;
 mod names;
 mod negotiation;
+mod outcome;
+mod parameters;
+mod stages;
 pub mod text;
 
 #[cfg(test)]
@@ -37,6 +40,5 @@ pub use error::{
     LoginError, Misbehaviour, status_meaning,
 };
 pub use names::{Name, NameError};
-pub use negotiation::{
-    LOGIN_SEGMENT_LIMIT, Login, LoginPart, LoginProgress, Negotiated, Redirection,
-};
+pub use negotiation::{LOGIN_SEGMENT_LIMIT, Login};
+pub use outcome::{LoginPart, LoginProgress, Negotiated, Redirection};

@@ -1,4 +1,4 @@
-//! The login state machine (RFC 7143 §6.3): which stage, what to say next, what to accept.
+//! A login attempt (RFC 7143 §6, §11.12, §11.13): from responses to the next request.
 
 use core::fmt;
 use core::mem;
@@ -6,13 +6,13 @@ use core::mem;
 use heapless::{String, Vec};
 
 use super::address::TargetAddress;
-use super::chap::{self, Algorithm, Challenges, Items, OwnChallenge};
+use super::chap::{Challenges, Items};
 use super::config::{Authentication, Digest, LoginConfig, SessionType};
-use super::error::{
-    AuthenticationFailure, ConfigurationError, Disagreement, KeyProblem, Limit, LoginError,
-    Misbehaviour,
-};
-use super::keys::{self, Key, KeyId, Parameters, Value};
+use super::error::{ConfigurationError, Disagreement, Limit, LoginError, Misbehaviour};
+use super::keys::{self, Key, KeyId, Value};
+use super::outcome::{LoginPart, LoginProgress, Negotiated, Redirection};
+use super::parameters::Parameters;
+use super::stages::{State, acceptable};
 use super::text::{List, Pairs, TextWriter};
 use crate::pdu::request::Stage;
 use crate::pdu::response::LoginResponse;
@@ -48,88 +48,6 @@ pub struct Login {
     exchanges: u16,
     target_alias: Option<String<255>>,
     challenges: Challenges,
-}
-
-/// What the next Login Request says. The session adds ISID, TSIH 0, CID, Initiator Task Tag,
-/// CmdSN and ExpStatSN.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct LoginPart<'t> {
-    /// T.
-    pub transit: bool,
-    /// C.
-    pub text_continues: bool,
-    /// CSG.
-    pub current_stage: Stage,
-    /// NSG; equal to `current_stage` without `transit`.
-    pub next_stage: Stage,
-    /// The data segment, at most [`LOGIN_SEGMENT_LIMIT`] bytes.
-    pub text: &'t [u8],
-}
-
-/// Where the login stands after a response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box in")]
-pub enum LoginProgress {
-    /// Send [`Login::request`].
-    SendNext,
-    /// Full feature phase: these values hold from the next PDU on, in both directions.
-    LoggedIn(Negotiated),
-    /// Close this connection and log in at one of these addresses instead.
-    Redirected(Redirection),
-}
-
-/// Where the target wants the login instead (RFC 7143 §11.13.5).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Redirection {
-    /// Moved for good (0102h): later logins go there directly.
-    pub permanent: bool,
-    /// At least one, in the target's order. Whether a loopback address may be followed is the
-    /// caller's choice.
-    pub addresses: Vec<TargetAddress, { Redirection::MAX_ADDRESSES }>,
-}
-
-impl Redirection {
-    /// Addresses kept of one redirection; further ones are ignored.
-    pub const MAX_ADDRESSES: usize = 4;
-}
-
-/// What a login agreed on (RFC 7143 §13).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Negotiated {
-    /// HeaderDigest.
-    pub header_digest: Digest,
-    /// DataDigest.
-    pub data_digest: Digest,
-    /// MaxRecvDataSegmentLength of this node: the longest data segment it accepts.
-    pub max_recv_data_segment_length: u32,
-    /// MaxRecvDataSegmentLength of the target: the longest data segment to send it.
-    pub max_send_data_segment_length: u32,
-    /// MaxBurstLength in bytes.
-    pub max_burst_length: u32,
-    /// FirstBurstLength in bytes, never above `max_burst_length`.
-    pub first_burst_length: u32,
-    /// ImmediateData.
-    pub immediate_data: bool,
-    /// InitialR2T.
-    pub initial_r2t: bool,
-    /// MaxOutstandingR2T.
-    pub max_outstanding_r2t: u16,
-    /// DefaultTime2Wait in seconds.
-    pub default_time2wait: u16,
-    /// DefaultTime2Retain in seconds.
-    pub default_time2retain: u16,
-    /// DataPDUInOrder.
-    pub data_pdu_in_order: bool,
-    /// DataSequenceInOrder.
-    pub data_sequence_in_order: bool,
-    /// ErrorRecoveryLevel: always 0, which is all that is offered.
-    pub error_recovery_level: u8,
-    /// TargetPortalGroupTag, when the target named it.
-    pub target_portal_group_tag: Option<u16>,
-    /// TSIH, never 0.
-    pub tsih: u16,
-    /// TargetAlias: text for people.
-    pub target_alias: Option<String<255>>,
 }
 
 impl Login {
@@ -277,7 +195,7 @@ impl Login {
         for pair in Pairs::new(received) {
             let pair = pair.map_err(LoginError::Malformed)?;
             match Key::named(pair.key) {
-                None => keys::answer_unknown(pair, granted.is_some(), &mut writer)?,
+                None => keys::answer_unknown(pair, &mut writer)?,
                 Some(key) if key.is_by_step() => items.take(key, pair.value, security)?,
                 Some(key) => {
                     let transit = granted.is_some();
@@ -355,18 +273,11 @@ impl Login {
         if response.text_continues {
             return Err(misbehaved(Misbehaviour::TransitWithContinue));
         }
-        let request = self.request_in(state);
-        if !request.transit {
+        // §11.13.6. Which stage may follow which is told by the transitions themselves.
+        if !self.request_in(state).transit {
             return Err(misbehaved(Misbehaviour::TransitUnasked));
         }
-        // §6.3: ahead of the current stage, not beyond the one asked for.
-        let granted = response.next_stage;
-        if position(granted) <= position(request.current_stage)
-            || position(granted) > position(request.next_stage)
-        {
-            return Err(misbehaved(Misbehaviour::NextStage));
-        }
-        Ok(Some(granted))
+        Ok(Some(response.next_stage))
     }
 
     fn redirection(&self, detail: u8) -> Result<Redirection, LoginError> {
@@ -443,168 +354,6 @@ impl fmt::Debug for Login {
     }
 }
 
-/// Where an attempt stands. Of the connection states (RFC 7143 §8.1) all but the first and last
-/// are S4 IN_LOGIN: `begin` is T4, `FullFeature` is T5, and an error is T7, for which the state
-/// has been given up already.
-enum State {
-    /// No attempt is under way.
-    Idle,
-    /// Stage 0: names and AuthMethod were sent. `transit`: without a method is fine.
-    ChoosingMethod { own: Option<OwnChallenge>, transit: bool },
-    /// Stage 0: CHAP_A was sent; CHAP_A, CHAP_I, CHAP_C are to come.
-    AwaitingChallenge { own: Option<OwnChallenge> },
-    /// Stage 0: CHAP_N and CHAP_R were sent with a challenge; the target's are to come.
-    AwaitingProof { algorithm: &'static Algorithm, own: OwnChallenge },
-    /// Stage 0: nothing left to say.
-    Authenticated,
-    /// Stage 1: every key was sent.
-    Operational,
-    /// Both sides have T=1 and NSG=3.
-    FullFeature,
-}
-
-impl State {
-    /// CSG of the requests sent in this state.
-    fn stage(&self) -> Stage {
-        match self {
-            State::Idle
-            | State::ChoosingMethod { .. }
-            | State::AwaitingChallenge { .. }
-            | State::AwaitingProof { .. }
-            | State::Authenticated => Stage::SecurityNegotiation,
-            State::Operational => Stage::OperationalNegotiation,
-            State::FullFeature => Stage::FullFeaturePhase,
-        }
-    }
-
-    /// NSG of the requests sent in this state; `None` is T=0. Once asked for, a stage is asked
-    /// for until it is granted (§6.3.3).
-    fn asks_for(&self) -> Option<Stage> {
-        match self {
-            State::ChoosingMethod { transit: true, .. }
-            | State::AwaitingProof { .. }
-            | State::Authenticated => Some(Stage::OperationalNegotiation),
-            State::Operational => Some(Stage::FullFeaturePhase),
-            // CHAP has steps to come.
-            State::ChoosingMethod { transit: false, .. }
-            | State::AwaitingChallenge { .. }
-            | State::Idle
-            | State::FullFeature => None,
-        }
-    }
-
-    /// Takes a complete response: the security keys in it, and the stage it grants. The other
-    /// keys are in `parameters` already.
-    fn on(
-        self,
-        items: &Items<'_>,
-        granted: Option<Stage>,
-        config: &LoginConfig,
-        challenges: &Challenges,
-        parameters: &mut Parameters,
-        writer: &mut TextWriter<'_>,
-    ) -> Result<State, LoginError> {
-        let authentication = &config.authentication;
-        let state = match self {
-            // §12.1: the target chooses from AuthMethod.
-            State::ChoosingMethod { own, .. } => {
-                items.only(&["AuthMethod"])?;
-                choose_method(items.auth_method, authentication, own, writer)?
-            }
-            // §12.1.3: CHAP_A, CHAP_I, CHAP_C are answered by CHAP_N, CHAP_R [CHAP_I, CHAP_C].
-            State::AwaitingChallenge { own } => match authentication {
-                Authentication::Chap { initiator, .. }
-                | Authentication::MutualChap { initiator, .. } => {
-                    let name = config.initiator_name.as_str();
-                    let own = own.as_ref();
-                    let algorithm =
-                        chap::answer_challenge(items, name, initiator, own, challenges, writer)?;
-                    match own {
-                        Some(own) => State::AwaitingProof { algorithm, own: *own },
-                        None => State::Authenticated,
-                    }
-                }
-                Authentication::None => {
-                    return Err(auth_failed(AuthenticationFailure::MethodNotChosen));
-                }
-            },
-            // §12.1.3: the target's CHAP_N and CHAP_R, which it may still hold back at T=0.
-            State::AwaitingProof { algorithm, own } => match authentication {
-                Authentication::MutualChap { initiator, target } => {
-                    if items.is_empty() {
-                        State::AwaitingProof { algorithm, own }
-                    } else {
-                        chap::verify_target(items, algorithm, &own, initiator, target)?;
-                        State::Authenticated
-                    }
-                }
-                Authentication::None | Authentication::Chap { .. } => {
-                    return Err(auth_failed(AuthenticationFailure::TargetNotProven));
-                }
-            },
-            state @ (State::Authenticated
-            | State::Operational
-            | State::Idle
-            | State::FullFeature) => {
-                items.only(&[])?;
-                state
-            }
-        };
-        match (state, granted) {
-            (state, None) => Ok(state),
-            // §6.3: SecurityNegotiation → LoginOperationalNegotiation.
-            (
-                State::ChoosingMethod { .. } | State::Authenticated,
-                Some(Stage::OperationalNegotiation),
-            ) => {
-                parameters.offer_all(writer)?;
-                Ok(State::Operational)
-            }
-            (State::AwaitingChallenge { .. }, Some(_)) => {
-                Err(auth_failed(AuthenticationFailure::MethodNotChosen))
-            }
-            (State::AwaitingProof { .. }, Some(_)) => {
-                Err(auth_failed(AuthenticationFailure::TargetNotProven))
-            }
-            // §6.3: LoginOperationalNegotiation → FullFeaturePhase.
-            (State::Operational, Some(Stage::FullFeaturePhase)) => Ok(State::FullFeature),
-            (_, Some(_)) => Err(misbehaved(Misbehaviour::NextStage)),
-        }
-    }
-}
-
-/// Follows the target's AuthMethod; what is configured is never lowered.
-fn choose_method(
-    chosen: Option<&[u8]>,
-    authentication: &Authentication,
-    own: Option<OwnChallenge>,
-    writer: &mut TextWriter<'_>,
-) -> Result<State, LoginError> {
-    let (chap, none) = acceptable(authentication);
-    match chosen {
-        Some(b"CHAP") if chap => {
-            chap::offer_algorithms(writer)?;
-            Ok(State::AwaitingChallenge { own })
-        }
-        Some(b"None") if none => Ok(State::Authenticated),
-        Some(b"Reject") if chap => Err(auth_failed(AuthenticationFailure::MethodRejected)),
-        Some(b"Reject") => Err(auth_failed(AuthenticationFailure::ChapDemanded)),
-        Some(value) => Err(keys::key_problem("AuthMethod", KeyProblem::NotOffered, value)),
-        // Says nothing yet, or will go on without.
-        None if none => Ok(State::ChoosingMethod { own, transit: true }),
-        None => Err(auth_failed(AuthenticationFailure::MethodNotChosen)),
-    }
-}
-
-/// Whether CHAP and whether None is acceptable.
-fn acceptable(authentication: &Authentication) -> (bool, bool) {
-    match authentication {
-        Authentication::None => (false, true),
-        Authentication::Chap { required, .. } => (true, !required),
-        Authentication::MutualChap { .. } => (true, false),
-    }
-}
-
 /// The first request's text: who, to whom, for what, and how to authenticate (§6.3, §13.21).
 fn introduce(config: &LoginConfig, writer: &mut TextWriter<'_>) -> Result<(), LoginError> {
     writer.pair("InitiatorName", &config.initiator_name)?;
@@ -677,19 +426,6 @@ fn alias(value: &[u8]) -> Option<String<255>> {
     String::try_from(alias).ok()
 }
 
-/// Order of the stages (§6.3).
-fn position(stage: Stage) -> u8 {
-    match stage {
-        Stage::SecurityNegotiation => 0,
-        Stage::OperationalNegotiation => 1,
-        Stage::FullFeaturePhase => 3,
-    }
-}
-
 fn misbehaved(misbehaviour: Misbehaviour) -> LoginError {
     LoginError::PeerMisbehaved(misbehaviour)
-}
-
-fn auth_failed(failure: AuthenticationFailure) -> LoginError {
-    LoginError::AuthFailed(failure)
 }

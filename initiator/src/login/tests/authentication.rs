@@ -391,7 +391,7 @@ fn the_target_name_is_compared_when_configured() {
 
 #[test]
 fn chap_names_of_1_and_255_bytes_go_through() {
-    for name in ["n".repeat(1), "n".repeat(255)] {
+    for name in ["n".to_string(), "n".repeat(255)] {
         let mut config = mutual();
         config.authentication = Authentication::MutualChap {
             initiator: credentials(&name, SECRET),

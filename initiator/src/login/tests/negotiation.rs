@@ -379,8 +379,11 @@ fn a_proposal_cannot_end_the_stage() {
         let outcome = outcome_of(plain(), &[proposal]);
         assert_eq!(key_error(outcome).1, KeyProblem::ProposedWithTransit, "{proposal}");
     }
-    // A vendor's key there asks for nothing that could matter any more.
-    logged_in(outcome_of(plain(), &["X-com.example.foo=1"]));
+    // A vendor's key: answered in the next stage, or not at all when there is none.
+    let mut rig = Rig::new(plain());
+    rig.goes_on("0>1", "AuthMethod=None X-com.example.foo=1");
+    rig.sends("1>3", &format!("X-com.example.foo=NotUnderstood {OFFER}"));
+    logged_in(rig.answers("1>3", &accept_but(&["X-com.example.bar=1"])));
 }
 
 #[test]
