@@ -15,7 +15,17 @@
     allow(clippy::arithmetic_side_effects, reason = "tests compute on their own numbers")
 )]
 
+#[cfg(any(test, feature = "std"))]
+extern crate std;
+
+pub mod checksum;
+pub mod device;
 pub mod hal;
 pub mod intel;
+pub mod link;
+pub mod netstack;
 pub mod pci;
+#[cfg(feature = "std")]
+pub mod std_tcp;
 pub mod stream;
+pub mod tcp;

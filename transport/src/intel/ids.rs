@@ -106,8 +106,6 @@ pub struct Quirks {
     pub keep_receiver_until_reset: bool,
     /// Receive address registers in use (RAL/RAH pairs).
     pub receive_addresses: u32,
-    /// The legacy receive descriptor says truthfully whether TCP and UDP sums were checked.
-    pub receive_checksum: bool,
 }
 
 /// The two layouts of the EEPROM read register.
@@ -140,7 +138,6 @@ const I82540: Quirks = Quirks {
     link_power_states_off: 0,
     keep_receiver_until_reset: false,
     receive_addresses: 15,
-    receive_checksum: true,
 };
 
 const I82544: Quirks = Quirks { reload_eeprom: true, ..I82540 };
@@ -166,7 +163,6 @@ const I82574: Quirks = Quirks {
     link_power_states_off: 3,
     keep_receiver_until_reset: true,
     receive_addresses: 15,
-    receive_checksum: true,
 };
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use crate::intel::registers::{
     TIPG, TXDCTL, TXDCTL1, ctrl, rctl, rfctl, rxcsum, status, tctl,
 };
 use crate::intel::ring::{ReceiveRing, TransmitRing};
+use crate::link::Link;
 use crate::pci::{self, ConfigSpace, PciAddress};
 
 pub use error::{AttachError, DetachError, Step};
@@ -42,30 +43,6 @@ impl Default for Options {
     }
 }
 
-/// The state of the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Link {
-    /// Frames pass.
-    Up {
-        /// 10, 100 or 1000 Mb/s.
-        megabits: u16,
-        /// Both ways at once.
-        full_duplex: bool,
-    },
-    /// No carrier, or still negotiating.
-    Down,
-    /// The part no longer answers: its registers read as all ones.
-    Gone,
-}
-
-impl Link {
-    /// Whether frames pass.
-    #[must_use]
-    pub const fn is_up(self) -> bool {
-        matches!(self, Self::Up { .. })
-    }
-}
-
 /// What happened since the attach, for people and for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Statistics {
@@ -77,7 +54,7 @@ pub struct Statistics {
     pub damaged: u64,
     /// Frames dropped because they were longer than one buffer, empty, or in pieces.
     pub oversize: u64,
-    /// Frames dropped because the part found a wrong TCP or UDP checksum.
+    /// Frames dropped for a wrong TCP or UDP checksum.
     pub bad_checksum: u64,
     /// Frames that the part dropped for want of a descriptor.
     pub missed: u64,

@@ -138,24 +138,23 @@ impl<H: Hal> TransmitRing<H> {
         self.next.wrapping_sub(self.oldest) < self.ring.mask
     }
 
-    /// The buffer to fill, or `None` when the ring is full.
-    pub(crate) fn buffer(&mut self) -> Option<&mut [u8]> {
-        if !self.has_room() {
-            return None;
-        }
+    /// The buffer to fill. There is always one, for the descriptor that stays unused.
+    pub(crate) fn buffer(&mut self) -> &mut [u8] {
         let buffer = self.ring.buffer(self.next);
         // SAFETY: the buffer is BUFFER_SIZE initialised bytes of this ring's own memory; its
-        // descriptor is not the part's, because `next` is not between `oldest` and `told`; and
-        // `&mut self` keeps every other borrow of the ring away.
-        Some(unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), BUFFER_SIZE) })
+        // descriptor is not the part's, because `next` is less than the count ahead of `oldest`
+        // and so is no slot in use; and `&mut self` keeps every other borrow of the ring away.
+        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), BUFFER_SIZE) }
     }
 
-    /// Queues the first `len` bytes of [`buffer`](Self::buffer), padded to the shortest frame.
-    /// The part learns of it from [`tail`](Self::tail).
+    /// Queues the first `len` bytes of [`buffer`](Self::buffer), padded to the shortest frame;
+    /// drops them when there is no room. The part learns of it from [`tail`](Self::tail).
     pub(crate) fn push(&mut self, len: usize) {
+        if !self.has_room() {
+            return;
+        }
         let len = len.min(BUFFER_SIZE);
-        let Some(buffer) = self.buffer() else { return };
-        if let Some(padding) = buffer.get_mut(len..SHORTEST_FRAME) {
+        if let Some(padding) = self.buffer().get_mut(len..SHORTEST_FRAME) {
             padding.fill(0);
         }
         let len = u16::try_from(len.max(SHORTEST_FRAME)).unwrap_or(0);

@@ -1,5 +1,6 @@
 //! Frames in and out, in place, with as few register writes as possible.
 
+use crate::checksum;
 use crate::hal::Hal;
 use crate::intel::descriptor::{Checksum, Received};
 use crate::intel::registers::{RDT, Registers, TDT};
@@ -17,8 +18,9 @@ pub struct Receiver<'a, H: Hal> {
 }
 
 impl<'a, H: Hal> Receiver<'a, H> {
-    /// The next good frame. Frames that are damaged, too long or in pieces are dropped and
-    /// counted; one call looks at no more descriptors than the ring has.
+    /// The next good frame. Frames that are damaged, too long, in pieces or with a wrong TCP or
+    /// UDP checksum are dropped and counted; one call looks at no more descriptors than the ring
+    /// has.
     ///
     /// When nothing waits, the part is told of every descriptor that was given back.
     #[must_use]
@@ -30,36 +32,39 @@ impl<'a, H: Hal> Receiver<'a, H> {
                 }
                 return None;
             };
-            if let Some((len, checksum)) = self.judge(received) {
-                return Some(Frame { len, checksum, is_good: true, receiver: self });
+            if self.is_good(received) {
+                *self.received = self.received.wrapping_add(1);
+                return Some(Frame { len: received.len(), receiver: self });
             }
             self.rearm();
         }
         None
     }
 
-    /// Length and checksum of a good frame; `None` for one to drop.
-    fn judge(&mut self, received: Received) -> Option<(usize, Checksum)> {
+    fn is_good(&mut self, received: Received) -> bool {
         let is_rest = *self.discarding;
         *self.discarding = !received.is_end();
         if is_rest {
-            return None;
+            return false;
         }
-        if received.is_damaged() {
-            *self.damaged = self.damaged.wrapping_add(1);
-            return None;
-        }
-        let len = received.len();
-        if !received.is_end() || len > BUFFER_SIZE || received.is_empty() {
-            *self.oversize = self.oversize.wrapping_add(1);
-            return None;
-        }
-        let checksum = received.checksum();
-        if checksum == Checksum::Bad {
-            *self.bad_checksum = self.bad_checksum.wrapping_add(1);
-            return None;
-        }
-        Some((len, checksum))
+        let count = if received.is_damaged() {
+            &mut *self.damaged
+        } else if !received.is_end() || received.len() > BUFFER_SIZE || received.is_empty() {
+            &mut *self.oversize
+        } else {
+            let is_good = match received.checksum() {
+                Checksum::Good => true,
+                Checksum::Bad => false,
+                // Some models never look (QEMU's e1000), others only at plain TCP and UDP.
+                Checksum::Unchecked => checksum::is_good(self.ring.frame(received.len())),
+            };
+            if is_good {
+                return true;
+            }
+            &mut *self.bad_checksum
+        };
+        *count = count.wrapping_add(1);
+        false
     }
 
     fn rearm(&mut self) {
@@ -79,8 +84,6 @@ impl<'a, H: Hal> Receiver<'a, H> {
 /// told once per quarter of the ring.
 pub struct Frame<'a, H: Hal> {
     len: usize,
-    checksum: Checksum,
-    is_good: bool,
     receiver: Receiver<'a, H>,
 }
 
@@ -90,25 +93,10 @@ impl<H: Hal> Frame<'_, H> {
     pub fn bytes(&self) -> &[u8] {
         self.receiver.ring.frame(self.len)
     }
-
-    /// What the part found out about the TCP or UDP checksum.
-    #[must_use]
-    pub const fn checksum(&self) -> Checksum {
-        self.checksum
-    }
-
-    /// Counts the frame as dropped for a wrong checksum that somebody else found.
-    pub fn drop_bad_checksum(mut self) {
-        self.is_good = false;
-        *self.receiver.bad_checksum = self.receiver.bad_checksum.wrapping_add(1);
-    }
 }
 
 impl<H: Hal> Drop for Frame<'_, H> {
     fn drop(&mut self) {
-        if self.is_good {
-            *self.receiver.received = self.receiver.received.wrapping_add(1);
-        }
         self.receiver.rearm();
     }
 }
@@ -132,16 +120,15 @@ impl<H: Hal> Transmitter<'_, H> {
         self.ring.has_room()
     }
 
-    /// Queues a frame of `len` bytes (at most [`BUFFER_SIZE`]) that `fill` writes, or returns
-    /// `None` when there is no room. The part sees it at the next [`flush`](Self::flush).
-    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> Option<R> {
-        if !self.has_room() {
-            return None;
+    /// Queues a frame of `len` bytes, at most [`BUFFER_SIZE`], that `fill` writes. The part sees
+    /// it at the next [`flush`](Self::flush). Without [room](Self::has_room) the frame is lost.
+    pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        let result = fill(self.ring.buffer().get_mut(..len).unwrap_or_default());
+        if self.ring.has_room() {
+            *self.transmitted = self.transmitted.wrapping_add(1);
+            self.ring.push(len);
         }
-        let result = fill(self.ring.buffer()?.get_mut(..len)?);
-        self.ring.push(len);
-        *self.transmitted = self.transmitted.wrapping_add(1);
-        Some(result)
+        result
     }
 
     /// Tells the part about the frames queued since the last time: one register write for all of

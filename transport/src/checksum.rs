@@ -1,0 +1,235 @@
+//! TCP and UDP checksums of received frames, for devices that did not look at them.
+//!
+//! smoltcp can verify them too, but per device, not per frame, and 16 bits at a time.
+
+/// Whether the TCP or UDP checksum of an Ethernet frame holds (RFC 1071, RFC 9293 §3.1,
+/// RFC 768, RFC 8200 §8.1).
+///
+/// Frames with neither pass, for the stack to judge; so do fragments, which it drops. A TCP or
+/// UDP packet whose lengths do not fit the frame fails.
+#[must_use]
+pub fn is_good(frame: &[u8]) -> bool {
+    let Some((header, packet)) = frame.split_first_chunk::<14>() else { return true };
+    match header {
+        [.., 0x08, 0x00] => ipv4(packet).unwrap_or(false),
+        [.., 0x86, 0xdd] => ipv6(packet).unwrap_or(false),
+        _ => true,
+    }
+}
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// `None` when the lengths do not fit.
+fn ipv4(packet: &[u8]) -> Option<bool> {
+    let header = packet.first_chunk::<20>()?;
+    let [version_length, _, l0, l1, _, _, f0, f1, _, protocol, _, _, addresses @ ..] = header;
+    const MORE_OR_OFFSET: u16 = 0x3fff;
+    let is_fragment = u16::from_be_bytes([*f0, *f1]) & MORE_OR_OFFSET != 0;
+    if is_fragment || !matches!(*protocol, TCP | UDP) {
+        return Some(true);
+    }
+    let start = usize::from(version_length & 0xf).wrapping_mul(4);
+    let end = usize::from(u16::from_be_bytes([*l0, *l1]));
+    let payload = packet.get(start..end)?;
+    // A UDP checksum of zero means that the sender computed none (RFC 768); not so over IPv6.
+    if *protocol == UDP && payload.get(6..8)? == [0, 0] {
+        return Some(true);
+    }
+    transport(*protocol, addresses, payload)
+}
+
+/// `None` when the lengths do not fit.
+fn ipv6(packet: &[u8]) -> Option<bool> {
+    let (header, rest) = packet.split_first_chunk::<40>()?;
+    let [_, _, _, _, l0, l1, next, _, addresses @ ..] = header;
+    let mut next = *next;
+    let mut payload = rest.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?;
+    const HOP_BY_HOP: u8 = 0;
+    if next == HOP_BY_HOP {
+        let [after, length, ..] = payload.first_chunk::<2>()?;
+        next = *after;
+        payload = payload.get(usize::from(*length).wrapping_add(1).wrapping_mul(8)..)?;
+    }
+    if matches!(next, TCP | UDP) { transport(next, addresses, payload) } else { Some(true) }
+}
+
+fn transport(protocol: u8, addresses: &[u8], payload: &[u8]) -> Option<bool> {
+    let payload = if protocol == UDP {
+        let [_, _, _, _, l0, l1, ..] = payload.first_chunk::<8>()?;
+        payload.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?
+    } else {
+        payload
+    };
+    let length = u16::try_from(payload.len()).ok()?;
+    // The pseudo-header: addresses, protocol, length.
+    let total = add(0, addresses);
+    let total = total.wrapping_add(u64::from(u16::from_le_bytes([0, protocol])));
+    let total = total.wrapping_add(u64::from(u16::from_le_bytes(length.to_be_bytes())));
+    Some(fold(add(total, payload)) == 0xffff)
+}
+
+/// Adds bytes to a sum of little-endian 16-bit words, eight at a time. The one's complement sum
+/// does not depend on byte order, and a `u64` holds the carries of any frame.
+fn add(mut total: u64, bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        total = total.wrapping_add(word & 0xffff_ffff).wrapping_add(word >> 32);
+    }
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let last = u64::from_le_bytes(last);
+    total.wrapping_add(last & 0xffff_ffff).wrapping_add(last >> 32)
+}
+
+fn fold(mut total: u64) -> u64 {
+    while total > 0xffff {
+        total = (total & 0xffff).wrapping_add(total >> 16);
+    }
+    total
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use smoltcp::phy::ChecksumCapabilities;
+    use smoltcp::wire::{
+        EthernetAddress, EthernetProtocol, EthernetRepr, IpAddress, IpProtocol, IpRepr, TcpControl,
+        TcpRepr, TcpSeqNumber, UdpRepr,
+    };
+    use std::vec;
+    use std::vec::Vec;
+
+    /// A frame as smoltcp writes it: the other implementation.
+    fn frame(source: IpAddress, target: IpAddress, payload: &[u8], tcp: bool) -> Vec<u8> {
+        let caps = ChecksumCapabilities::default();
+        let segment = TcpRepr {
+            src_port: 3260,
+            dst_port: 50000,
+            control: TcpControl::Psh,
+            seq_number: TcpSeqNumber(7),
+            ack_number: Some(TcpSeqNumber(9)),
+            window_len: 1000,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload,
+        };
+        let datagram = UdpRepr { src_port: 67, dst_port: 68 };
+        let protocol = if tcp { IpProtocol::Tcp } else { IpProtocol::Udp };
+        let length = if tcp { segment.buffer_len() } else { 8 + payload.len() };
+        let ip = IpRepr::new(source, target, protocol, length, 64);
+        let mut bytes = vec![0; 14 + ip.header_len() + length];
+        let v4 = matches!(source, IpAddress::Ipv4(_));
+        let ethertype = if v4 { EthernetProtocol::Ipv4 } else { EthernetProtocol::Ipv6 };
+        EthernetRepr {
+            src_addr: EthernetAddress([2, 0, 0, 0, 0, 1]),
+            dst_addr: EthernetAddress([2, 0, 0, 0, 0, 2]),
+            ethertype,
+        }
+        .emit(&mut smoltcp::wire::EthernetFrame::new_unchecked(&mut bytes));
+        ip.emit(&mut bytes[14..], &caps);
+        let at = 14 + ip.header_len();
+        if tcp {
+            let mut packet = smoltcp::wire::TcpPacket::new_unchecked(&mut bytes[at..]);
+            segment.emit(&mut packet, &source, &target, &caps);
+        } else {
+            let mut packet = smoltcp::wire::UdpPacket::new_unchecked(&mut bytes[at..]);
+            let copy = |to: &mut [u8]| to.copy_from_slice(payload);
+            datagram.emit(&mut packet, &source, &target, payload.len(), copy, &caps);
+        }
+        bytes
+    }
+
+    fn pairs() -> [(IpAddress, IpAddress); 2] {
+        [
+            (IpAddress::v4(10, 0, 2, 2), IpAddress::v4(10, 0, 2, 15)),
+            (
+                IpAddress::v6(0xfec0, 0, 0, 0, 0, 0, 0, 2),
+                IpAddress::v6(0xfec0, 0, 0, 0, 1, 2, 3, 4),
+            ),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn agrees_with_smoltcp_and_sees_every_flipped_bit(
+            payload in prop::collection::vec(any::<u8>(), 0..1461),
+            tcp in any::<bool>(),
+            flip in any::<prop::sample::Index>(),
+            bit in 0..8_u8,
+        ) {
+            for (source, target) in pairs() {
+                let mut bytes = frame(source, target, &payload, tcp);
+                prop_assert!(is_good(&bytes));
+                // Padding behind the packet does not count.
+                bytes.extend_from_slice(&[0xee; 7]);
+                prop_assert!(is_good(&bytes));
+                let payload_at = bytes.len() - 7 - payload.len();
+                if !payload.is_empty() {
+                    bytes[payload_at + flip.index(payload.len())] ^= 1 << bit;
+                    prop_assert!(!is_good(&bytes));
+                }
+            }
+        }
+
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), v6 in any::<bool>()) {
+            let mut framed = vec![0; 12];
+            framed.extend_from_slice(if v6 { &[0x86, 0xdd] } else { &[0x08, 0x00] });
+            framed.extend_from_slice(&bytes);
+            let _ = is_good(&framed);
+            let _ = is_good(&bytes);
+        }
+    }
+
+    #[test]
+    fn udp_without_checksum_is_for_ipv4_only() {
+        let [(s4, t4), (s6, t6)] = pairs();
+        let mut bytes = frame(s4, t4, b"dhcp", false);
+        bytes[14 + 20 + 6..14 + 20 + 8].fill(0);
+        assert!(is_good(&bytes));
+        let mut bytes = frame(s6, t6, b"dhcp", false);
+        bytes[14 + 40 + 6..14 + 40 + 8].fill(0);
+        assert!(!is_good(&bytes));
+    }
+
+    #[test]
+    fn a_hop_by_hop_header_hides_nothing() {
+        let [_, (source, target)] = pairs();
+        let plain = frame(source, target, b"payload", true);
+        let mut bytes = plain[..54].to_vec();
+        bytes[14 + 6] = 0;
+        let length = u16::from_be_bytes([bytes[18], bytes[19]]) + 8;
+        bytes[18..20].copy_from_slice(&length.to_be_bytes());
+        bytes.extend_from_slice(&[6, 0, 1, 4, 0, 0, 0, 0]);
+        bytes.extend_from_slice(&plain[54..]);
+        assert!(is_good(&bytes));
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(!is_good(&bytes));
+    }
+
+    #[test]
+    fn a_length_beyond_the_frame_fails() {
+        let [(source, target), _] = pairs();
+        let bytes = frame(source, target, b"payload", true);
+        assert!(!is_good(&bytes[..bytes.len() - 1]));
+    }
+
+    #[test]
+    fn other_frames_pass() {
+        assert!(is_good(&[]));
+        assert!(is_good(&[0xff; 42]), "no IP");
+        let [(source, target), _] = pairs();
+        let mut fragment = frame(source, target, b"payload", true);
+        fragment[14 + 6] = 0x20;
+        fragment[60] ^= 1;
+        assert!(is_good(&fragment), "the stack drops fragments");
+    }
+}

@@ -1,0 +1,134 @@
+//! A controller as the network stack sees it.
+
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+use crate::hal::Hal;
+use crate::intel::nic::{Frame, Nic, Transmitter};
+use crate::intel::ring::BUFFER_SIZE;
+use crate::link::Link;
+use crate::pci::ConfigSpace;
+
+/// What [`NetStack`](crate::netstack::NetStack) needs of a device besides its frames.
+pub trait EthernetDevice: phy::Device {
+    /// Makes frames queued since the last call leave. Cheap when there are none.
+    fn flush(&mut self);
+
+    /// The state of the wire. May touch the hardware: asked a few times a second.
+    fn link(&mut self) -> Link;
+
+    /// How many full-sized frames may arrive between two polls without loss.
+    fn receive_frames(&self) -> usize;
+
+    /// Limits IP packets to `mtu` bytes in both directions.
+    fn set_mtu(&mut self, mtu: u16);
+}
+
+/// Bytes of an Ethernet header.
+const ETHERNET_HEADER: usize = 14;
+
+/// A [`Nic`] under smoltcp.
+///
+/// Received frames are lent in place. The driver has dropped those with a wrong TCP or UDP
+/// checksum, whoever computed it, so the stack does not verify these sums again.
+pub struct NicDevice<H: Hal + Clone, C: ConfigSpace> {
+    nic: Nic<H, C>,
+    mtu: u16,
+}
+
+impl<H: Hal + Clone, C: ConfigSpace> NicDevice<H, C> {
+    /// Puts an attached controller under the stack.
+    #[must_use]
+    pub const fn new(nic: Nic<H, C>) -> Self {
+        Self { nic, mtu: 1500 }
+    }
+
+    /// The controller.
+    #[must_use]
+    pub const fn nic(&self) -> &Nic<H, C> {
+        &self.nic
+    }
+
+    /// The controller.
+    pub const fn nic_mut(&mut self) -> &mut Nic<H, C> {
+        &mut self.nic
+    }
+
+    /// Gives the controller back, to be detached.
+    #[must_use]
+    pub fn into_nic(self) -> Nic<H, C> {
+        self.nic
+    }
+}
+
+impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
+    fn flush(&mut self) {
+        self.nic.split().1.flush();
+    }
+
+    fn link(&mut self) -> Link {
+        self.nic.link()
+    }
+
+    fn receive_frames(&self) -> usize {
+        usize::try_from(self.nic.receive_descriptors()).unwrap_or(0).saturating_sub(1)
+    }
+
+    fn set_mtu(&mut self, mtu: u16) {
+        self.mtu = mtu.min((BUFFER_SIZE - ETHERNET_HEADER) as u16);
+    }
+}
+
+impl<H: Hal + Clone, C: ConfigSpace> phy::Device for NicDevice<H, C> {
+    type RxToken<'a>
+        = RxToken<'a, H>
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = TxToken<'a, H>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _: Instant) -> Option<(RxToken<'_, H>, TxToken<'_, H>)> {
+        let (receiver, mut transmitter) = self.nic.split();
+        if !transmitter.has_room() {
+            // The stack may want to answer: let frames wait until it can.
+            return None;
+        }
+        let frame = receiver.receive()?;
+        Some((RxToken(frame), TxToken(transmitter)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<TxToken<'_, H>> {
+        let (_, mut transmitter) = self.nic.split();
+        transmitter.has_room().then_some(TxToken(transmitter))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = usize::from(self.mtu).saturating_add(ETHERNET_HEADER);
+        // Verified before the stack sees the frame; computed by the stack when it sends.
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities.checksum.udp = Checksum::Tx;
+        capabilities
+    }
+}
+
+/// A received frame, in the buffer where the controller put it; given back when dropped.
+pub struct RxToken<'a, H: Hal>(Frame<'a, H>);
+
+impl<H: Hal> phy::RxToken for RxToken<'_, H> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(self.0.bytes())
+    }
+}
+
+/// Room for one frame to send.
+pub struct TxToken<'a, H: Hal>(Transmitter<'a, H>);
+
+impl<H: Hal> phy::TxToken for TxToken<'_, H> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, len: usize, f: F) -> R {
+        self.0.send(len, f)
+    }
+}

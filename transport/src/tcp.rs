@@ -1,0 +1,364 @@
+//! [`ByteStream`] over a smoltcp socket.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::time::Duration;
+
+use smoltcp::iface::SocketHandle;
+use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
+use smoltcp::time::Duration as SmolDuration;
+use smoltcp::wire::IpEndpoint;
+
+use crate::device::EthernetDevice;
+use crate::netstack::{AddressState, NetStack};
+use crate::stream::{ByteStream, StreamError, StreamState};
+
+/// Timers of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// Longest wait for the peer to accept.
+    pub connect_timeout: Duration,
+    /// An open connection whose peer is silent for this long, though asked, is given up.
+    pub user_timeout: Duration,
+    /// An idle connection asks the peer for a sign of life this often; shorter than the above.
+    pub keep_alive: Duration,
+    /// How long an acknowledgement may wait for data to travel with; `None`: it never does.
+    pub ack_delay: Option<Duration>,
+}
+
+impl Default for TcpOptions {
+    fn default() -> Self {
+        Self {
+            connect_timeout: Duration::from_secs(10),
+            user_timeout: Duration::from_secs(20),
+            keep_alive: Duration::from_secs(5),
+            ack_delay: Some(Duration::from_millis(10)),
+        }
+    }
+}
+
+/// Why the buffers of a [`TcpStream`] cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BufferError {
+    /// A buffer is shorter than one segment.
+    TooSmall {
+        /// Its length.
+        len: usize,
+        /// The least that works.
+        least: usize,
+    },
+    /// The peer may send more at once than the device can hold: frames would be lost.
+    ReceiveTooLarge {
+        /// Its length.
+        len: usize,
+        /// The most that the device's receive ring can hold as segments.
+        most: usize,
+    },
+}
+
+impl fmt::Display for BufferError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooSmall { len, least } => {
+                write!(f, "a TCP buffer of {len} bytes; at least {least} are needed")
+            }
+            Self::ReceiveTooLarge { len, most } => write!(
+                f,
+                "a TCP receive buffer of {len} bytes, but the receive ring holds {most}: \
+                 give the ring more descriptors or make the buffer smaller"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for BufferError {}
+
+/// One TCP connection at a time over a [`NetStack`], which it owns and polls.
+pub struct TcpStream<'a, D: EthernetDevice> {
+    stack: NetStack<'a, D>,
+    socket: SocketHandle,
+    options: TcpOptions,
+    phase: Phase,
+    last_port: u16,
+    /// When frames could last be sent.
+    last_egress: Duration,
+    /// Added to the user timeout for time in which nobody polled, and until when.
+    grace: Duration,
+    grace_until: Duration,
+    link_lost: Option<Duration>,
+    next_poll: Option<Duration>,
+}
+
+/// What the caller asked for and got so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Idle,
+    Connecting { deadline: Duration },
+    Open,
+    Closing,
+    Failed(StreamError),
+}
+
+/// A longer time without a poll must not count as the peer's silence.
+const UNPOLLED: Duration = Duration::from_secs(1);
+
+impl<'a, D: EthernetDevice> TcpStream<'a, D> {
+    /// Makes a socket with these buffers on the stack.
+    ///
+    /// # Errors
+    /// [`BufferError`] when the receive buffer, which is the window that the peer may fill at
+    /// once, is more than the device's receive ring can hold, or a buffer is tiny.
+    pub fn new(
+        mut stack: NetStack<'a, D>,
+        receive: &'a mut [u8],
+        transmit: &'a mut [u8],
+        options: TcpOptions,
+    ) -> Result<Self, BufferError> {
+        // The larger headers: IPv6 and TCP without options.
+        let segment = usize::from(stack.mtu()).saturating_sub(60);
+        for len in [receive.len(), transmit.len()] {
+            if len < segment {
+                return Err(BufferError::TooSmall { len, least: segment });
+            }
+        }
+        let most = stack.device().receive_frames().saturating_mul(segment);
+        if receive.len() > most {
+            return Err(BufferError::ReceiveTooLarge { len: receive.len(), most });
+        }
+        let mut socket = Socket::new(SocketBuffer::new(receive), SocketBuffer::new(transmit));
+        socket.set_nagle_enabled(false);
+        socket.set_ack_delay(options.ack_delay.map(SmolDuration::from));
+        socket.set_keep_alive(Some(options.keep_alive.into()));
+        socket.set_timeout(Some(options.user_timeout.into()));
+        let socket = stack.sockets.add(socket);
+        Ok(Self {
+            stack,
+            socket,
+            options,
+            phase: Phase::Idle,
+            last_port: 0,
+            last_egress: Duration::ZERO,
+            grace: Duration::ZERO,
+            grace_until: Duration::ZERO,
+            link_lost: None,
+            next_poll: Some(Duration::ZERO),
+        })
+    }
+
+    /// The stack underneath.
+    #[must_use]
+    pub const fn stack(&self) -> &NetStack<'a, D> {
+        &self.stack
+    }
+
+    /// The stack underneath.
+    pub const fn stack_mut(&mut self) -> &mut NetStack<'a, D> {
+        &mut self.stack
+    }
+
+    /// Gives the device back, to be detached. A connection is reset first.
+    #[must_use]
+    pub fn into_device(mut self) -> D {
+        self.abort();
+        self.stack.into_device()
+    }
+
+    fn socket(&self) -> &Socket<'a> {
+        self.stack.sockets.get(self.socket)
+    }
+
+    fn socket_mut(&mut self) -> &mut Socket<'a> {
+        self.stack.sockets.get_mut(self.socket)
+    }
+
+    /// A source port of the dynamic range (RFC 6335 §6), unpredictable and not the last one
+    /// (RFC 6056 §3.3.1), so that a peer which still remembers the last connection does not mind.
+    fn source_port(&mut self) -> u16 {
+        const FIRST: u16 = 49152;
+        let [low, high, ..] = self.stack.random().to_le_bytes();
+        let port = FIRST | u16::from_le_bytes([low, high]);
+        let port = if port == self.last_port { FIRST | port.wrapping_add(1) } else { port };
+        self.last_port = port;
+        port
+    }
+
+    /// The user timeout measures the peer's silence. Time in which we neither asked nor listened
+    /// is not silence: it is added until the peer had as long again to answer.
+    fn allow_for_gap(&mut self, now: Duration) {
+        let gap = now.saturating_sub(self.last_egress);
+        let timeout = self.options.user_timeout;
+        if gap >= UNPOLLED {
+            self.grace = self.grace.saturating_add(gap);
+            self.grace_until = now.saturating_add(timeout);
+        } else if self.grace.is_zero() || now < self.grace_until {
+            return;
+        } else {
+            self.grace = Duration::ZERO;
+        }
+        let timeout = timeout.saturating_add(self.grace);
+        self.socket_mut().set_timeout(Some(timeout.into()));
+    }
+
+    /// Compares what the socket became with what we wanted. A socket that closes while frames are
+    /// taken in was reset by the peer; one that closes while frames are sent gave up by itself.
+    fn notice(&mut self, closed: StreamError) {
+        let state = self.socket().state();
+        self.phase = match (self.phase, state) {
+            (Phase::Connecting { .. }, State::Closed) => Phase::Failed(match closed {
+                StreamError::Reset => StreamError::Refused,
+                other => other,
+            }),
+            (Phase::Connecting { .. }, State::SynSent | State::SynReceived) => return,
+            (Phase::Connecting { .. }, _) => Phase::Open,
+            (Phase::Open, State::Closed) => Phase::Failed(closed),
+            (Phase::Closing, State::Closed | State::TimeWait) => Phase::Idle,
+            _ => return,
+        };
+    }
+
+    /// Why a socket closed by itself while sending.
+    fn gave_up(&self) -> StreamError {
+        match self.stack.address_state() {
+            AddressState::Configured(_) => StreamError::TimedOut,
+            AddressState::Pending => StreamError::NoAddress,
+        }
+    }
+
+    fn check_deadlines(&mut self, now: Duration) {
+        let is_up = self.stack.link().is_up();
+        if is_up {
+            self.link_lost = None;
+        }
+        let error = match self.phase {
+            Phase::Connecting { deadline } if now >= deadline => {
+                if is_up {
+                    StreamError::TimedOut
+                } else {
+                    StreamError::LinkDown
+                }
+            }
+            Phase::Connecting { .. } | Phase::Open | Phase::Closing if !is_up => {
+                let lost = *self.link_lost.get_or_insert(now);
+                if now.saturating_sub(lost) < self.options.user_timeout {
+                    return;
+                }
+                StreamError::LinkDown
+            }
+            _ => return,
+        };
+        self.socket_mut().abort();
+        self.phase = Phase::Failed(error);
+    }
+}
+
+impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
+    fn connect(&mut self, now: Duration, portal: SocketAddr) -> Result<(), StreamError> {
+        self.abort();
+        if !self.stack.link().is_up() {
+            return Err(StreamError::LinkDown);
+        }
+        if self.stack.address_state() == AddressState::Pending {
+            return Err(StreamError::NoAddress);
+        }
+        if !self.stack.has_route(portal.ip()) {
+            return Err(StreamError::NoRoute);
+        }
+        let port = self.source_port();
+        let timeout = self.options.user_timeout;
+        let stack = &mut self.stack;
+        let socket = stack.sockets.get_mut::<Socket<'_>>(self.socket);
+        socket
+            .connect(stack.interface.context(), IpEndpoint::from(portal), port)
+            .map_err(|_| StreamError::Other(0))?;
+        socket.set_timeout(Some(timeout.into()));
+        self.grace = Duration::ZERO;
+        self.last_egress = now;
+        self.link_lost = None;
+        let deadline = now.saturating_add(self.options.connect_timeout);
+        self.phase = Phase::Connecting { deadline };
+        self.next_poll = Some(now);
+        Ok(())
+    }
+
+    /// Sends first, then takes in: what the caller read in between is acknowledged once, after
+    /// the whole batch.
+    fn poll(&mut self, now: Duration) {
+        self.allow_for_gap(now);
+        if self.stack.egress(now) {
+            self.last_egress = now;
+            self.notice(self.gave_up());
+        }
+        let more = self.stack.ingress(now);
+        self.notice(StreamError::Reset);
+        self.check_deadlines(now);
+        self.next_poll = if more { Some(now) } else { self.stack.poll_at(now) };
+        if let Phase::Connecting { deadline } = self.phase {
+            self.next_poll = self.next_poll.map(|at| at.min(deadline));
+        }
+    }
+
+    fn state(&self) -> StreamState {
+        match self.phase {
+            Phase::Idle => StreamState::Closed,
+            Phase::Connecting { .. } => StreamState::Connecting,
+            Phase::Failed(error) => StreamState::Failed(error),
+            Phase::Open | Phase::Closing => match self.socket().state() {
+                State::CloseWait | State::LastAck | State::Closing => StreamState::PeerClosed,
+                State::TimeWait | State::Closed => StreamState::Closed,
+                _ => StreamState::Open,
+            },
+        }
+    }
+
+    fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
+        let socket = self.socket_mut();
+        if !socket.can_recv() {
+            return None;
+        }
+        let result = socket.recv(|bytes| {
+            let (taken, result) = take(bytes);
+            (taken.min(bytes.len()), result)
+        });
+        // Room for the peer to fill: tell it soon.
+        self.next_poll = Some(Duration::ZERO);
+        result.ok()
+    }
+
+    fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        let socket = self.socket_mut();
+        if !socket.can_send() {
+            return None;
+        }
+        let result = socket.send(|room| {
+            let len = room.len();
+            let (filled, result) = fill(room);
+            (filled.min(len), result)
+        });
+        self.next_poll = Some(Duration::ZERO);
+        result.ok()
+    }
+
+    fn close(&mut self) {
+        self.socket_mut().close();
+        self.next_poll = Some(Duration::ZERO);
+        self.phase = match self.phase {
+            Phase::Connecting { .. } => Phase::Idle,
+            Phase::Open => Phase::Closing,
+            other => other,
+        };
+    }
+
+    fn abort(&mut self) {
+        if self.socket().is_open() {
+            self.socket_mut().abort();
+            // The reset leaves now: the next connection would forget it.
+            self.stack.egress(self.last_egress);
+        }
+        self.phase = Phase::Idle;
+        self.next_poll = Some(Duration::ZERO);
+    }
+
+    fn poll_at(&self, now: Duration) -> Option<Duration> {
+        self.next_poll.map(|at| at.max(now))
+    }
+}
