@@ -222,7 +222,8 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
     let seconds = start.elapsed().as_secs_f64();
 
     let sessions = plan.target.is_ours().then(|| settled_sessions(&target, &end));
-    target.stop();
+    // As a crash would: what the guest flushed is in the images, whatever the target still held.
+    target.kill();
     let _ = fs::write(files.console(), machine.log());
     let _ = fs::write(files.target_log(), target.log());
     let images = match end {
@@ -301,6 +302,13 @@ pub struct Watch {
     ipxe_failure: Option<String>,
 }
 
+/// The terminal's own word for an empty screen.
+const CLEAR_SCREEN: &str = "\u{1b}[2J";
+
+fn firmware_sighting(stage: Stage, seconds: f64, text: &str) -> Sighting {
+    Sighting { stage, seconds, guest_micros: None, fields: Vec::new(), text: text.to_owned() }
+}
+
 /// Lines of the console that are quoted when a run ends badly.
 const LAST_LINES: usize = 12;
 
@@ -323,11 +331,16 @@ impl Watch {
     /// Takes one line that ended at `at`.
     pub fn line(&mut self, line: &str, at: Instant) -> News {
         let text = plain_text(line);
-        if text.trim().is_empty() {
-            return News::Nothing;
-        }
         let seconds = at.saturating_duration_since(self.start).as_secs_f64();
         let news = match Event::parse(&text) {
+            // OVMF says nothing, but clears the screen.
+            None if text.trim().is_empty()
+                && self.last.is_none()
+                && line.contains(CLEAR_SCREEN) =>
+            {
+                News::Stage(firmware_sighting(Stage::Firmware, seconds, "clears the screen"))
+            }
+            None if text.trim().is_empty() => return News::Nothing,
             None => self.free_text(&text, seconds),
             Some(Err(malformed)) => {
                 self.malformed.push(malformed);
@@ -388,13 +401,7 @@ impl Watch {
         }
         let seen_already = |stage| self.sightings.iter().any(|sighting| sighting.stage == stage);
         match Stage::of_firmware_text(text).filter(|stage| !seen_already(*stage)) {
-            Some(stage) => News::Stage(Sighting {
-                stage,
-                seconds,
-                guest_micros: None,
-                fields: Vec::new(),
-                text: text.trim().to_owned(),
-            }),
+            Some(stage) => News::Stage(firmware_sighting(stage, seconds, text.trim())),
             None => News::Other(text.to_owned()),
         }
     }
@@ -518,6 +525,13 @@ pub(crate) mod tests {
         let stages: Vec<Stage> = watch.sightings.iter().map(|sighting| sighting.stage).collect();
         assert_eq!(stages, [Stage::Firmware, Stage::Kernel]);
         assert_eq!(watch.last, Some(Stage::Progress));
+    }
+
+    #[test]
+    fn firmware_that_only_clears_the_screen_is_seen() {
+        let watch = watched("\u{1b}[2J\u{1b}[01;01H\u{1b}[=3h\u{1b}[2J\r\n\r\n\u{1b}[2J\r\n");
+        let stages: Vec<Stage> = watch.sightings.iter().map(|sighting| sighting.stage).collect();
+        assert_eq!(stages, [Stage::Firmware]);
     }
 
     #[test]

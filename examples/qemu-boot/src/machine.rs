@@ -14,8 +14,8 @@ use crate::qmp::Qmp;
 use crate::table;
 use crate::target::Target;
 
-/// Where a table goes that ACPI would repair: low memory, clear of SeaBIOS's own.
-const LOW_TABLE_ADDRESS: u32 = 0x8_8000;
+/// Where a table goes that ACPI would repair: low memory, above what SeaBIOS clears.
+const LOW_TABLE_ADDRESS: u32 = 0x9_8000;
 /// The NIC's device number on bus 0.
 pub const NIC_SLOT: u8 = 3;
 /// Captured bytes of each frame: the headers, unless the capture is kept for a person.

@@ -118,13 +118,6 @@ impl Target {
         }
     }
 
-    /// Ends it in good order, so that its log is complete.
-    pub fn stop(&mut self) {
-        if let Kind::Istgt(istgt) = &mut self.kind {
-            istgt.stop();
-        }
-    }
-
     fn start_istgt(plan: &Plan, directory: &Path) -> Result<Self, RigError> {
         let mut luns = Vec::new();
         for (number, lun) in plan.luns().into_iter().enumerate() {
