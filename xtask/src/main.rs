@@ -1,1 +1,69 @@
-fn main() {}
+//! The project's own commands: `cargo xtask setup | boot | test`.
+
+mod boot;
+mod images;
+mod packages;
+mod process;
+mod proof;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// The project's own commands.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = EXAMPLES)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Install what boots and tests need (Debian packages), or name it
+    Setup {
+        /// Only say what is missing; exit status 1 when something is
+        #[arg(long)]
+        check: bool,
+    },
+    /// Boot a kernel in QEMU from an iSCSI target and judge the run; options are qemu-boot's
+    #[command(disable_help_flag = true)]
+    Boot {
+        /// Options of qemu-boot: `cargo xtask boot --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        options: Vec<String>,
+    },
+    /// Run every test: formatting, lints, docs, units, proofs, real targets, QEMU boots
+    Test(test::Options),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask boot                             the whole path once, as BIOS machine with an e1000
+  cargo xtask boot --firmware uefi --nic e1000e --digest both
+  cargo xtask boot --matrix                    all combinations
+  cargo xtask boot --fault list                what must fail, and how
+  cargo xtask test                             everything; exit status 0 when all of it passed
+  cargo xtask test --list                      the steps
+  cargo xtask test --only clippy               one step
+  cargo xtask test --skip boots --skip faults  without QEMU";
+
+fn main() -> ExitCode {
+    process::watch_signals();
+    let outcome = match Arguments::parse().command {
+        Command::Setup { check } => packages::setup(check),
+        Command::Boot { options } => boot::run(&options),
+        Command::Test(options) => test::run(&options),
+    };
+    if process::is_interrupted() {
+        return ExitCode::from(130);
+    }
+    match outcome {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::from(2)
+        }
+    }
+}

@@ -16,6 +16,7 @@ use qemu_boot::plan::{
     Chap, Digest, Disturbance, Firmware, Nic, Plan, Start, TableFault, TargetChoice,
 };
 use qemu_boot::report::Report;
+use qemu_boot::say;
 use qemu_boot::screen::{Mode, Screen, row};
 
 /// Boots the hosting kernel in QEMU from an iSCSI target and judges the run.
@@ -143,7 +144,7 @@ fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
         None => Ok(vec![one(&plan, None, mode)?]),
         Some("list") => {
             for fault in &FAULTS {
-                println!("{:<14} {} (noticed at stage `{}`)", fault.name, fault.what, fault.during);
+                say!("{:<14} {} (noticed at stage `{}`)", fault.name, fault.what, fault.during);
             }
             Ok(Vec::new())
         }
@@ -192,7 +193,7 @@ fn several(
             break;
         }
         if mode != Mode::Json {
-            println!("{}", row(&report));
+            say!("{}", row(&report));
         }
         reports.push(report);
     }
@@ -200,7 +201,7 @@ fn several(
     let _ = fs::remove_dir(arguments.directory()?);
     if mode != Mode::Json {
         let passed = reports.iter().filter(|report| report.passed).count();
-        println!(
+        say!(
             "{passed} passed, {} failed, {} not run, in {:.0} s",
             reports.len() - passed,
             plans.len() - reports.len(),

@@ -11,6 +11,15 @@ use crate::plan::Plan;
 use crate::report::{Report, rate};
 use crate::stage::Stage;
 
+/// Prints a line. A reader that went away (`| head`) is no reason to panic: the run goes on.
+#[macro_export]
+macro_rules! say {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stdout(), $($words)*);
+    }};
+}
+
 /// How much is shown, and to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -44,7 +53,7 @@ impl Screen {
     /// What is about to run.
     pub fn heading(&self, plan: &Plan, what: &str) {
         if matches!(self.mode, Mode::Stages | Mode::Console) {
-            println!(
+            say!(
                 "{what}: {} firmware, {}, digest {}, target {}, {} MiB of memory",
                 plan.firmware.name(),
                 plan.nic.name(),
@@ -52,7 +61,7 @@ impl Screen {
                 plan.target,
                 plan.memory_mib
             );
-            println!("   time     step  stage");
+            say!("   time     step  stage");
         }
     }
 
@@ -65,15 +74,15 @@ impl Screen {
                 print_disks(seen);
                 print_checks(&report.checks);
                 if !report.passed && !report.last_lines.is_empty() {
-                    println!("\nThe console's last lines:");
+                    say!("\nThe console's last lines:");
                     for line in &report.last_lines {
-                        println!("  {line}");
+                        say!("  {line}");
                     }
                 }
                 for path in &seen.kept {
-                    println!("kept: {}", path.display());
+                    say!("kept: {}", path.display());
                 }
-                println!("\n{}", verdict(report));
+                say!("\n{}", verdict(report));
             }
         }
     }
@@ -89,7 +98,7 @@ impl Observer for Screen {
         self.last_seconds = sighting.seconds;
         match self.mode {
             Mode::Json => emit("stage", json!(sighting)),
-            Mode::Stages | Mode::Console => println!(
+            Mode::Stages | Mode::Console => say!(
                 "{:7.2} s {:+7.2}  {:<12} {}",
                 sighting.seconds,
                 step,
@@ -113,7 +122,7 @@ impl Observer for Screen {
                 let quarters = progress.done * 4 / progress.total.max(1);
                 if quarters > self.quarters {
                     self.quarters = quarters;
-                    println!("                    {} {} %", progress.what, quarters * 25);
+                    say!("                    {} {} %", progress.what, quarters * 25);
                 }
             }
         }
@@ -121,7 +130,7 @@ impl Observer for Screen {
 
     fn console(&mut self, line: &str) {
         if self.mode == Mode::Console {
-            println!("                    | {line}");
+            say!("                    | {line}");
         }
     }
 }
@@ -189,7 +198,7 @@ pub fn row(report: &Report) -> String {
 }
 
 fn emit(kind: &str, value: Value) {
-    println!("{}", json!({ "type": kind, "value": value }));
+    say!("{}", json!({ "type": kind, "value": value }));
 }
 
 fn bar(progress: &Progress) -> ProgressBar {
@@ -283,7 +292,7 @@ fn print_disks(seen: &Seen) {
         ]);
     }
     if rows.len() > 1 {
-        println!();
+        say!();
         print_table(&rows);
     }
 }
@@ -295,14 +304,14 @@ fn print_table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) {
     for row in rows {
         let cells: Vec<String> =
             row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        println!("  {}", cells.join("  ").trim_end());
+        say!("  {}", cells.join("  ").trim_end());
     }
 }
 
 fn print_checks(checks: &[Check]) {
-    println!();
+    say!();
     for check in checks {
         let mark = if check.passed { "held" } else { "FAIL" };
-        println!("  {mark}  {}: {}", check.name, check.detail);
+        say!("  {mark}  {}: {}", check.name, check.detail);
     }
 }

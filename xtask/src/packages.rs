@@ -1,0 +1,158 @@
+//! What boots and tests need from the system, and how to get it.
+
+use std::path::Path;
+
+use crate::process::Task;
+
+/// Something that a Debian package brings.
+#[derive(Debug)]
+struct Need {
+    package: &'static str,
+    /// Files of which one must be there; a bare name is looked up in PATH.
+    files: &'static [&'static str],
+    what_for: &'static str,
+}
+
+/// What a person wants to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// `cargo xtask boot`.
+    Boot,
+    /// `cargo xtask test`.
+    Test,
+}
+
+const BOOT: &[Need] = &[
+    Need {
+        package: "qemu-system-x86",
+        files: &["qemu-system-x86_64"],
+        what_for: "the machine that boots",
+    },
+    Need {
+        package: "seabios",
+        files: &["/usr/share/seabios/bios-256k.bin", "/usr/share/qemu/bios-256k.bin"],
+        what_for: "its BIOS",
+    },
+    Need {
+        package: "ipxe-qemu",
+        files: &["/usr/lib/ipxe/qemu/efi-e1000.rom", "/usr/share/qemu/efi-e1000.rom"],
+        what_for: "iPXE for its network card",
+    },
+    Need {
+        package: "ovmf",
+        files: &[
+            "/usr/share/OVMF/OVMF_CODE_4M.fd",
+            "/usr/share/edk2/ovmf/OVMF_CODE_4M.fd",
+            "/usr/share/edk2/x64/OVMF_CODE_4M.fd",
+        ],
+        what_for: "its UEFI firmware",
+    },
+    Need { package: "istgt", files: &["istgt"], what_for: "the iSCSI target" },
+    Need { package: "binutils", files: &["objcopy"], what_for: "the kernel's images" },
+    Need { package: "gcc", files: &["cc"], what_for: "linking" },
+];
+
+const TEST: &[Need] = &[
+    Need {
+        package: "busybox-static",
+        files: &["/bin/busybox", "busybox"],
+        what_for: "a Linux guest that reads our tables",
+    },
+    Need { package: "cpio", files: &["cpio"], what_for: "that guest's initramfs" },
+];
+
+/// Debian's own toolchain, whose sources allow a build for a target that rustup did not install.
+const BARE_METAL: &[Need] = &[
+    Need { package: "rustc-web", files: &["/usr/bin/rustc"], what_for: BARE_METAL_PROOF },
+    Need { package: "cargo-web", files: &["/usr/bin/cargo"], what_for: BARE_METAL_PROOF },
+    Need {
+        package: "rust-web-src",
+        files: &["/usr/lib/rustlib/src/rust/library/core/Cargo.toml"],
+        what_for: BARE_METAL_PROOF,
+    },
+];
+
+const BARE_METAL_PROOF: &str = "the proof that the core builds for x86_64-unknown-none";
+
+/// `cargo xtask setup`.
+pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
+    let missing = missing(Purpose::Test);
+    if missing.is_empty() {
+        println!("Nothing is missing.");
+        return Ok(0);
+    }
+    for need in &missing {
+        println!("missing: {:<16} {}", need.package, need.what_for);
+    }
+    if only_check {
+        return Ok(1);
+    }
+    install(&missing)?;
+    Ok(0)
+}
+
+/// Installs what is missing, or says what to install.
+pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
+    let missing = missing(purpose);
+    if missing.is_empty() { Ok(()) } else { install(&missing) }
+}
+
+/// Whether a program is in PATH or where Debian puts an administrator's.
+pub(crate) fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(name).is_file())
+}
+
+fn missing(purpose: Purpose) -> Vec<&'static Need> {
+    let mut needs: Vec<&Need> = BOOT.iter().collect();
+    if purpose == Purpose::Test {
+        needs.extend(TEST);
+        if !crate::proof::toolchain_has_bare_metal_target() {
+            needs.extend(BARE_METAL);
+        }
+    }
+    needs.retain(|need| !need.files.iter().any(|file| is_there(file)));
+    needs
+}
+
+fn is_there(file: &str) -> bool {
+    if file.starts_with('/') { Path::new(file).exists() } else { has_program(file) }
+}
+
+fn install(missing: &[&Need]) -> Result<(), String> {
+    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    let list = packages.join(" ");
+    if !has_program("apt-get") {
+        return Err(format!(
+            "this is no Debian system, so install by hand what these Debian packages hold: {list}"
+        ));
+    }
+    let sudo: &[&str] = if nix::unistd::geteuid().is_root() {
+        &[]
+    } else if has_program("sudo") {
+        &["sudo"]
+    } else {
+        return Err(format!("as root, run: apt-get install -y {list}"));
+    };
+    println!("Installing {list}");
+    let apt = |words: &[&str]| {
+        let mut line: Vec<&str> = sudo.to_vec();
+        line.extend(["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-q", "-y"]);
+        line.extend(words);
+        Task::new(line[0], &line[1..])
+    };
+    let mut words = vec!["install", "--no-install-recommends"];
+    words.extend(&packages);
+    let install = apt(&words);
+    if install.capture()?.is_success() {
+        return Ok(());
+    }
+    // The lists may be absent or old.
+    let update = apt(&["update"]).capture()?;
+    let ended = install.capture()?;
+    if ended.is_success() {
+        return Ok(());
+    }
+    Err(format!("`{install}` failed:\n{}{}", update.output, ended.output))
+}

@@ -1,0 +1,104 @@
+//! The proof that the core is `no_std` and free of input and output: what it may depend on, and a
+//! build for a target that has no operating system.
+
+use std::path::Path;
+
+use crate::process::{Task, build_folder};
+
+const TARGET: &str = "x86_64-unknown-none";
+
+/// Everything that the core may depend on, and why each is harmless: all are `no_std`, none does
+/// input or output, none knows a clock.
+const ALLOWED: &[&str] = &[
+    "isboot",
+    // Bytes and bounded collections.
+    "byteorder",
+    "heapless",
+    "hash32",
+    "stable_deref_trait",
+    // The facade; the hosting kernel supplies the logger.
+    "log",
+    // MD5 for CHAP.
+    "md-5",
+    "digest",
+    "block-buffer",
+    "crypto-common",
+    "hybrid-array",
+    "typenum",
+    "const-oid",
+    "cfg-if",
+    // Comparing and wiping secrets.
+    "subtle",
+    "zeroize",
+];
+
+/// What lists the core's dependencies.
+pub(crate) fn tree_task() -> Task {
+    Task::cargo("tree --package isboot --no-default-features --edges normal,build --prefix none")
+        .argument("--format")
+        .argument("{p}")
+}
+
+/// Compares the core's dependencies with the list.
+pub(crate) fn check_tree(tree: &str) -> Result<String, String> {
+    let names = || tree.lines().filter_map(|line| line.split_whitespace().next());
+    if !names().any(|name| name == "isboot") {
+        return Err(format!("cargo tree did not list the core:\n{tree}"));
+    }
+    let mut strangers: Vec<&str> = names().filter(|name| !ALLOWED.contains(name)).collect();
+    strangers.sort_unstable();
+    strangers.dedup();
+    if strangers.is_empty() {
+        Ok("only what is on the list".to_owned())
+    } else {
+        Err(format!("the core depends on what is not on the list: {}", strangers.join(", ")))
+    }
+}
+
+/// Whether the toolchain at hand has a precompiled core for the bare-metal target.
+pub(crate) fn toolchain_has_bare_metal_target() -> bool {
+    let ask = Task::new("rustc", ["--print", "target-libdir", "--target", TARGET]).capture();
+    ask.is_ok_and(|ended| ended.is_success() && Path::new(ended.output.trim()).is_dir())
+}
+
+/// What builds the three crates for the target, each as a hosting kernel may take it. The core
+/// alone comes first: features would unify.
+pub(crate) fn bare_metal_tasks() -> Vec<Task> {
+    [
+        "--package isboot --no-default-features",
+        "--package isboot",
+        "--package isboot-ibft --package isboot-transport",
+    ]
+    .into_iter()
+    .map(bare_metal_task)
+    .collect()
+}
+
+fn bare_metal_task(packages: &str) -> Task {
+    let folder = build_folder().join("bare-metal");
+    let line = format!("build --quiet --lib --target {TARGET} {packages}");
+    if toolchain_has_bare_metal_target() {
+        return Task::cargo(&line).argument("--target-dir").argument(folder);
+    }
+    // Debian's toolchain has the sources of core, and may build them.
+    let words = line.split_whitespace();
+    Task::new("/usr/bin/cargo", words)
+        .argument("-Zbuild-std=core,alloc,compiler_builtins")
+        .argument("--target-dir")
+        .argument(folder)
+        .variable("RUSTC_BOOTSTRAP", "1")
+        .variable("RUSTC", "/usr/bin/rustc")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stranger_among_the_dependencies_is_named() {
+        assert!(check_tree("isboot v0.1.0 (/x)\nlog v0.4.29\nlog v0.4.29 (*)\n").is_ok());
+        let error = check_tree("isboot v0.1.0\nsmoltcp v0.14.0\nlog v0.4.29\n").unwrap_err();
+        assert!(error.contains("smoltcp") && !error.contains("log"), "{error}");
+        assert!(check_tree("").is_err());
+    }
+}

@@ -1,0 +1,259 @@
+//! `cargo xtask test`: every step, with its time; what failed and how to repeat it; a table.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use crate::process::{Task, build_folder, is_interrupted, root};
+use crate::{boot, images, packages, proof};
+
+/// What to run.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// Leave a step out; the summary says so. May be given several times
+    #[arg(long, value_name = "STEP")]
+    skip: Vec<String>,
+    /// Run only this step. May be given several times
+    #[arg(long, value_name = "STEP", conflicts_with = "skip")]
+    only: Vec<String>,
+    /// List the steps
+    #[arg(long)]
+    list: bool,
+}
+
+/// A step of the test.
+struct Step {
+    name: &'static str,
+    what: &'static str,
+    run: fn() -> Outcome,
+}
+
+/// A word on what was found, or the reason of the failure with the command that repeats it.
+type Outcome = Result<String, String>;
+
+const STEPS: [Step; 13] = [
+    Step { name: "setup", what: "what the tests need is installed", run: setup },
+    Step { name: "fmt", what: "formatting", run: fmt },
+    Step { name: "clippy", what: "lints, warnings denied, in every member", run: clippy },
+    Step { name: "doc", what: "documentation, warnings denied", run: doc },
+    Step {
+        name: "unit",
+        what: "unit and property tests, and examples in the documentation",
+        run: unit,
+    },
+    Step { name: "core", what: "the core depends on nothing that does input or output", run: core },
+    Step {
+        name: "bare-metal",
+        what: "the crates build where there is no operating system",
+        run: bare_metal,
+    },
+    Step { name: "integration", what: "real targets over std::net", run: integration },
+    Step { name: "images", what: "the kernel's images, each under 1 MiB", run: image },
+    Step { name: "boots", what: "QEMU boots: firmware, NICs, digests", run: boots },
+    Step {
+        name: "variants",
+        what: "QEMU boots: CHAP, mutual CHAP, blocks of 4096 bytes",
+        run: variants,
+    },
+    Step { name: "faults", what: "QEMU boots that must fail, and how", run: faults },
+    Step { name: "package", what: "the three crates can be published", run: package },
+];
+
+/// Runs the steps that were asked for; the status is 1 when one failed.
+pub(crate) fn run(options: &Options) -> Result<u8, String> {
+    if options.list {
+        for step in &STEPS {
+            println!("{:<12} {}", step.name, step.what);
+        }
+        return Ok(0);
+    }
+    for name in options.skip.iter().chain(&options.only) {
+        if !STEPS.iter().any(|step| step.name == name) {
+            return Err(format!("there is no step `{name}`; `cargo xtask test --list` names them"));
+        }
+    }
+    let wanted = |step: &Step| {
+        let named = |names: &[String]| names.iter().any(|name| name == step.name);
+        if options.only.is_empty() { !named(&options.skip) } else { named(&options.only) }
+    };
+    let start = Instant::now();
+    let mut results: Vec<(&Step, Option<(Outcome, Duration)>)> = Vec::new();
+    for (number, step) in STEPS.iter().enumerate() {
+        if !wanted(step) || is_interrupted() {
+            // With --only, the others were never meant to run.
+            if options.only.is_empty() {
+                results.push((step, None));
+            }
+            continue;
+        }
+        println!("[{:>2}/{}] {}: {}", number + 1, STEPS.len(), step.name, step.what);
+        let step_start = Instant::now();
+        let outcome = (step.run)();
+        let taken = step_start.elapsed();
+        match &outcome {
+            Ok(detail) => println!("        ok in {:.1} s: {detail}", taken.as_secs_f64()),
+            Err(reason) => println!(
+                "{reason}\n        FAILED in {:.1} s; this step again: cargo xtask test --only {}",
+                taken.as_secs_f64(),
+                step.name
+            ),
+        }
+        results.push((step, Some((outcome, taken))));
+    }
+    Ok(summary(&results, start.elapsed()))
+}
+
+fn summary(results: &[(&Step, Option<(Outcome, Duration)>)], taken: Duration) -> u8 {
+    println!("\n{:<12} {:<8} {:>8}  what", "step", "result", "time");
+    let (mut passed, mut failed, mut skipped) = (0, 0, Vec::new());
+    for (step, result) in results {
+        let (word, time) = match result {
+            None => {
+                skipped.push(step.name);
+                ("skipped", "–".to_owned())
+            }
+            Some((outcome, taken)) => {
+                let word = if outcome.is_ok() { "passed" } else { "FAILED" };
+                *(if outcome.is_ok() { &mut passed } else { &mut failed }) += 1;
+                (word, format!("{:.1} s", taken.as_secs_f64()))
+            }
+        };
+        println!("{:<12} {word:<8} {time:>8}  {}", step.name, step.what);
+    }
+    if !skipped.is_empty() {
+        println!("skipped: {}", skipped.join(", "));
+    }
+    println!("{passed} passed, {failed} failed in {:.0} s", taken.as_secs_f64());
+    u8::from(failed > 0)
+}
+
+fn setup() -> Outcome {
+    packages::ensure(packages::Purpose::Test)?;
+    Ok("everything is there".to_owned())
+}
+
+fn fmt() -> Outcome {
+    all(&[Task::cargo("fmt --all --check"), in_kernel("fmt --check")])
+}
+
+fn clippy() -> Outcome {
+    let deny = |task: Task| task.argument("--").argument("-D").argument("warnings");
+    all(&[
+        deny(Task::cargo("clippy --quiet --workspace --all-targets --all-features")),
+        deny(Task::cargo("clippy --quiet --package isboot --no-default-features")),
+        deny(built_aside(in_kernel("clippy --quiet --release"))),
+    ])
+}
+
+fn doc() -> Outcome {
+    let deny = |task: Task| task.variable("RUSTDOCFLAGS", "-D warnings");
+    all(&[
+        deny(Task::cargo("doc --quiet --workspace --no-deps --all-features")),
+        deny(built_aside(in_kernel("doc --quiet --no-deps --document-private-items"))),
+    ])
+}
+
+fn unit() -> Outcome {
+    all(&[
+        runner("--workspace --exclude isboot-tests --all-features"),
+        runner("--package isboot --no-default-features"),
+        Task::cargo("test --quiet --doc --workspace --all-features"),
+    ])
+}
+
+fn core() -> Outcome {
+    let task = proof::tree_task();
+    let ended = task.capture()?;
+    if !ended.is_success() {
+        return Err(failure(&task, &ended.output));
+    }
+    proof::check_tree(&ended.output)
+}
+
+fn bare_metal() -> Outcome {
+    all(&proof::bare_metal_tasks())
+}
+
+fn integration() -> Outcome {
+    all(&[runner("--package isboot-tests")])
+}
+
+fn image() -> Outcome {
+    images::build()?;
+    images::sizes()
+}
+
+fn boots() -> Outcome {
+    shown(&["--matrix=ci"], "boots.json")
+}
+
+fn variants() -> Outcome {
+    shown(&["--start", "direct", "--chap", "one-way"], "chap.json")?;
+    shown(&["--start", "direct", "--chap", "mutual", "--digest", "both"], "mutual-chap.json")?;
+    shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")
+}
+
+fn faults() -> Outcome {
+    shown(&["--fault", "all"], "faults.json")
+}
+
+fn package() -> Outcome {
+    let task = Task::cargo(
+        "package --quiet --allow-dirty --package isboot-ibft --package isboot-transport --package isboot",
+    );
+    all(&[task.argument("--target-dir").argument(build_folder().join("publish"))])
+}
+
+/// Runs the tasks until one fails.
+fn all(tasks: &[Task]) -> Outcome {
+    for task in tasks {
+        let ended = task.capture()?;
+        if !ended.is_success() {
+            return Err(failure(task, &ended.output));
+        }
+    }
+    Ok(match tasks {
+        [task] => task.to_string(),
+        _ => format!("{} commands", tasks.len()),
+    })
+}
+
+/// A run of qemu-boot that is shown while it happens, with its report left in the build folder.
+fn shown(options: &[&str], report: &str) -> Outcome {
+    let folder = build_folder().join("reports");
+    fs::create_dir_all(&folder)
+        .map_err(|error| format!("creating {}: {error}", folder.display()))?;
+    let report = folder.join(report);
+    let mut options = options.to_vec();
+    let path = report.to_string_lossy();
+    options.extend(["--report", &path]);
+    let task = boot::task(&options);
+    let ended = task.show()?;
+    if !ended.is_success() {
+        return Err(failure(&task, &ended.output));
+    }
+    Ok(format!("report in {}", report.strip_prefix(root()).unwrap_or(&report).display()))
+}
+
+fn failure(task: &Task, output: &str) -> String {
+    format!("{}\n        repeat: {task}", output.trim_end())
+}
+
+/// Tests by nextest where it is installed: it tells which test hangs.
+fn runner(packages: &str) -> Task {
+    if packages::has_program("cargo-nextest") {
+        Task::cargo(&format!("nextest run --no-fail-fast --status-level fail {packages}"))
+    } else {
+        Task::cargo(&format!("test --quiet --no-fail-fast --lib --bins --tests {packages}"))
+    }
+}
+
+/// A command of cargo for the kernel, which is a workspace of its own.
+fn in_kernel(line: &str) -> Task {
+    Task::cargo(line).argument("--manifest-path").argument("examples/boot-module/Cargo.toml")
+}
+
+fn built_aside(task: Task) -> Task {
+    task.argument("--target-dir").argument(images::kernel_build_folder())
+}
