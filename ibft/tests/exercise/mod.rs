@@ -14,7 +14,9 @@ pub(crate) fn table(bytes: &[u8]) {
         let valid = Ibft::new(&copy).is_ok();
         assert_eq!(wipe_secrets(&mut copy).is_ok(), valid);
         read(&copy);
-        locate(&copy);
+        if valid {
+            locate(&copy);
+        }
     }
 }
 
@@ -55,15 +57,16 @@ fn locate(table: &[u8]) {
     let start = 0x9_f000;
     let mut memory = |address: u64, into: &mut [u8]| {
         into.fill(0);
-        for (address, byte) in (address..).zip(into) {
-            let place = address.checked_sub(start).and_then(|place| usize::try_from(place).ok());
-            *byte = place.and_then(|place| table.get(place)).copied().unwrap_or(0);
+        let place = address.saturating_sub(start) as usize;
+        if address >= start && place < table.len() {
+            let length = into.len().min(table.len() - place);
+            into[..length].copy_from_slice(&table[place..place + length]);
         }
         Ok::<(), Unreadable>(())
     };
     let mut buffer = [0; 4096];
     match find(&mut memory, &Search::BIOS, &mut buffer, |_| {}) {
         Ok(found) => assert_eq!(found.address, start),
-        Err(not_found) => assert!(!not_found.to_string().is_empty()),
+        Err(not_found) => assert!(not_found.to_string().contains("refused at 0x9f000")),
     }
 }
