@@ -4,6 +4,7 @@ use core::str::FromStr;
 
 use heapless::Vec;
 
+use crate::buffer::Buffer;
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
 
@@ -47,6 +48,15 @@ impl Demo {
             })?;
         }
         Ok(demo)
+    }
+
+    /// Memory for the requests; none when there is nothing to do.
+    pub(crate) fn buffers(&self) -> Result<Vec<Buffer, DEPTH>, Failure> {
+        let count = if self.jobs.is_empty() { 0 } else { DEPTH };
+        let buffers: Option<_> = (0..count).map(|_| Buffer::new(self.chunk)).collect();
+        buffers.ok_or_else(|| {
+            Failure::new("kernel", format_args!("no memory for {count} buffers of {}", self.chunk))
+        })
     }
 
     fn take(&mut self, word: &str) -> Option<()> {

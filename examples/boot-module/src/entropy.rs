@@ -53,6 +53,11 @@ impl Entropy for ProcessorEntropy {
     }
 }
 
+/// Entropy for CHAP challenges: the processor's, or none. The jitter of a clock would not do.
+pub(crate) fn challenge(bytes: &mut [u8; 32]) -> bool {
+    ProcessorEntropy::find().fill(bytes).is_ok()
+}
+
 /// A seed for TCP sequence numbers and ports where the processor has no randomness: the jitter of
 /// the time stamp counter. Too weak for anything that must stay secret.
 pub(crate) fn jitter() -> u64 {
@@ -70,12 +75,10 @@ pub(crate) fn jitter() -> u64 {
 
 #[target_feature(enable = "rdseed")]
 fn rdseed(word: &mut u64) -> bool {
-    // SAFETY: the function's own feature.
-    unsafe { _rdseed64_step(word) == 1 }
+    _rdseed64_step(word) == 1
 }
 
 #[target_feature(enable = "rdrand")]
 fn rdrand(word: &mut u64) -> bool {
-    // SAFETY: the function's own feature.
-    unsafe { _rdrand64_step(word) == 1 }
+    _rdrand64_step(word) == 1
 }

@@ -26,10 +26,8 @@ impl Clock for Machine {
 // mapped uncached at their address, and reached by the trait's volatile accesses.
 unsafe impl Hal for Machine {
     fn allocate(&self, layout: DmaLayout) -> Option<DmaRegion> {
-        if arena::range().end.checked_sub(1)? > layout.highest_address {
-            return None;
-        }
-        let pointer = arena::allocate(Layout::from_size_align(layout.len, layout.align).ok()?)?;
+        let size = Layout::from_size_align(layout.len, layout.align).ok()?;
+        let pointer = arena::allocate(size, layout.highest_address)?;
         Some(DmaRegion { pointer, bus_address: pointer.as_ptr() as u64, len: layout.len })
     }
 

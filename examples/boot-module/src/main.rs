@@ -16,12 +16,14 @@ mod exit;
 mod failure;
 mod machine;
 mod memory_functions;
+mod network;
 mod nic;
 mod paging;
 mod pattern;
 mod pci;
 mod physical;
 mod port;
+mod quiet;
 mod serial;
 mod session;
 mod workload;
@@ -29,7 +31,8 @@ mod workload;
 use core::fmt::Write;
 
 use isboot::boot::{BootPlan, Parameters};
-use isboot_ibft::TYPICAL_BUFFER_LENGTH;
+use isboot::pdu::digest::Crc32cFunction;
+use isboot_ibft::{TYPICAL_BUFFER_LENGTH, wipe_secrets};
 use isboot_ibft::locate::{self, RsdpSource, Search};
 
 use command_line::CommandLine;
@@ -39,17 +42,18 @@ use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
 use physical::FirmwareMemory;
+use quiet::Quiet;
 use serial::Serial;
+use session::Initiator;
 
 /// Memory for the NIC's rings, the TCP windows and the disks' buffers.
 const ARENA_BYTES: u64 = 8 << 20;
 
 /// Everything from here on runs on our own stack, with our own page tables, and is polled.
 fn main(handover: &Handover) -> ! {
-    let image = physical::image();
     Event::new("kernel")
         .field("loader", handover.loader)
-        .field("image_bytes", image.end - image.start)
+        .field("image_bytes", physical::loaded_bytes())
         .field("memory_kib", handover.memory.kib());
     log::info!("command line: {}", handover.command_line);
 
@@ -75,7 +79,8 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
         return Ok(());
     }
     let arena = handover.arena.clone().ok_or("no 8 MiB of memory below 4 GiB").during("kernel")?;
-    arena::start(arena);
+    // SAFETY: the loader left it to us, all memory below 4 GiB is mapped, and we come here once.
+    unsafe { arena::start(arena) };
 
     // iBFT: in ACPI, and in low memory where a BIOS started us.
     let search = Search {
@@ -99,14 +104,36 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
         .field("oem", found.table.oem_id());
     log::info!("{}", found.table);
     let mut plan = BootPlan::new(&found.table, &parameters).during("ibft")?;
+    // The plan has what it needs; secrets need not lie around twice.
+    let _ = wipe_secrets(&mut table);
 
-    // NIC.
+    // NIC, address, TCP.
     let mut nic = nic::attach(&mut plan)?;
+    let card = nic.address();
     nic::wait_for_link(&mut nic, &parameters)?;
+    let stream = network::start(nic, &plan, &parameters)?;
 
-    // Address.
+    // Login and disks.
+    let crc32c = Crc32cFunction::default();
+    let mut initiator =
+        Initiator::new(&plan, &parameters, crc32c, entropy::challenge, stream, session::now());
+    session::log_in(&mut initiator, &plan)?;
+    session::tell_disks(&initiator);
+    session::tell_status(&initiator, &plan);
+    session::read_first_block(&mut initiator, &plan)?;
 
-    nic.detach().during("detach")?;
+    // Work.
+    let mut buffers = demo.buffers()?;
+    workload::run(&mut initiator, &demo, &mut buffers)?;
+
+    // Away again: session, connection, card.
+    session::log_out(&mut initiator)?;
+    network::end(initiator.into_stream()).detach().during("detach")?;
+    let quiet = quiet::watch(card);
+    Event::new("detach").field("logout", "clean").field("nic", quiet);
+    if quiet != Quiet::Yes {
+        return Err(Failure::new("detach", format_args!("the card at {card} is not quiet: {quiet}")));
+    }
     Ok(())
 }
 

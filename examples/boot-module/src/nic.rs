@@ -5,7 +5,8 @@ use isboot::boot::{BootPlan, Parameters, PlanError, WantedNic};
 use isboot_ibft::{MacAddress, PciAddress as TableAddress};
 use isboot_transport::hal::wait_until;
 use isboot_transport::intel::ids::Model;
-use isboot_transport::intel::nic::{Link, Options};
+use isboot_transport::intel::nic::Options;
+use isboot_transport::link::Link;
 use isboot_transport::pci::{PciFunction, ethernet_functions};
 
 use crate::console::Event;

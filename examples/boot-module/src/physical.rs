@@ -8,15 +8,21 @@ use isboot_ibft::locate::{PhysicalMemory, Unreadable};
 use crate::paging;
 
 unsafe extern "C" {
-    /// The first byte of the image, and the first behind its .bss (image.ld).
+    // Three places in the image, from image.ld: its first byte, the end of what the loader read
+    // from the file, and the end of .bss.
     static image_start: u8;
-    /// See above.
+    static data_end: u8;
     static image_end: u8;
 }
 
 /// Where the kernel itself lies, .bss and stack included.
 pub(crate) fn image() -> Range<u64> {
     &raw const image_start as u64..&raw const image_end as u64
+}
+
+/// How much of it the loader read from the file.
+pub(crate) fn loaded_bytes() -> u64 {
+    &raw const data_end as u64 - &raw const image_start as u64
 }
 
 /// All memory, by physical address.

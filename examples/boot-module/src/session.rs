@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use isboot::boot::{BootPlan, Isboot, State};
+use isboot::boot::{BootPlan, Isboot, State, Status};
 use isboot::disk::DiskId;
 use isboot::time::Instant;
 use isboot_transport::stream::ByteStream;
@@ -90,6 +90,16 @@ pub(crate) fn tell_disks<S: ByteStream>(initiator: &Initiator<S>) {
             .field("read_only", if disk.read_only { "yes" } else { "no" });
     }
     Event::new("luns").field("count", initiator.disks().len());
+}
+
+/// What a shell or sysctl would show, as log lines.
+pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPlan) {
+    let status = Status { plan, nic: "net0", disks: initiator.disks() };
+    for &name in Status::NAMES {
+        if let Some(value) = status.value(name) {
+            log::info!("{name}={value}");
+        }
+    }
 }
 
 /// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.

@@ -1,0 +1,101 @@
+//! The network stack over the card: an address, and a TCP connection to come.
+
+use core::net::IpAddr;
+
+use isboot::boot::{Addressing, BootPlan, Parameters};
+use isboot_transport::device::NicDevice;
+use isboot_transport::hal::{Entropy, wait_until};
+use isboot_transport::netstack::{self, AddressState, Configuration, NetStack, Sockets};
+use isboot_transport::tcp::{TcpOptions, TcpStream};
+
+use crate::arena;
+use crate::clock;
+use crate::console::Event;
+use crate::entropy::{self, ProcessorEntropy};
+use crate::failure::{During, Failure};
+use crate::machine::Machine;
+use crate::nic::Nic;
+use crate::pci::ConfigPorts;
+
+type Device = NicDevice<Machine, ConfigPorts>;
+
+/// The connection that the initiator moves its bytes over.
+pub(crate) type Stream = TcpStream<'static, Device>;
+
+/// What the target may have under way to us. The receive ring of the card holds more.
+const RECEIVE_BUFFER: usize = 256 * 1024;
+const TRANSMIT_BUFFER: usize = 128 * 1024;
+
+/// Gives the card an address: the plan's, or one from DHCP.
+pub(crate) fn start(
+    nic: Nic,
+    plan: &BootPlan,
+    parameters: &Parameters,
+) -> Result<Stream, Failure> {
+    if plan.vlan != 0 {
+        let text = format_args!("the iBFT asks for VLAN {}: not supported", plan.vlan);
+        return Err(Failure::new("address", text));
+    }
+    let configuration = Configuration {
+        mac: nic.mac(),
+        addressing: match plan.addressing {
+            Addressing::Static { address, prefix, gateway } => {
+                netstack::Addressing::Static { address, prefix, gateway, dns: None }
+            }
+            Addressing::Dhcp => netstack::Addressing::Dhcp,
+        },
+        mtu: parameters.mtu,
+        random_seed: random_seed(),
+    };
+    let sockets = arena::place(Sockets::new()).ok_or("no memory for sockets").during("address")?;
+    let mut stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, clock::now())
+        .during("address")?;
+
+    wait_until(&Machine, parameters.address_timeout, || {
+        stack.poll(clock::now());
+        stack.address_state() != AddressState::Pending
+    });
+    let AddressState::Configured(address) = stack.address_state() else {
+        let limit = parameters.address_timeout.as_secs();
+        return Err(Failure::new("address", format_args!("no answer to DHCP within {limit} s")));
+    };
+    Event::new("address")
+        .field("ip", format_args!("{}/{}", address.address, address.prefix))
+        .field("gateway", OrNone(address.gateway))
+        .field("origin", if address.dhcp_server.is_some() { "dhcp" } else { "ibft" });
+
+    let options =
+        TcpOptions { connect_timeout: parameters.timeouts.connect, ..TcpOptions::default() };
+    let memory = || "no memory for the TCP buffers";
+    let receive = arena::buffer(RECEIVE_BUFFER).ok_or_else(memory).during("tcp")?;
+    let transmit = arena::buffer(TRANSMIT_BUFFER).ok_or_else(memory).during("tcp")?;
+    TcpStream::new(stack, receive, transmit, options).during("tcp")
+}
+
+/// Takes the stack apart again.
+pub(crate) fn end(stream: Stream) -> Nic {
+    stream.into_device().into_nic()
+}
+
+/// What TCP makes its sequence numbers and ports of.
+fn random_seed() -> u64 {
+    let mut seed = [0; 8];
+    match ProcessorEntropy::find().fill(&mut seed) {
+        Ok(()) => u64::from_le_bytes(seed),
+        Err(none) => {
+            log::warn!("{none}: TCP sequence numbers come from the jitter of the clock, and are weak");
+            entropy::jitter()
+        }
+    }
+}
+
+struct OrNone(Option<IpAddr>);
+
+impl core::fmt::Display for OrNone {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some(address) => write!(f, "{address}"),
+            None => f.write_str("none"),
+        }
+    }
+}
