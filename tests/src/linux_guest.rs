@@ -419,6 +419,29 @@ mod tests {
     }
 
     #[test]
+    fn a_script_that_fails_and_a_module_that_is_not_there_are_errors() {
+        let error = LinuxGuest::new("echo it did not work; exit 3").run().unwrap_err().to_string();
+        assert!(error.contains("ran a script that failed"), "{error}");
+        assert!(error.contains("it did not work"), "{error}");
+        let error = LinuxGuest::new("").module("no-such-module").run().unwrap_err().to_string();
+        assert!(error.contains("has no module no_such_module"), "{error}");
+    }
+
+    #[test]
+    fn a_guest_that_does_not_end_is_ended_in_time() {
+        let guest = LinuxGuest::new("echo ready; sleep 1000").timeout(Duration::from_secs(60));
+        let mut guest = guest.start().unwrap();
+        guest.wait_for("ready").unwrap();
+        guest.end = Instant::now() + Duration::from_millis(100);
+        let error = guest.wait_for("more").unwrap_err().to_string();
+        assert!(error.contains("did not print \"more\""), "{error}");
+        let scratch = guest._scratch.0.clone();
+        let error = guest.finish().unwrap_err().to_string();
+        assert!(error.contains("did not power off"), "{error}");
+        assert!(!scratch.exists());
+    }
+
+    #[test]
     fn the_archive_is_one_that_cpio_reads() {
         let mut archive = Archive::default();
         archive.add("bin", 0o040_755, &[]);
@@ -428,6 +451,6 @@ mod tests {
         assert_eq!(bytes.len() % 4, 0);
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("000000050000"), "the size of a file of five bytes");
-        assert!(text.contains("bin/hello\0\0\0\0hello\0\0\0070701"), "{text:?}");
+        assert!(text.contains("bin/hello\0hello\0\0\0070701"), "{text:?}");
     }
 }
