@@ -5,15 +5,18 @@
 //! The result has a good checksum, structures on 16-byte boundaries and strings with a terminating
 //! NUL, as the strictest readers want it.
 
+mod writer;
+
 use core::fmt;
 use core::net::IpAddr;
 
 use crate::Error;
-use crate::field::{self, Field, Lun, MacAddress, PciAddress, Secret};
+use crate::field::{self, Lun, MacAddress, PciAddress, Secret};
 use crate::structure::{
     Extensions, HEADER_LENGTH, Initiator, Nic, StructureKind, Target, flag, initiator, nic, target,
 };
 use crate::table::{CONTROL, OFFSETS, header, sum};
+use writer::{ALIGNMENT, Writer};
 
 /// Everything a table holds.
 ///
@@ -357,11 +360,19 @@ impl InitiatorRepr<'_> {
     fn emit(&self, writer: &mut Writer<'_>) -> Result<usize, BuildError> {
         let offset = writer.structure(StructureKind::Initiator, self.index, self.flags, 0)?;
         let out = writer.at(offset);
-        field::write_address(out, initiator::ISNS_SERVER, self.isns_server);
-        field::write_address(out, initiator::SLP_SERVER, self.slp_server);
-        field::write_address(out, initiator::PRIMARY_RADIUS_SERVER, self.primary_radius_server);
-        field::write_address(out, initiator::SECONDARY_RADIUS_SERVER, self.secondary_radius_server);
-        writer.string(offset, initiator::NAME, self.name, "initiator name")?;
+        field::write_address(out, initiator::layout::ISNS_SERVER, self.isns_server);
+        field::write_address(out, initiator::layout::SLP_SERVER, self.slp_server);
+        field::write_address(
+            out,
+            initiator::layout::PRIMARY_RADIUS_SERVER,
+            self.primary_radius_server,
+        );
+        field::write_address(
+            out,
+            initiator::layout::SECONDARY_RADIUS_SERVER,
+            self.secondary_radius_server,
+        );
+        writer.string(offset, initiator::layout::NAME, self.name, "initiator name")?;
         Ok(offset)
     }
 }
@@ -394,17 +405,17 @@ impl NicRepr<'_> {
     fn emit(&self, writer: &mut Writer<'_>) -> Result<usize, BuildError> {
         let offset = writer.structure(StructureKind::Nic, self.index, self.flags, 0)?;
         let out = writer.at(offset);
-        field::write_address(out, nic::ADDRESS, self.address);
-        field::write_u8(out, nic::PREFIX_LENGTH, self.prefix_length);
-        field::write_u8(out, nic::ORIGIN, self.origin);
-        field::write_address(out, nic::GATEWAY, self.gateway);
-        field::write_address(out, nic::PRIMARY_DNS, self.primary_dns);
-        field::write_address(out, nic::SECONDARY_DNS, self.secondary_dns);
-        field::write_address(out, nic::DHCP_SERVER, self.dhcp_server);
-        field::write_u16(out, nic::VLAN, self.vlan);
-        field::write_bytes(out, nic::MAC, &self.mac.0);
-        field::write_u16(out, nic::PCI_ADDRESS, self.pci_address.to_bits());
-        writer.string(offset, nic::HOST_NAME, self.host_name, "host name")?;
+        field::write_address(out, nic::layout::ADDRESS, self.address);
+        field::write_u8(out, nic::layout::PREFIX_LENGTH, self.prefix_length);
+        field::write_u8(out, nic::layout::ORIGIN, self.origin);
+        field::write_address(out, nic::layout::GATEWAY, self.gateway);
+        field::write_address(out, nic::layout::PRIMARY_DNS, self.primary_dns);
+        field::write_address(out, nic::layout::SECONDARY_DNS, self.secondary_dns);
+        field::write_address(out, nic::layout::DHCP_SERVER, self.dhcp_server);
+        field::write_u16(out, nic::layout::VLAN, self.vlan);
+        field::write_bytes(out, nic::layout::MAC, &self.mac.0);
+        field::write_u16(out, nic::layout::PCI_ADDRESS, self.pci_address.to_bits());
+        writer.string(offset, nic::layout::HOST_NAME, self.host_name, "host name")?;
         Ok(offset)
     }
 }
@@ -436,19 +447,19 @@ impl TargetRepr<'_> {
     fn emit(&self, writer: &mut Writer<'_>) -> Result<usize, BuildError> {
         let offset = writer.structure(StructureKind::Target, self.index, self.flags, 0)?;
         let out = writer.at(offset);
-        field::write_address(out, target::ADDRESS, self.address);
-        field::write_u16(out, target::PORT, self.port);
-        field::write_bytes(out, target::LUN, &self.lun.raw());
-        field::write_u8(out, target::CHAP_TYPE, self.chap_type);
-        field::write_u8(out, target::NIC_ASSOCIATION, self.nic_association);
+        field::write_address(out, target::layout::ADDRESS, self.address);
+        field::write_u16(out, target::layout::PORT, self.port);
+        field::write_bytes(out, target::layout::LUN, &self.lun.raw());
+        field::write_u8(out, target::layout::CHAP_TYPE, self.chap_type);
+        field::write_u8(out, target::layout::NIC_ASSOCIATION, self.nic_association);
         let (secret, reverse_secret) =
             (self.chap_secret.expose(), self.reverse_chap_secret.expose());
         for (field, text, name) in [
-            (target::NAME, self.name, "target name"),
-            (target::CHAP_NAME, self.chap_name, "CHAP name"),
-            (target::CHAP_SECRET, secret, "CHAP secret"),
-            (target::REVERSE_CHAP_NAME, self.reverse_chap_name, "reverse CHAP name"),
-            (target::REVERSE_CHAP_SECRET, reverse_secret, "reverse CHAP secret"),
+            (target::layout::NAME, self.name, "target name"),
+            (target::layout::CHAP_NAME, self.chap_name, "CHAP name"),
+            (target::layout::CHAP_SECRET, secret, "CHAP secret"),
+            (target::layout::REVERSE_CHAP_NAME, self.reverse_chap_name, "reverse CHAP name"),
+            (target::layout::REVERSE_CHAP_SECRET, reverse_secret, "reverse CHAP secret"),
         ] {
             writer.string(offset, field, text, name)?;
         }
@@ -470,78 +481,5 @@ impl ExtensionsRepr<'_> {
         let end = HEADER_LENGTH.saturating_add(self.data.len());
         field::write_bytes(writer.at(offset), HEADER_LENGTH..end, self.data);
         Ok(offset)
-    }
-}
-
-/// Structures start at multiples of this.
-const ALIGNMENT: usize = 16;
-
-/// Hands out room for structures and, behind all of them, for strings.
-struct Writer<'b> {
-    out: &'b mut [u8],
-    /// Where the next structure starts.
-    next: usize,
-    /// Where the next string starts.
-    heap: usize,
-}
-
-impl Writer<'_> {
-    /// The buffer from an offset on, empty when the offset is beyond it.
-    fn at(&mut self, offset: usize) -> &mut [u8] {
-        self.out.get_mut(offset..).unwrap_or_default()
-    }
-
-    fn header(&mut self, offset: usize, kind: StructureKind, index: u8, flags: u8, length: u16) {
-        let [low, high] = length.to_le_bytes();
-        let header = [kind.id(), 1, low, high, index, flags];
-        field::write_bytes(self.at(offset), 0..HEADER_LENGTH, &header);
-    }
-
-    /// Takes room for a structure with `more` bytes behind its defined fields.
-    fn structure(
-        &mut self,
-        kind: StructureKind,
-        index: u8,
-        flags: u8,
-        more: usize,
-    ) -> Result<usize, BuildError> {
-        let offset = self.next;
-        let length = kind.defined_length().saturating_add(more);
-        self.next = offset.saturating_add(length).next_multiple_of(ALIGNMENT);
-        let length = u16::try_from(length).map_err(|_| BuildError::TooLong)?;
-        self.header(offset, kind, index, flags, length);
-        Ok(offset)
-    }
-
-    /// Lists a structure in the control structure.
-    fn offset(&mut self, place: usize, offset: usize) -> Result<(), BuildError> {
-        let offset = u16::try_from(offset).map_err(|_| BuildError::TooLong)?;
-        let at = OFFSETS.saturating_add(place.saturating_mul(2));
-        field::write_u16(self.at(CONTROL), at..at.saturating_add(2), offset);
-        Ok(())
-    }
-
-    /// Puts a string on the heap, with a NUL behind it, and its length and offset into a structure.
-    fn string(
-        &mut self,
-        structure: usize,
-        field: Field,
-        text: &[u8],
-        name: &'static str,
-    ) -> Result<(), BuildError> {
-        if text.is_empty() {
-            return Ok(());
-        }
-        if text.contains(&0) {
-            return Err(BuildError::NulInString { field: name });
-        }
-        let length = u16::try_from(text.len()).map_err(|_| BuildError::TooLong)?;
-        let offset = u16::try_from(self.heap).map_err(|_| BuildError::TooLong)?;
-        field::write_bytes(self.at(usize::from(offset)), 0..text.len(), text);
-        self.heap = self.heap.saturating_add(text.len()).saturating_add(1);
-        let [l0, l1] = length.to_le_bytes();
-        let [o0, o1] = offset.to_le_bytes();
-        field::write_bytes(self.at(structure), field, &[l0, l1, o0, o1]);
-        Ok(())
     }
 }

@@ -416,8 +416,8 @@ pub fn wipe_secrets(table: &mut [u8]) -> Result<usize, Error> {
     for (place, target) in places.iter_mut().zip(view.targets()) {
         *place = Some((
             target.offset(),
-            secret_range(&view, &target, target::CHAP_SECRET),
-            secret_range(&view, &target, target::REVERSE_CHAP_SECRET),
+            secret_range(&view, &target, target::layout::CHAP_SECRET),
+            secret_range(&view, &target, target::layout::REVERSE_CHAP_SECRET),
         ));
     }
     let mut wiped: usize = 0;
@@ -431,8 +431,8 @@ pub fn wipe_secrets(table: &mut [u8]) -> Result<usize, Error> {
     }
     for (offset, ..) in places.iter().flatten() {
         let structure = table.get_mut(*offset..).unwrap_or_default();
-        field::write_bytes(structure, target::CHAP_SECRET, &[0; 4]);
-        field::write_bytes(structure, target::REVERSE_CHAP_SECRET, &[0; 4]);
+        field::write_bytes(structure, target::layout::CHAP_SECRET, &[0; 4]);
+        field::write_bytes(structure, target::layout::REVERSE_CHAP_SECRET, &[0; 4]);
     }
     fix_checksum(table)?;
     Ok(wiped)
