@@ -40,8 +40,6 @@ pub struct Options {
     pub block_length: u32,
     /// Commands that it takes at once (0 turns queuing off).
     pub queue_depth: u8,
-    /// `InitialR2T` as it proposes it.
-    pub initial_r2t: bool,
     /// `ImmediateData` as it proposes it.
     pub immediate_data: bool,
     /// `FirstBurstLength` in bytes.
@@ -65,7 +63,6 @@ impl Default for Options {
             read_only: false,
             block_length: 512,
             queue_depth: 32,
-            initial_r2t: true,
             immediate_data: true,
             first_burst_length: 65_536,
             max_burst_length: 262_144,
@@ -312,7 +309,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 FirstBurstLength {first_burst}\n\
          \x20 MaxBurstLength {max_burst}\n\
          \x20 MaxRecvDataSegmentLength {segment}\n\
-         \x20 InitialR2T {initial_r2t}\n\
+         \x20 InitialR2T Yes\n\
          \x20 ImmediateData {immediate_data}\n\
          [UnitControl]\n\
          [PortalGroup1]\n\
@@ -334,7 +331,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 FirstBurstLength {first_burst}\n\
          \x20 MaxBurstLength {max_burst}\n\
          \x20 MaxRecvDataSegmentLength {segment}\n\
-         \x20 InitialR2T {initial_r2t}\n\
+         \x20 InitialR2T Yes\n\
          \x20 ImmediateData {immediate_data}\n",
         nop_in_interval = options.nop_in_interval,
         unit = options.unit,
@@ -344,7 +341,6 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
         first_burst = options.first_burst_length,
         max_burst = options.max_burst_length,
         segment = options.max_recv_data_segment_length,
-        initial_r2t = yes_no(options.initial_r2t),
         immediate_data = yes_no(options.immediate_data),
     );
     for (number, lun) in luns.iter().enumerate() {

@@ -1,6 +1,8 @@
 //! Rigs shared by the integration tests and the examples.
 
+pub mod host;
 pub mod istgt;
 pub mod linux_guest;
 pub mod ports;
 pub mod process;
+pub mod target;

@@ -10,7 +10,7 @@ use super::recovery::Recovery;
 use super::task::{Command, TaskState, TaskTable, TaskTag};
 use super::transmit::{Control, Source, Unsolicited};
 use super::window::CommandWindow;
-use crate::login::{Digest, Login, LoginConfig, Negotiated, Redirection};
+use crate::login::{Digest, Login, LoginConfig, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::{Crc32cFunction, Digests};
 use crate::pdu::framer::Framer;
 use crate::pdu::response::Residual;
@@ -119,7 +119,7 @@ pub enum Event<'b> {
         retry_at: Instant,
     },
     /// The session is over and all its commands with it: `None` after a logout that the target
-    /// confirmed.
+    /// obeyed, by a Logout Response or by closing the connection in good order.
     Ended(Option<Error>),
 }
 
@@ -466,8 +466,13 @@ impl<const TASKS: usize> Session<TASKS> {
     /// The connection is gone: decides whether and when to try again.
     pub(super) fn lose(&mut self, now: Instant, error: Error) {
         let time2wait = match &self.phase {
-            Phase::LoggingOut { .. } => {
-                self.end(Some(error));
+            Phase::LoggingOut { requested, .. } => {
+                // istgt now and then closes the connection on a Logout Request without answering
+                // it: a connection closed in good order is what was asked for.
+                let obeyed = *requested
+                    && self.connection.serializer.is_idle()
+                    && error == Error::Link(LinkFailure::ClosedByTarget);
+                self.end((!obeyed).then_some(error));
                 return;
             }
             Phase::FullFeature { negotiated } => {
@@ -475,7 +480,11 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             _ => None,
         };
-        if error.is_permanent() {
+        // A target that comes back half configured refuses at first what it allowed before: a
+        // host that runs from this disk had better ask again. Failed authentication stays final.
+        let may_pass = self.recovery.ever_logged_in()
+            && !matches!(error, Error::Login(LoginError::AuthFailed(_)));
+        if error.is_permanent() && !may_pass {
             self.end(Some(error));
             return;
         }
