@@ -66,8 +66,8 @@ pub struct Statistics {
 pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     // Dropped first: stops the part, so that nothing uses the rings when they are freed.
     part: Part<H, C>,
-    receive: ReceiveRing<H>,
     transmit: TransmitRing<H>,
+    receive: ReceiveRing<H>,
     mac: [u8; 6],
     link_was_up: bool,
     /// Pieces of a frame are being dropped until its last one.
@@ -99,8 +99,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             .map_err(|error| AttachError::Ring { address, error })?;
         let mut nic = Self {
             part,
-            receive,
             transmit,
+            receive,
             mac,
             link_was_up: false,
             discarding: false,

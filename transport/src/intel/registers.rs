@@ -7,9 +7,15 @@ use crate::hal::Hal;
 
 /// Offset of a register from the start of BAR 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Register(pub(crate) u32);
+pub struct Register(u32);
 
 impl Register {
+    /// The register at an offset, a multiple of 4.
+    #[must_use]
+    pub const fn at(offset: u32) -> Self {
+        Self(offset)
+    }
+
     /// The offset from the start of BAR 0, in bytes.
     #[must_use]
     pub const fn offset(self) -> u32 {

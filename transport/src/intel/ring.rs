@@ -218,9 +218,11 @@ impl<H: Hal> TransmitRing<H> {
 }
 
 /// Descriptors and buffers of either ring.
+///
+/// Memory goes back in the reverse order of its allocation, which suits stack-like allocators.
 struct Ring<H: Hal> {
-    descriptors: Memory<H>,
     buffers: Memory<H>,
+    descriptors: Memory<H>,
     mask: u32,
 }
 
@@ -235,7 +237,7 @@ impl<H: Hal + Clone> Ring<H> {
         let descriptors = Memory::new(hal, DmaLayout { len, align: len, highest_address })?;
         let len = entries.saturating_mul(BUFFER_SIZE);
         let buffers = Memory::new(hal, DmaLayout { len, align: BUFFER_SIZE, highest_address })?;
-        Ok(Self { descriptors, buffers, mask: count.wrapping_sub(1) })
+        Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1) })
     }
 }
 

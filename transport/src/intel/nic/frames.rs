@@ -121,10 +121,11 @@ impl<H: Hal> Transmitter<'_, H> {
     }
 
     /// Queues a frame of `len` bytes, at most [`BUFFER_SIZE`], that `fill` writes. The part sees
-    /// it at the next [`flush`](Self::flush). Without [room](Self::has_room) the frame is lost.
+    /// it at the next [`flush`](Self::flush). A longer one, or one
+    /// without [room](Self::has_room), is lost.
     pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let result = fill(self.ring.buffer().get_mut(..len).unwrap_or_default());
-        if self.ring.has_room() {
+        if len <= BUFFER_SIZE && self.ring.has_room() {
             *self.transmitted = self.transmitted.wrapping_add(1);
             self.ring.push(len);
         }

@@ -1,0 +1,30 @@
+//! The driver against a controller made of memory.
+
+mod attach;
+mod detach;
+mod fake;
+mod receive;
+mod transmit;
+
+use fake::{ADDRESS, Behaviour, Machine};
+use isboot_transport::intel::nic::{Nic, Options};
+
+/// A machine with its controller attached, and what happened until then forgotten.
+fn attached(behaviour: Behaviour, options: Options) -> (Machine, Nic<Machine, Machine>) {
+    let machine = Machine::new(behaviour);
+    let nic = Nic::attach(machine, machine, ADDRESS, &options).unwrap();
+    machine.forget();
+    (machine, nic)
+}
+
+fn small() -> Options {
+    Options { receive_descriptors: 16, transmit_descriptors: 16 }
+}
+
+/// A frame of `len` bytes that is not IP, recognisable by its number.
+fn frame(number: u32, len: usize) -> Vec<u8> {
+    let mut bytes: Vec<u8> = (0..len).map(|at| (at as u8).wrapping_mul(7)).collect();
+    bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
+    bytes[14..18].copy_from_slice(&number.to_le_bytes());
+    bytes
+}
