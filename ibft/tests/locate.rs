@@ -1,6 +1,6 @@
 //! Finding the table in a memory that looks like a machine's.
 
-use isboot_ibft::builder::{TableRepr, TargetRepr};
+use isboot_ibft::builder::{ExtensionsRepr, TableRepr, TargetRepr};
 use isboot_ibft::locate::{
     NotFound, PhysicalMemory, Reason, Rejected, RsdpSource, Search, Unreadable, Via, find, find_at,
     find_rsdp,
@@ -212,6 +212,20 @@ fn row_03_the_instance_is_chosen_among_valid_tables_acpi_first() {
     }
     let text = run(&mut memory, &Search { instance: 3, ..Search::BIOS }).0.unwrap_err().to_string();
     assert!(text.contains("instance 3 was wanted, and there are only 3"), "{text}");
+}
+
+#[test]
+fn row_03_what_lies_within_a_table_is_not_another_instance() {
+    let inner = ibft(b"inner");
+    let data: Vec<_> = [0; 10].into_iter().chain(inner).collect();
+    let extensions = Some(ExtensionsRepr { data: &data, ..Default::default() });
+    let mut outer = vec![0; 1024];
+    let length = TableRepr { extensions, ..Default::default() }.emit(&mut outer).unwrap();
+    outer.truncate(length);
+    let mut memory = Memory::default();
+    memory.put(0x9_0000, outer);
+    let search = Search { instance: 1, ..Search::BIOS };
+    assert_eq!(run(&mut memory, &search).0.unwrap_err().valid, 1);
 }
 
 #[test]
