@@ -1,0 +1,126 @@
+//! Two ends of a cable in memory, under a clock that only the test moves.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use isboot_transport::device::EthernetDevice;
+use isboot_transport::link::Link;
+use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::time::Instant;
+
+/// What both ends share.
+#[derive(Default)]
+pub(crate) struct Cable {
+    queues: [VecDeque<Vec<u8>>; 2],
+    /// Every frame that end 0 sent.
+    pub(crate) sent: Vec<Vec<u8>>,
+    pub(crate) unplugged: bool,
+    /// Frames of end 1 are lost.
+    pub(crate) silent: bool,
+}
+
+/// One end: 0 is ours, 1 the peer's.
+#[derive(Clone)]
+pub(crate) struct End {
+    cable: Rc<RefCell<Cable>>,
+    number: usize,
+    mtu: usize,
+    unflushed: Vec<Vec<u8>>,
+    /// Room for frames that were not flushed.
+    room: usize,
+}
+
+/// A cable's two ends.
+pub(crate) fn cable() -> (End, End) {
+    let cable = Rc::new(RefCell::new(Cable::default()));
+    let end = |number| End { cable: cable.clone(), number, mtu: 1500, unflushed: vec![], room: 63 };
+    (end(0), end(1))
+}
+
+impl End {
+    pub(crate) fn cable(&self) -> std::cell::RefMut<'_, Cable> {
+        self.cable.borrow_mut()
+    }
+
+    /// Takes a frame that the other end sent.
+    pub(crate) fn take(&self) -> Option<Vec<u8>> {
+        self.cable().queues[self.number].pop_front()
+    }
+
+    /// Sends a frame to the other end.
+    pub(crate) fn put(&self, frame: Vec<u8>) {
+        let mut cable = self.cable();
+        if self.number == 0 {
+            cable.sent.push(frame.clone());
+        }
+        if cable.unplugged || (self.number == 1 && cable.silent) {
+            return;
+        }
+        cable.queues[1 - self.number].push_back(frame);
+    }
+}
+
+impl EthernetDevice for End {
+    fn flush(&mut self) {
+        for frame in std::mem::take(&mut self.unflushed) {
+            self.put(frame);
+        }
+    }
+
+    fn link(&mut self) -> Link {
+        if self.cable().unplugged {
+            Link::Down
+        } else {
+            Link::Up { megabits: 1000, full_duplex: true }
+        }
+    }
+
+    fn receive_frames(&self) -> usize {
+        255
+    }
+
+    fn set_mtu(&mut self, mtu: u16) {
+        self.mtu = mtu.into();
+    }
+}
+
+impl phy::Device for End {
+    type RxToken<'a> = Rx;
+    type TxToken<'a> = Tx<'a>;
+
+    fn receive(&mut self, _: Instant) -> Option<(Rx, Tx<'_>)> {
+        let frame = self.take()?;
+        Some((Rx(frame), Tx(self)))
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
+        (self.unflushed.len() < self.room).then_some(Tx(self))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ethernet;
+        capabilities.max_transmission_unit = self.mtu + 14;
+        capabilities
+    }
+}
+
+pub(crate) struct Rx(Vec<u8>);
+
+impl phy::RxToken for Rx {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
+        f(&self.0)
+    }
+}
+
+pub(crate) struct Tx<'a>(&'a mut End);
+
+impl phy::TxToken for Tx<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
+        let mut frame = vec![0; len];
+        let result = f(&mut frame);
+        self.0.unflushed.push(frame);
+        result
+    }
+}
