@@ -56,11 +56,6 @@ impl CommandLine {
         self.words.split_inclusive('\0').filter_map(|word| word.strip_suffix('\0'))
     }
 
-    /// The value of the last word that reads `key=value`.
-    pub(crate) fn value(&self, key: &str) -> Option<&str> {
-        self.words().filter_map(|word| word.strip_prefix(key)?.strip_prefix('=')).last()
-    }
-
     /// Whether the line was longer than fits, so that words are missing.
     pub(crate) const fn is_cut(&self) -> bool {
         self.cut

@@ -67,7 +67,10 @@ extern "sysv64" fn exception(frame: &ExceptionFrame) -> ! {
         let address: u64;
         // SAFETY: reading changes nothing.
         unsafe { asm!("mov {}, cr2", out(reg) address, options(nomem, nostack, preserves_flags)) };
-        log::error!("page fault address {address:#x}; the image starts at {:#x}", crate::physical::image().start);
+        log::error!(
+            "page fault address {address:#x}; the image starts at {:#x}",
+            crate::physical::image().start
+        );
     }
     exit(ExitValue::Panic)
 }
@@ -96,7 +99,9 @@ pub(crate) fn start() {
     let segments = TablePointer::new(&SEGMENTS);
     let interrupts = TablePointer::new(&INTERRUPTS);
     // SAFETY: both tables are complete and stay where they are.
-    unsafe { asm!("lgdt [{}]", "lidt [{}]", in(reg) &raw const segments, in(reg) &raw const interrupts, options(nostack)) };
+    unsafe {
+        asm!("lgdt [{}]", "lidt [{}]", in(reg) &raw const segments, in(reg) &raw const interrupts, options(nostack))
+    };
     // SAFETY: the selectors that it loads are in the table just loaded; code and data go on flat.
     unsafe { load_segments() };
 }
@@ -117,7 +122,7 @@ static INTERRUPTS: BootCell<[Gate; 32]> = BootCell::new([const { Gate([0; 4]) };
 static EXCEPTION_STACK: BootCell<ExceptionStack> = BootCell::new(ExceptionStack([0; 16384]));
 
 #[repr(align(16))]
-struct ExceptionStack([u8; 16384]);
+struct ExceptionStack(#[expect(dead_code, reason = "the processor uses it")] [u8; 16384]);
 
 /// The global descriptor table: selectors 0x08, 0x10, 0x18.
 #[repr(C)]
@@ -163,12 +168,7 @@ impl Gate {
     /// An interrupt gate to our code segment, on interrupt stack 1.
     const fn new(address: u64) -> Self {
         let low = address as u32;
-        Self([
-            0x08 << 16 | low & 0xffff,
-            low & 0xffff_0000 | 0x8e00 | 1,
-            (address >> 32) as u32,
-            0,
-        ])
+        Self([0x08 << 16 | low & 0xffff, low & 0xffff_0000 | 0x8e00 | 1, (address >> 32) as u32, 0])
     }
 }
 

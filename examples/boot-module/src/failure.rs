@@ -19,6 +19,11 @@ impl Failure {
         let _ = write!(Truncating(&mut text), "{why}");
         Self { during, text }
     }
+
+    /// The same, with whom it was about in front of what came of it.
+    pub(crate) fn with(self, whom: impl Display) -> Self {
+        Self::new(self.during, format_args!("{whom}: {}", self.text))
+    }
 }
 
 /// Says of any error during which stage it came.

@@ -1,6 +1,7 @@
 //! A small hosting kernel: the story of a boot from iSCSI, from entry to a quiet network card.
 #![no_std]
 #![no_main]
+#![expect(clippy::result_large_err, reason = "a failure ends the run: there is one at most")]
 
 mod arena;
 mod boot_cell;
@@ -32,8 +33,8 @@ use core::fmt::Write;
 
 use isboot::boot::{BootPlan, Parameters};
 use isboot::pdu::digest::Crc32cFunction;
-use isboot_ibft::{TYPICAL_BUFFER_LENGTH, wipe_secrets};
 use isboot_ibft::locate::{self, RsdpSource, Search};
+use isboot_ibft::{TYPICAL_BUFFER_LENGTH, wipe_secrets};
 
 use command_line::CommandLine;
 use console::Event;
@@ -41,6 +42,7 @@ use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
+use network::Stream;
 use physical::FirmwareMemory;
 use quiet::Quiet;
 use serial::Serial;
@@ -113,28 +115,36 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     nic::wait_for_link(&mut nic, &parameters)?;
     let stream = network::start(nic, &plan, &parameters)?;
 
-    // Login and disks.
+    // Login, disks, work. Everything from here on concerns the target.
     let crc32c = Crc32cFunction::default();
     let mut initiator =
         Initiator::new(&plan, &parameters, crc32c, entropy::challenge, stream, session::now());
-    session::log_in(&mut initiator, &plan)?;
-    session::tell_disks(&initiator);
-    session::tell_status(&initiator, &plan);
-    session::read_first_block(&mut initiator, &plan)?;
+    use_target(&mut initiator, &plan, &demo).map_err(|failure| {
+        failure.with(format_args!("target {} at {}", plan.target_name, plan.portal))
+    })?;
 
-    // Work.
-    let mut buffers = demo.buffers()?;
-    workload::run(&mut initiator, &demo, &mut buffers)?;
-
-    // Away again: session, connection, card.
-    session::log_out(&mut initiator)?;
+    // Away: the session and the connection are gone, the card is let go, and must stay quiet.
     network::end(initiator.into_stream()).detach().during("detach")?;
     let quiet = quiet::watch(card);
     Event::new("detach").field("logout", "clean").field("nic", quiet);
-    if quiet != Quiet::Yes {
-        return Err(Failure::new("detach", format_args!("the card at {card} is not quiet: {quiet}")));
+    match quiet {
+        Quiet::Yes => Ok(()),
+        _ => Err(Failure::new("detach", format_args!("the card at {card} is not quiet: {quiet}"))),
     }
-    Ok(())
+}
+
+/// From login to logout.
+fn use_target(
+    initiator: &mut Initiator<Stream>,
+    plan: &BootPlan,
+    demo: &Demo,
+) -> Result<(), Failure> {
+    session::log_in(initiator, plan)?;
+    session::tell_disks(initiator);
+    session::tell_status(initiator, plan);
+    session::read_first_block(initiator, plan)?;
+    workload::run(initiator, demo, &mut demo.buffers()?)?;
+    session::log_out(initiator)
 }
 
 /// The words `isboot.<parameter>=<value>`.

@@ -12,7 +12,11 @@ use core::arch::asm;
 /// # Safety
 /// As C's: both valid for `count` bytes, not overlapping.
 #[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
+pub(crate) unsafe extern "C" fn memcpy(
+    target: *mut u8,
+    source: *const u8,
+    count: usize,
+) -> *mut u8 {
     // SAFETY: the caller's promise.
     unsafe { copy_forward(target, source, count) };
     target
@@ -21,7 +25,11 @@ pub(crate) unsafe extern "C" fn memcpy(target: *mut u8, source: *const u8, count
 /// # Safety
 /// As C's: both valid for `count` bytes; they may overlap.
 #[cfg_attr(not(test), unsafe(no_mangle))]
-pub(crate) unsafe extern "C" fn memmove(target: *mut u8, source: *const u8, count: usize) -> *mut u8 {
+pub(crate) unsafe extern "C" fn memmove(
+    target: *mut u8,
+    source: *const u8,
+    count: usize,
+) -> *mut u8 {
     if (target as usize).wrapping_sub(source as usize) >= count {
         // SAFETY: the caller's promise; the target does not begin inside the source, so that
         // going forward reads each byte before it is overwritten.
@@ -89,7 +97,9 @@ pub(crate) unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: 
     let mut done = 0;
     while count - done >= 8 {
         // SAFETY: eight bytes from `done` on lie within `count`, the caller's promise.
-        let (a, b) = unsafe { (word_at(one, done), word_at(other, done)) };
+        let a = unsafe { one.wrapping_add(done).cast::<u64>().read_unaligned() };
+        // SAFETY: as above.
+        let b = unsafe { other.wrapping_add(done).cast::<u64>().read_unaligned() };
         if a != b {
             return if u64::from_be(a) < u64::from_be(b) { -1 } else { 1 };
         }
@@ -97,7 +107,9 @@ pub(crate) unsafe extern "C" fn memcmp(one: *const u8, other: *const u8, count: 
     }
     while done < count {
         // SAFETY: `done` lies within `count`. Volatile: no loop here may become a call of us.
-        let (a, b) = unsafe { (one.add(done).read_volatile(), other.add(done).read_volatile()) };
+        let a = unsafe { one.wrapping_add(done).read_volatile() };
+        // SAFETY: as above.
+        let b = unsafe { other.wrapping_add(done).read_volatile() };
         if a != b {
             return i32::from(a) - i32::from(b);
         }
@@ -123,17 +135,10 @@ pub(crate) unsafe extern "C" fn strlen(text: *const u8) -> usize {
     let mut length = 0;
     // SAFETY: the caller promises a zero byte, and the loop ends there. Volatile, or this
     // function would be compiled into a call of itself.
-    while unsafe { text.add(length).read_volatile() } != 0 {
+    while unsafe { text.wrapping_add(length).read_volatile() } != 0 {
         length += 1;
     }
     length
-}
-
-/// # Safety
-/// `at` and the seven bytes behind it are valid to read.
-unsafe fn word_at(bytes: *const u8, at: usize) -> u64 {
-    // SAFETY: the caller's promise.
-    unsafe { bytes.add(at).cast::<u64>().read_unaligned() }
 }
 
 /// # Safety

@@ -27,11 +27,7 @@ const RECEIVE_BUFFER: usize = 256 * 1024;
 const TRANSMIT_BUFFER: usize = 128 * 1024;
 
 /// Gives the card an address: the plan's, or one from DHCP.
-pub(crate) fn start(
-    nic: Nic,
-    plan: &BootPlan,
-    parameters: &Parameters,
-) -> Result<Stream, Failure> {
+pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Result<Stream, Failure> {
     if plan.vlan != 0 {
         let text = format_args!("the iBFT asks for VLAN {}: not supported", plan.vlan);
         return Err(Failure::new("address", text));
@@ -83,7 +79,9 @@ fn random_seed() -> u64 {
     match ProcessorEntropy::find().fill(&mut seed) {
         Ok(()) => u64::from_le_bytes(seed),
         Err(none) => {
-            log::warn!("{none}: TCP sequence numbers come from the jitter of the clock, and are weak");
+            log::warn!(
+                "{none}: TCP sequence numbers come from the jitter of the clock, and are weak"
+            );
             entropy::jitter()
         }
     }

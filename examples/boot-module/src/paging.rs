@@ -44,7 +44,7 @@ pub(crate) fn start() {
     // have; nothing else holds a reference to them.
     let [root, pointers, directories @ ..] = unsafe { &mut *tables.cast::<[Table; 6]>() };
     for (index, entry) in directories.as_flattened_mut().iter_mut().enumerate() {
-        *entry = index as u64 * LARGE_PAGE | PRESENT | WRITABLE | LARGE;
+        *entry = (index as u64 * LARGE_PAGE) | PRESENT | WRITABLE | LARGE;
     }
     for (entry, directory) in pointers.iter_mut().zip(directories) {
         *entry = directory.as_ptr() as u64 | PRESENT | WRITABLE;
@@ -129,7 +129,7 @@ fn remove_page(address: u64) {
         let page = first + index * 4096;
         let value = if page == address { 0 } else { page | PRESENT | WRITABLE };
         // SAFETY: one of 512 entries of a new table.
-        unsafe { pages.add(index as usize).write(value) };
+        unsafe { pages.wrapping_add(index as usize).write(value) };
     }
     // SAFETY: a live entry; all that was mapped stays so, but for the page that nobody uses.
     unsafe { entry.write(pages as u64 | PRESENT | WRITABLE) };

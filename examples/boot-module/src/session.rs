@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use isboot::boot::{BootPlan, Isboot, State, Status};
 use isboot::disk::DiskId;
+use isboot::session::Error;
 use isboot::time::Instant;
 use isboot_transport::stream::ByteStream;
 
@@ -60,15 +61,13 @@ pub(crate) fn log_in<S: ByteStream>(
             (true, false) => "login",
             (true, true) => "disk",
         };
-        match (state, initiator.last_error()) {
-            (State::Ready, _) => return Ok(()),
-            (State::Ended(Some(error)), _) | (State::Ended(None), Some(error)) => {
-                let text = format_args!("target {} at {}: {error}", plan.target_name, plan.portal);
-                return Err(Failure::new(during, text));
+        match state {
+            State::Ready => return Ok(()),
+            State::Ended(Some(error @ Error::Login(_))) => {
+                return Err(Failure::new("login", error));
             }
-            (State::Ended(None), None) => {
-                return Err(Failure::new(during, "the session ended by itself"));
-            }
+            State::Ended(Some(error)) => return Err(Failure::new(during, error)),
+            State::Ended(None) => return Err(Failure::new(during, "the session ended by itself")),
             _ if now() > patience => return Err(Failure::new(during, "nothing more happens")),
             _ => {}
         }

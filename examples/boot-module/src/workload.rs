@@ -132,7 +132,7 @@ impl Area {
             Failure::new(what, format_args!("there is no disk {index}: the target has {count}"))
         })?;
         let block_size = u64::from(disk.block_size);
-        if offset % block_size != 0 || bytes % block_size != 0 || chunk as u64 % block_size != 0 {
+        if [offset, bytes, chunk as u64].iter().any(|number| !number.is_multiple_of(block_size)) {
             return Err(Failure::new(
                 what,
                 format_args!(
@@ -185,10 +185,13 @@ fn in_chunks<S: ByteStream>(
         {
             under_way.pop_front();
             let one = finished.swap_remove(place);
-            one.outcome.map_err(|error| {
-                let text = format_args!("after {done} of {} bytes: {error}", area.bytes);
-                Failure::new(area.what, text)
-            })?;
+            if let Err(error) = one.outcome {
+                return Err(match initiator.last_error() {
+                    Some(last) => Failure::new(area.what, format_args!("{error} ({last})")),
+                    None => Failure::new(area.what, error),
+                }
+                .with(format_args!("after {done} of {} bytes", area.bytes)));
+            }
             if let Some(buffer) = one.buffer {
                 finish(buffer.as_ref());
                 done += buffer.as_ref().len() as u64;

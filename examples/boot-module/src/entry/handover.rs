@@ -61,10 +61,6 @@ impl MemoryMap {
         self.0.iter().map(|piece| (piece.end - piece.start) / 1024).sum()
     }
 
-    pub(crate) fn pieces(&self) -> &[Range<u64>] {
-        &self.0
-    }
-
     /// `length` bytes behind the image and below 4 GiB, page-aligned.
     pub(crate) fn find(&self, length: u64) -> Option<Range<u64>> {
         let image_end = physical::image().end;

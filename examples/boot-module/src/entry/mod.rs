@@ -7,7 +7,7 @@ mod uefi;
 
 use core::arch::global_asm;
 
-pub(crate) use handover::{Handover, Loader, MemoryMap};
+pub(crate) use handover::{Handover, Loader};
 
 use crate::{clock, console, exception, paging};
 

@@ -77,8 +77,9 @@ fn command_line(boot_services: &BootServices, image: Handle) -> CommandLine {
         return CommandLine::parse(&[]);
     }
     let units = loaded.load_options_size as usize / 2;
+    let options = loaded.load_options.cast::<u16>();
     // SAFETY: so many bytes, says firmware; copied to where they are aligned.
-    let unit = |index| unsafe { loaded.load_options.cast::<u16>().add(index).read_unaligned() };
+    let unit = |index| unsafe { options.wrapping_add(index).read_unaligned() };
     let text = char::decode_utf16((0..units).map(unit).take_while(|&unit| unit != 0));
     CommandLine::from_chars(text.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)))
 }
@@ -136,7 +137,7 @@ fn leave_boot_services(boot_services: &BootServices, image: Handle) -> MemoryMap
         let mut memory = MemoryMap::new();
         for offset in (0..size).step_by(descriptor_size) {
             // SAFETY: firmware filled `size` bytes with descriptors of `descriptor_size` bytes.
-            let entry = unsafe { &*map.byte_add(offset) };
+            let entry = unsafe { &*map.wrapping_byte_add(offset) };
             if is_free(entry.ty) {
                 memory.add(entry.phys_start, entry.page_count * 4096);
             }
