@@ -1,0 +1,156 @@
+//! Where the bytes of a LUN are: in memory, page by page, or in a file.
+
+use std::collections::HashMap;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+/// Bytes at offsets; what was never written reads as zeros.
+pub trait Backing: Send + Sync {
+    /// Bytes in all.
+    fn length(&self) -> u64;
+
+    /// Fills `out` from `offset`.
+    ///
+    /// # Errors
+    /// What the medium says: the command ends with a medium error.
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Stores `bytes` at `offset`.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()>;
+
+    /// Makes everything written durable.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn flush(&self) -> io::Result<()>;
+}
+
+/// Memory that grows with what is written, so that a LUN of many TiB costs nothing.
+#[derive(Debug)]
+pub struct Memory {
+    length: u64,
+    pages: Mutex<HashMap<u64, Box<[u8]>>>,
+}
+
+const PAGE: usize = 1 << 16;
+
+impl Memory {
+    /// So many bytes, all zero.
+    #[must_use]
+    pub fn new(length: u64) -> Self {
+        Self { length, pages: Mutex::default() }
+    }
+}
+
+/// The pages that `length` bytes from `offset` touch: page, where in it, how many.
+fn pages(offset: u64, length: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let within = (at % PAGE as u64) as usize;
+        let count = (PAGE - within).min(length - done);
+        done += count;
+        (count != 0).then_some((at / PAGE as u64, within, count))
+    })
+}
+
+impl Backing for Memory {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, offset: u64, mut out: &mut [u8]) -> io::Result<()> {
+        let stored = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        for (page, within, count) in pages(offset, out.len()) {
+            let (piece, rest) = out.split_at_mut(count);
+            match stored.get(&page) {
+                Some(page) => piece.copy_from_slice(&page[within..within + count]),
+                None => piece.fill(0),
+            }
+            out = rest;
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, mut bytes: &[u8]) -> io::Result<()> {
+        let mut stored = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        for (page, within, count) in pages(offset, bytes.len()) {
+            let (piece, rest) = bytes.split_at(count);
+            let page = stored.entry(page).or_insert_with(|| vec![0; PAGE].into_boxed_slice());
+            page[within..within + count].copy_from_slice(piece);
+            bytes = rest;
+        }
+        Ok(())
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A file, whose length is the LUN's.
+#[derive(Debug)]
+pub struct Disk {
+    file: File,
+    length: u64,
+}
+
+impl Disk {
+    /// Opens `path`, for writing too when the file allows it.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(path)
+            .or_else(|_| OpenOptions::new().read(true).open(path))?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
+}
+
+impl Backing for Disk {
+    fn length(&self) -> u64 {
+        self.length
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(out, offset)
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    fn flush(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_sparse_and_keeps_what_crosses_pages() {
+        let memory = Memory::new(8 << 40);
+        let bytes: Vec<u8> = (0..PAGE + 100).map(|at| (at * 7) as u8).collect();
+        let offset = (5 << 40) + PAGE as u64 - 50;
+        memory.write(offset, &bytes).unwrap();
+        let mut back = vec![0xff; bytes.len() + 2];
+        memory.read(offset - 1, &mut back).unwrap();
+        assert_eq!(back[0], 0);
+        assert_eq!(back[1..=bytes.len()], bytes);
+        assert_eq!(back.last(), Some(&0));
+        assert_eq!(memory.pages.lock().unwrap().len(), 3);
+        assert_eq!(memory.length(), 8 << 40);
+    }
+}
