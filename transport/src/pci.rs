@@ -334,3 +334,141 @@ fn halves(word: u32) -> [u16; 2] {
     let [a, b, c, d] = word.to_be_bytes();
     [u16::from_be_bytes([a, b]), u16::from_be_bytes([c, d])]
 }
+
+#[cfg(test)]
+mod tests {
+    use core::cell::RefCell;
+    use std::collections::BTreeMap;
+    use std::string::ToString;
+    use std::vec::Vec;
+
+    use super::*;
+
+    /// Offsets and what is there.
+    type Words<'a> = &'a [(u16, u32)];
+
+    /// Functions with 64 words each; everything else reads as all ones.
+    #[derive(Default)]
+    struct Machine(RefCell<BTreeMap<PciAddress, [u32; 64]>>);
+
+    impl Machine {
+        fn with(functions: &[(u8, u8, u8, Words<'_>)]) -> Self {
+            let machine = Self::default();
+            for (bus, device, function, words) in functions {
+                let mut config = [0; 64];
+                for (offset, word) in *words {
+                    config[usize::from(*offset) / 4] = *word;
+                }
+                machine.0.borrow_mut().insert(at(*bus, *device, *function), config);
+            }
+            machine
+        }
+    }
+
+    impl ConfigSpace for Machine {
+        fn read(&self, address: PciAddress, offset: u16) -> u32 {
+            let functions = self.0.borrow();
+            functions.get(&address).map_or(u32::MAX, |config| config[usize::from(offset) / 4])
+        }
+
+        fn write(&self, address: PciAddress, offset: u16, value: u32) {
+            if let Some(config) = self.0.borrow_mut().get_mut(&address) {
+                config[usize::from(offset) / 4] = value;
+            }
+        }
+    }
+
+    fn at(bus: u8, device: u8, function: u8) -> PciAddress {
+        PciAddress { segment: 0, bus, device, function }
+    }
+
+    const NIC: Words<'_> = &[(0, 0x100e_8086), (8, 0x0200_0003)];
+    const DISK: Words<'_> = &[(0, 0x7010_8086), (8, 0x0101_8000)];
+    const MULTI: Words<'_> = &[(0, 0x7000_8086), (8, 0x0601_0000), (0xc, 0x0080_0000)];
+
+    #[test]
+    fn every_ethernet_function_is_found_in_order() {
+        let machine = Machine::with(&[
+            (0, 1, 0, MULTI),
+            (0, 1, 7, NIC),
+            (0, 3, 0, NIC),
+            (0, 4, 0, DISK),
+            (0, 4, 1, NIC), // not multi-function: other functions may be ghosts of function 0
+            (255, 31, 0, NIC),
+            (7, 2, 3, NIC), // without function 0 there is no device
+        ]);
+        let found: Vec<_> = ethernet_functions(&machine).map(|f| f.address).collect();
+        assert_eq!(found, [at(0, 1, 7), at(0, 3, 0), at(255, 31, 0)]);
+        let nic = PciFunction::at(&machine, at(0, 3, 0)).unwrap();
+        assert_eq!((nic.vendor_id, nic.device_id, nic.revision), (0x8086, 0x100e, 3));
+        assert_eq!(functions(&machine, 0..=0).count(), 4);
+    }
+
+    #[test]
+    fn addresses_have_two_forms() {
+        let address = PciAddress::from_bus_device_function(0x12fd);
+        assert_eq!(address, at(0x12, 0x1f, 5));
+        assert_eq!(address.to_bus_device_function(), 0x12fd);
+        assert_eq!(address.to_string(), "12:1f.5");
+        assert_eq!(PciAddress { segment: 1, ..address }.to_string(), "0001:12:1f.5");
+    }
+
+    #[test]
+    fn base_addresses() {
+        let bar = |index, words: Words<'_>| {
+            memory_bar(&Machine::with(&[(0, 3, 0, words)]), at(0, 3, 0), index)
+        };
+        let low = MemoryBar { address: 0xfebc_0000, is_64bit: false };
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0000)]), Ok(low));
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0008)]), Ok(low), "prefetchable");
+        let high = MemoryBar { address: 0x12_febc_0000, is_64bit: true };
+        assert_eq!(bar(2, &[(0x18, 0xfebc_0004), (0x1c, 0x12)]), Ok(high));
+        assert_eq!(bar(0, &[(0x10, 0x4), (0x14, 0)]), Err(BarError::Unassigned));
+        assert_eq!(bar(0, &[(0x10, 0xc001)]), Err(BarError::NotMemory));
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0006)]), Err(BarError::ReservedType));
+        assert_eq!(bar(5, &[(0x24, 0xfebc_0004)]), Err(BarError::NoSuchBar));
+        assert_eq!(bar(6, &[]), Err(BarError::NoSuchBar));
+    }
+
+    #[test]
+    fn commands_leave_the_status_bits_alone() {
+        let machine = Machine::with(&[(0, 3, 0, &[(4, 0xf900_0400)])]);
+        let address = at(0, 3, 0);
+        enable_memory(&machine, address);
+        assert_eq!(machine.read(address, 4), 0x0402, "the status half is write-one-to-clear");
+        enable_bus_master(&machine, address);
+        assert!(is_bus_master(&machine, address));
+        disable_bus_master(&machine, address);
+        assert_eq!(machine.read(address, 4), 0x0402);
+    }
+
+    #[test]
+    fn a_capability_list_that_runs_in_circles_ends() {
+        let circle: Words<'_> = &[(4, 1 << 20), (0x34, 0x40), (0x40, 0x4809), (0x48, 0x4009)];
+        let machine = Machine::with(&[(0, 3, 0, circle)]);
+        assert_eq!(capability(&machine, at(0, 3, 0), capability_id::MSI), None);
+        let list: Words<'_> = &[(4, 1 << 20), (0x34, 0x43), (0x40, 0x4809), (0x48, 0x0005)];
+        let machine = Machine::with(&[(0, 3, 0, list)]);
+        assert_eq!(capability(&machine, at(0, 3, 0), capability_id::MSI), Some(0x48));
+        let none: Words<'_> = &[(4, 0), (0x34, 0x40), (0x40, 0x0005)];
+        let machine = Machine::with(&[(0, 3, 0, none)]);
+        assert_eq!(capability(&machine, at(0, 3, 0), capability_id::MSI), None);
+    }
+
+    #[test]
+    fn link_power_states_are_turned_off_and_nothing_else() {
+        let express: Words<'_> = &[(4, 1 << 20), (0x34, 0x40), (0x40, 0x0010), (0x50, 0xffff_0043)];
+        let machine = Machine::with(&[(0, 3, 0, express)]);
+        disable_link_power_states(&machine, at(0, 3, 0), 3);
+        assert_eq!(machine.read(at(0, 3, 0), 0x50), 0x40);
+    }
+
+    #[test]
+    fn waking_up_keeps_the_wake_event() {
+        let asleep: Words<'_> = &[(4, 1 << 20), (0x34, 0x40), (0x40, 0x0001), (0x44, 0x8103)];
+        let machine = Machine::with(&[(0, 3, 0, asleep)]);
+        assert!(power_on(&machine, at(0, 3, 0)));
+        assert_eq!(machine.read(at(0, 3, 0), 0x44), 0x0100);
+        assert!(!power_on(&machine, at(0, 3, 0)), "awake already");
+    }
+}

@@ -7,6 +7,7 @@
 use std::alloc::{Layout, alloc};
 use std::cell::{Ref, RefCell, RefMut};
 use std::ptr::NonNull;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
@@ -115,6 +116,9 @@ pub(crate) struct State {
     phy: [u16; 32],
 }
 
+/// The machines made so far.
+static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+
 /// A copyable handle to everything: hosting kernel, configuration space and device.
 #[derive(Clone, Copy)]
 pub(crate) struct Machine(&'static RefCell<State>);
@@ -129,7 +133,7 @@ impl Machine {
         phy[1] = 0x7969;
         phy[4] = 0x0de1;
         phy[5] = if behaviour.link_up { 0x4de1 } else { 0 };
-        let machine = Self(Box::leak(Box::new(RefCell::new(State {
+        let state = Box::leak(Box::new(RefCell::new(State {
             behaviour,
             events: Vec::new(),
             accesses: 0,
@@ -141,7 +145,10 @@ impl Machine {
             now: Duration::from_secs(7),
             reset_reads_left: 0,
             phy,
-        }))));
+        })));
+        // Kept for good, where a leak checker finds it: the device outlives every driver.
+        KEPT.lock().unwrap().push(std::ptr::from_ref(state) as usize);
+        let machine = Self(state);
         machine.state_mut().power_on();
         machine
     }

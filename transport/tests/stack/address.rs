@@ -14,7 +14,9 @@ use smoltcp::wire::{
 };
 
 use crate::wire::{End, cable};
-use crate::{OUR_MAC, PEER_MAC, PORT, Peer, World, configuration, fixed, ip, stack, stream};
+use crate::{
+    OUR_MAC, PEER_MAC, PORT, Peer, World, buffer, configuration, fixed, forever, ip, stack, stream,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -67,7 +69,7 @@ fn values_that_cannot_be_used_are_named() {
         let (ours, _theirs) = cable();
         let mut configuration = configuration(fixed("10.0.2.15", 24, None));
         change(&mut configuration);
-        let sockets = Box::leak(Box::new(Sockets::new()));
+        let sockets = forever(Sockets::new());
         NetStack::new(ours, sockets, &configuration, SECOND).err()
     };
     use ConfigurationError as E;
@@ -97,9 +99,8 @@ fn a_smaller_mtu_limits_both_directions() {
     let (ours, theirs) = cable();
     let mut configuration = configuration(fixed("10.0.2.15", 24, None));
     configuration.mtu = 600;
-    let sockets = Box::leak(Box::new(Sockets::new()));
+    let sockets = forever(Sockets::new());
     let stack = NetStack::new(ours, sockets, &configuration, SECOND).unwrap();
-    let buffer = |len: usize| Vec::leak(vec![0; len]);
     let stream = isboot_transport::tcp::TcpStream::new(
         stack,
         buffer(65536),

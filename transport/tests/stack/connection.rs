@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use isboot_transport::netstack::Addressing;
+use isboot_transport::netstack::{Addressing, Sockets};
 use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 use isboot_transport::tcp::{BufferError, TcpOptions, TcpStream};
 
 use crate::wire::cable;
-use crate::{Peer, RST, SYN, World, fixed, ip, stack, stream};
+use crate::{Peer, RST, SYN, World, buffer, fixed, forever, ip, stack, stream};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -241,14 +241,13 @@ fn ports_and_sequence_numbers_follow_the_seed() {
         let (ours, theirs) = cable();
         let mut configuration = crate::configuration(fixed("10.0.2.15", 24, None));
         configuration.random_seed = seed;
-        let sockets = Box::leak(Box::default());
+        let sockets = forever(Sockets::new());
         let stack = isboot_transport::netstack::NetStack::new(
             ours,
             sockets,
             &configuration,
             Duration::ZERO,
         );
-        let buffer = |len: usize| Vec::leak(vec![0; len]);
         let stream =
             TcpStream::new(stack.unwrap(), buffer(65536), buffer(65536), TcpOptions::default());
         let peer = Peer::new(theirs, &[("10.0.2.2", 24)]);
@@ -295,7 +294,6 @@ fn without_address_or_route_there_is_no_attempt() {
 #[test]
 fn a_receive_buffer_beyond_the_ring_is_refused() {
     let (ours, _theirs) = cable();
-    let buffer = |len: usize| Vec::leak(vec![0; len]);
     let make = |receive, transmit| {
         let stack = stack(ours.clone(), fixed("10.0.2.15", 24, None));
         TcpStream::new(stack, buffer(receive), buffer(transmit), TcpOptions::default()).err()

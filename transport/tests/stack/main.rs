@@ -5,6 +5,7 @@ mod connection;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use isboot_transport::device::EthernetDevice;
@@ -21,6 +22,18 @@ const OUR_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const PEER_MAC: [u8; 6] = [0x52, 0x55, 0x0a, 0, 2, 2];
 const PORT: u16 = 3260;
 
+/// Memory for good, as a kernel has it, kept where a leak checker finds it.
+fn forever<T>(value: T) -> &'static mut T {
+    static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
+    let value = Box::leak(Box::new(value));
+    KEPT.lock().unwrap().push(std::ptr::from_ref(value) as usize);
+    value
+}
+
+fn buffer(len: usize) -> &'static mut [u8] {
+    forever(vec![0; len])
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
@@ -34,12 +47,11 @@ fn configuration(addressing: Addressing) -> Configuration {
 }
 
 fn stack(device: End, addressing: Addressing) -> NetStack<'static, End> {
-    let sockets = Box::leak(Box::new(Sockets::new()));
+    let sockets = forever(Sockets::new());
     NetStack::new(device, sockets, &configuration(addressing), Duration::ZERO).unwrap()
 }
 
 fn stream(device: End, addressing: Addressing) -> TcpStream<'static, End> {
-    let buffer = |len: usize| Vec::leak(vec![0; len]);
     let stack = stack(device, addressing);
     TcpStream::new(stack, buffer(256 << 10), buffer(64 << 10), TcpOptions::default()).unwrap()
 }
@@ -61,8 +73,8 @@ impl Peer {
                 own.push(IpCidr::new(IpAddress::from(ip(address)), *prefix)).unwrap();
             }
         });
-        let buffer = || tcp::SocketBuffer::new(Vec::leak(vec![0; 256 << 10]));
-        let mut sockets = SocketSet::new(Vec::leak(vec![SocketStorage::EMPTY]));
+        let buffer = || tcp::SocketBuffer::new(buffer(256 << 10));
+        let mut sockets = SocketSet::new(forever(vec![SocketStorage::EMPTY]).as_mut_slice());
         let socket = sockets.add(tcp::Socket::new(buffer(), buffer()));
         let mut peer = Self { end, interface, sockets, socket };
         peer.listen();
