@@ -17,6 +17,14 @@ use crate::stream::{ByteStream, StreamError, StreamState};
 
 /// Size of each direction's buffer in bytes.
 const BUFFER: usize = 512 * 1024;
+/// Longest wait for the peer to accept.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for the peer's end after a close; then a reset ends the connection.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// An idle connection asks the peer for a sign of life this often.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+/// An open connection whose peer is silent for this long, though asked, is given up.
+const USER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One TCP connection of the host's, never blocking but in [`wait`](Self::wait).
 #[derive(Debug)]
@@ -26,6 +34,10 @@ pub struct StdTcp {
     received: Buffer,
     unsent: Buffer,
     closing: bool,
+    /// Whether our end (FIN) was sent.
+    ended: bool,
+    /// Until when the attempt, or the peer's end, is waited for; set by the poll that sees it.
+    deadline: Option<Duration>,
 }
 
 impl Default for StdTcp {
@@ -44,6 +56,8 @@ impl StdTcp {
             received: Buffer::new(),
             unsent: Buffer::new(),
             closing: false,
+            ended: false,
+            deadline: None,
         }
     }
 
@@ -70,6 +84,11 @@ impl StdTcp {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
         sockopt::set_tcp_nodelay(&socket, true)?;
+        sockopt::set_socket_keepalive(&socket, true)?;
+        sockopt::set_tcp_keepidle(&socket, KEEP_ALIVE)?;
+        sockopt::set_tcp_keepintvl(&socket, KEEP_ALIVE)?;
+        #[cfg(target_os = "linux")]
+        sockopt::set_tcp_user_timeout(&socket, USER_TIMEOUT.as_millis().try_into().unwrap_or(0))?;
         match connect(&socket, &portal) {
             Ok(()) => self.state = StreamState::Open,
             Err(Errno::INPROGRESS) => self.state = StreamState::Connecting,
@@ -132,11 +151,32 @@ impl StdTcp {
                 Err(error) => return self.fail(error),
             }
         }
-        if self.closing && self.unsent.is_empty() {
+        if self.closing && !self.ended && self.unsent.is_empty() {
+            self.ended = true;
             if let Some(socket) = &self.socket {
                 let _ = shutdown(socket, Shutdown::Write);
             }
-            self.abort();
+        }
+    }
+
+    /// Gives up what takes too long, and lets go of what has ended on both sides.
+    fn check_ends(&mut self, now: Duration) {
+        let limit = match self.state {
+            StreamState::Connecting => CONNECT_TIMEOUT,
+            StreamState::PeerClosed if self.ended => return self.abort(),
+            StreamState::Open | StreamState::PeerClosed if self.closing => CLOSE_TIMEOUT,
+            _ => {
+                self.deadline = None;
+                return;
+            }
+        };
+        let deadline = *self.deadline.get_or_insert(now.saturating_add(limit));
+        if now >= deadline {
+            if self.state == StreamState::Connecting {
+                self.fail(Errno::TIMEDOUT);
+            } else {
+                self.abort();
+            }
         }
     }
 }
@@ -147,7 +187,7 @@ impl ByteStream for StdTcp {
         self.open(portal).map_err(stream_error)
     }
 
-    fn poll(&mut self, _now: Duration) {
+    fn poll(&mut self, now: Duration) {
         if self.state == StreamState::Connecting {
             self.check_connecting();
         }
@@ -157,6 +197,7 @@ impl ByteStream for StdTcp {
         if self.state == StreamState::Open {
             self.fill_received();
         }
+        self.check_ends(now);
     }
 
     fn state(&self) -> StreamState {
@@ -182,8 +223,14 @@ impl ByteStream for StdTcp {
     }
 
     fn close(&mut self) {
-        self.closing = true;
-        self.drain_unsent();
+        match self.state {
+            StreamState::Connecting => self.abort(),
+            StreamState::Open | StreamState::PeerClosed => {
+                self.closing = true;
+                self.drain_unsent();
+            }
+            StreamState::Closed | StreamState::Failed(_) => {}
+        }
     }
 
     fn abort(&mut self) {
@@ -193,11 +240,13 @@ impl ByteStream for StdTcp {
             socket: None,
             state: StreamState::Closed,
             closing: false,
+            ended: false,
+            deadline: None,
         };
     }
 
-    fn poll_at(&self, _now: Duration) -> Option<Duration> {
-        None
+    fn poll_at(&self, now: Duration) -> Option<Duration> {
+        self.deadline.map(|deadline| deadline.max(now))
     }
 }
 
@@ -389,10 +438,58 @@ mod tests {
             out[..4].copy_from_slice(b"tail");
             (4, ())
         });
+        // What the peer sent and nobody read must not turn our end into a reset.
+        peer.write_all(b"unread").unwrap();
+        poll_until(&mut stream, |stream| !stream.received.is_empty());
         stream.close();
-        poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
+        assert_eq!(stream.send(|out| (out.len(), ())), None);
         let mut all = Vec::new();
         peer.read_to_end(&mut all).unwrap();
         assert_eq!(all, b"tail");
+        assert_eq!(stream.state(), StreamState::Open, "the peer has not ended");
+        drop(peer);
+        poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
+    }
+
+    #[test]
+    fn a_peer_that_never_ends_is_not_waited_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, _peer) = open(&listener);
+        stream.close();
+        let now = Duration::from_secs(100);
+        stream.poll(now);
+        assert_eq!(stream.poll_at(now), Some(now + CLOSE_TIMEOUT));
+        stream.poll(now + CLOSE_TIMEOUT - Duration::from_millis(1));
+        assert_eq!(stream.state(), StreamState::Open);
+        stream.poll(now + CLOSE_TIMEOUT);
+        assert_eq!(stream.state(), StreamState::Closed);
+    }
+
+    #[test]
+    fn a_peer_that_never_accepts_times_out() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let portal = listener.local_addr().unwrap();
+        // Fill the queue of connections that wait to be accepted: no further SYN is answered.
+        shorten_queue(&listener);
+        let waiting: Vec<_> = (0..3).map(|_| stream_to(portal)).collect();
+        thread::sleep(Duration::from_millis(100));
+        let mut stream = stream_to(portal);
+        let now = Duration::from_secs(100);
+        stream.poll(now);
+        assert_eq!(stream.state(), StreamState::Connecting);
+        stream.poll(now + CONNECT_TIMEOUT);
+        assert_eq!(stream.state(), StreamState::Failed(StreamError::TimedOut));
+        drop(waiting);
+    }
+
+    /// Makes the queue of unaccepted connections as short as it gets.
+    fn shorten_queue(listener: &TcpListener) {
+        rustix::net::listen(listener, 0).unwrap();
+    }
+
+    fn stream_to(portal: SocketAddr) -> StdTcp {
+        let mut stream = StdTcp::new();
+        stream.connect(Duration::ZERO, portal).unwrap();
+        stream
     }
 }

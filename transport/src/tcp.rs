@@ -22,6 +22,8 @@ pub struct TcpOptions {
     pub user_timeout: Duration,
     /// An idle connection asks the peer for a sign of life this often; shorter than the above.
     pub keep_alive: Duration,
+    /// Longest wait for the peer's end after [`close`](ByteStream::close); then a reset ends it.
+    pub close_timeout: Duration,
     /// How long an acknowledgement may wait for data to travel with; `None`: it never does.
     pub ack_delay: Option<Duration>,
 }
@@ -32,6 +34,7 @@ impl Default for TcpOptions {
             connect_timeout: Duration::from_secs(10),
             user_timeout: Duration::from_secs(20),
             keep_alive: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(5),
             ack_delay: Some(Duration::from_millis(10)),
         }
     }
@@ -93,9 +96,14 @@ pub struct TcpStream<'a, D: EthernetDevice> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
     Idle,
-    Connecting { deadline: Duration },
+    Connecting {
+        deadline: Duration,
+    },
     Open,
-    Closing,
+    /// Until when; unknown before the first poll.
+    Closing {
+        deadline: Option<Duration>,
+    },
     Failed(StreamError),
 }
 
@@ -211,7 +219,7 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
             (Phase::Connecting { .. }, State::SynSent | State::SynReceived) => return,
             (Phase::Connecting { .. }, _) => Phase::Open,
             (Phase::Open, State::Closed) => Phase::Failed(closed),
-            (Phase::Closing, State::Closed | State::TimeWait) => Phase::Idle,
+            (Phase::Closing { .. }, State::Closed | State::TimeWait) => Phase::Idle,
             _ => return,
         };
     }
@@ -229,15 +237,23 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         if is_up {
             self.link_lost = None;
         }
-        let error = match self.phase {
-            Phase::Connecting { deadline } if now >= deadline => {
+        let error = match &mut self.phase {
+            Phase::Closing { deadline } => {
+                let deadline =
+                    *deadline.get_or_insert(now.saturating_add(self.options.close_timeout));
+                if now >= deadline {
+                    self.abort();
+                }
+                return;
+            }
+            Phase::Connecting { deadline } if now >= *deadline => {
                 if is_up {
                     StreamError::TimedOut
                 } else {
                     StreamError::LinkDown
                 }
             }
-            Phase::Connecting { .. } | Phase::Open | Phase::Closing if !is_up => {
+            Phase::Connecting { .. } | Phase::Open if !is_up => {
                 let lost = *self.link_lost.get_or_insert(now);
                 if now.saturating_sub(lost) < self.options.user_timeout {
                     return;
@@ -292,7 +308,9 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         self.notice(StreamError::Reset);
         self.check_deadlines(now);
         self.next_poll = if more { Some(now) } else { self.stack.poll_at(now) };
-        if let Phase::Connecting { deadline } = self.phase {
+        if let Phase::Connecting { deadline } | Phase::Closing { deadline: Some(deadline) } =
+            self.phase
+        {
             self.next_poll = self.next_poll.map(|at| at.min(deadline));
         }
     }
@@ -302,7 +320,7 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
             Phase::Idle => StreamState::Closed,
             Phase::Connecting { .. } => StreamState::Connecting,
             Phase::Failed(error) => StreamState::Failed(error),
-            Phase::Open | Phase::Closing => match self.socket().state() {
+            Phase::Open | Phase::Closing { .. } => match self.socket().state() {
                 State::CloseWait | State::LastAck | State::Closing => StreamState::PeerClosed,
                 State::TimeWait | State::Closed => StreamState::Closed,
                 _ => StreamState::Open,
@@ -343,7 +361,7 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         self.next_poll = Some(Duration::ZERO);
         self.phase = match self.phase {
             Phase::Connecting { .. } => Phase::Idle,
-            Phase::Open => Phase::Closing,
+            Phase::Open => Phase::Closing { deadline: None },
             other => other,
         };
     }

@@ -216,6 +216,16 @@ fn closing_sends_everything_first() {
 }
 
 #[test]
+fn a_peer_that_never_closes_is_not_waited_for_long() {
+    let mut world = World::v4();
+    world.connect();
+    world.stream.close();
+    let took = world.run_until(10 * SECOND, |world| world.stream.state() == StreamState::Closed);
+    assert_eq!(took.as_secs(), TcpOptions::default().close_timeout.as_secs());
+    assert_ne!(world.sent().last().unwrap().1 & RST, 0);
+}
+
+#[test]
 fn after_an_abort_it_connects_at_once_from_another_port() {
     let mut world = World::v4();
     for _ in 0..20 {
