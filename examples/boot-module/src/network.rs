@@ -2,10 +2,10 @@
 
 use core::net::IpAddr;
 
-use isboot::boot::{Addressing, BootPlan, Parameters};
+use isboot::boot::{BootPlan, Parameters};
 use isboot_transport::device::NicDevice;
 use isboot_transport::hal::{Entropy, wait_until};
-use isboot_transport::netstack::{self, AddressState, Configuration, NetStack, Sockets};
+use isboot_transport::netstack::{AddressState, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
 
 use crate::arena;
@@ -32,17 +32,7 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
         let text = format_args!("the iBFT asks for VLAN {}: not supported", plan.vlan);
         return Err(Failure::new("address", text));
     }
-    let configuration = Configuration {
-        mac: nic.mac(),
-        addressing: match plan.addressing {
-            Addressing::Static { address, prefix, gateway } => {
-                netstack::Addressing::Static { address, prefix, gateway, dns: None }
-            }
-            Addressing::Dhcp => netstack::Addressing::Dhcp,
-        },
-        mtu: parameters.mtu,
-        random_seed: random_seed(),
-    };
+    let configuration = plan.network(nic.mac(), random_seed(), parameters);
     let sockets = arena::place(Sockets::new()).ok_or("no memory for sockets").during("address")?;
     let mut stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, clock::now())
         .during("address")?;

@@ -1,5 +1,7 @@
 //! The kernel's pieces that run anywhere, held to what they promise, on the host.
 
+#![allow(clippy::multiple_unsafe_ops_per_block, reason = "one promise covers the calls of a test")]
+
 #[allow(dead_code, reason = "the kernel uses more of it")]
 #[path = "../src/command_line.rs"]
 mod command_line;
