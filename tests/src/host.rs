@@ -3,12 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use isboot::boot::{Addressing, BootPlan, Isboot, Parameters, State, WantedNic};
+use isboot::boot::{BootPlan, Isboot, Parameters, State, WantedNic};
 use isboot::disk::{Disk, DiskId, Finished, RequestError};
 use isboot::login::{Authentication, Name};
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::Error;
+use isboot_transport::netstack::Addressing;
 use isboot_transport::std_tcp::StdTcp;
 
 /// The name that the initiator logs in with.

@@ -7,5 +7,5 @@ mod status;
 
 pub use isboot::{BlockError, EntropySource, Isboot, State};
 pub use parameters::{AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters};
-pub use plan::{Addressing, BootPlan, PlanError, WantedNic};
+pub use plan::{BootPlan, PlanError, WantedNic};
 pub use status::Status;

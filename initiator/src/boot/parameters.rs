@@ -297,7 +297,7 @@ const TABLE: &[ParameterInfo] = &[
             Some(())
         },
     },
-    number!("mtu", mtu, 576..=9000, "576-9000", "bytes", "largest IP packet"),
+    number!("mtu", mtu, 576..=1500, "576-1500", "bytes", "largest IP packet"),
     digest!("header_digest", header_digest, "acceptable header digests, best first"),
     digest!("data_digest", data_digest, "acceptable data digests, best first"),
     number!(

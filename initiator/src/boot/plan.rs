@@ -3,10 +3,11 @@
 //! Made once; the table's memory is not needed afterwards, and can be wiped of its secrets.
 
 use core::fmt;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
 use heapless::String;
 use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, PciAddress, Target, Text};
+use isboot_transport::netstack::{Addressing, Configuration};
 
 use super::parameters::{AddressSource, NicChoice, Parameters};
 use crate::login::{
@@ -66,22 +67,6 @@ impl fmt::Display for WantedNic {
             Self::Any => f.write_str("any address"),
         }
     }
-}
-
-/// Where the network address comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addressing {
-    /// The iBFT's own.
-    Static {
-        /// Our address.
-        address: IpAddr,
-        /// Length of the network prefix in bits.
-        prefix: u8,
-        /// The router, when there is one.
-        gateway: Option<IpAddr>,
-    },
-    /// To be leased.
-    Dhcp,
 }
 
 /// Why a table is no plan.
@@ -206,6 +191,19 @@ impl BootPlan {
         Ok(place)
     }
 
+    /// The network that this plan asks for, on the interface with this MAC address.
+    ///
+    /// `random_seed` is unpredictable: TCP's sequence numbers and source ports come from it.
+    #[must_use]
+    pub fn network(
+        &self,
+        mac: [u8; 6],
+        random_seed: u64,
+        parameters: &Parameters,
+    ) -> Configuration {
+        Configuration { mac, addressing: self.addressing, mtu: parameters.mtu, random_seed }
+    }
+
     /// The session that this plan asks for.
     #[must_use]
     pub fn session_config(&self, parameters: &Parameters, crc32c: Crc32cFunction) -> SessionConfig {
@@ -250,10 +248,11 @@ fn addressing(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Addressing {
     if parameters.address == AddressSource::Dhcp {
         return Addressing::Dhcp;
     }
-    match nic.and_then(|nic| Some((nic.address()?, nic.prefix()?, nic.gateway()))) {
-        Some((address, prefix, gateway)) => Addressing::Static { address, prefix, gateway },
-        None => Addressing::Dhcp,
-    }
+    let fixed = nic.and_then(|nic| {
+        let (address, prefix) = (nic.address()?, nic.prefix()?);
+        Some(Addressing::Static { address, prefix, gateway: nic.gateway(), dns: nic.primary_dns() })
+    });
+    fixed.unwrap_or(Addressing::Dhcp)
 }
 
 /// CHAP that the table asks for is required: nothing that a target offers lowers it.

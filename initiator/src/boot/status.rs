@@ -2,7 +2,9 @@
 
 use core::fmt;
 
-use super::plan::{Addressing, BootPlan};
+use isboot_transport::netstack::Addressing;
+
+use super::plan::BootPlan;
 use crate::disk::Disk;
 
 /// What the initiator found and uses, under the names that operators know.
@@ -50,7 +52,7 @@ impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.status.plan;
         let address = match plan.addressing {
-            Addressing::Static { address, prefix, gateway } => Some((address, prefix, gateway)),
+            Addressing::Static { address, prefix, gateway, .. } => Some((address, prefix, gateway)),
             Addressing::Dhcp => None,
         };
         match (self.name, address) {
