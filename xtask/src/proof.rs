@@ -66,8 +66,7 @@ pub(crate) fn toolchain_has_bare_metal_target() -> bool {
 pub(crate) fn bare_metal_tasks() -> Vec<Task> {
     [
         "--package isboot --no-default-features",
-        "--package isboot",
-        "--package isboot-ibft --package isboot-transport",
+        "--package isboot --package isboot-ibft --package isboot-transport",
     ]
     .into_iter()
     .map(bare_metal_task)
@@ -86,6 +85,8 @@ fn bare_metal_task(packages: &str) -> Task {
         .argument("-Zbuild-std=core,alloc,compiler_builtins")
         .argument("--target-dir")
         .argument(folder)
+        // Unoptimised: core is compiled too, and nobody runs the result.
+        .variable("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
         .variable("RUSTC_BOOTSTRAP", "1")
         .variable("RUSTC", "/usr/bin/rustc")
 }

@@ -94,6 +94,7 @@ pub static FAULTS: [Fault; 9] = [
         says: &["10.0.2.2", "refused"],
         limit: Duration::from_secs(20),
         disturbance: Disturbance::TargetRefuses,
+        words: &["isboot.outage_limit=5"],
         ..RIGHT
     },
     Fault {

@@ -4,11 +4,14 @@ use serde::Serialize;
 
 use crate::boot::{End, Seen, Sighting};
 use crate::machine::{Ending, mac_text};
-use crate::plan::{Digest, Firmware, GUEST_MAC, Plan, Start};
+use crate::plan::{Digest, Firmware, GUEST_MAC, Nic, Plan, Start};
 use crate::stage::{GUEST_STAGES, Stage};
 
 /// From kernel entry to the first block, under emulation; istgt itself sleeps one second of it.
 const FIRST_BLOCK_LIMIT_MICROS: u64 = 2_000_000;
+/// QEMU's 82540EM receives nothing for one second after its receiver was switched on: nobody's
+/// fault in the guest, so it is not counted.
+const E1000_PAUSE_MICROS: u64 = 1_000_000;
 
 /// One thing that had to hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -40,7 +43,7 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         Check::new("the table is where this firmware leaves it", table_place(plan, seen)),
         Check::new("the NIC is the one that the table names", nic(seen)),
         Check::new("the digests are those asked for", digests(plan, seen)),
-        Check::new("first block within 2 s of kernel entry", first_block(seen)),
+        Check::new("the first block comes soon after kernel entry", first_block(plan, seen)),
     ];
     if plan.target.is_ours() {
         checks.push(Check::new("every LUN is listed as it is", luns(seen)));
@@ -157,10 +160,14 @@ fn digests(plan: &Plan, seen: &Seen) -> Result<String, String> {
     Ok(format!("{}, by the guest's and the target's account", plan.digest.name()))
 }
 
-fn first_block(seen: &Seen) -> Result<String, String> {
+fn first_block(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let micros = stage(seen, Stage::FirstBlock)?.guest_micros.ok_or("the event has no time")?;
-    let text = format!("{:.3} s", micros as f64 / 1e6);
-    if micros < FIRST_BLOCK_LIMIT_MICROS { Ok(text) } else { Err(text) }
+    let limit = match plan.nic {
+        Nic::E1000 => FIRST_BLOCK_LIMIT_MICROS + E1000_PAUSE_MICROS,
+        Nic::E1000e => FIRST_BLOCK_LIMIT_MICROS,
+    };
+    let text = format!("after {:.3} s of {:.1} s", micros as f64 / 1e6, limit as f64 / 1e6);
+    if micros < limit { Ok(text) } else { Err(text) }
 }
 
 fn luns(seen: &Seen) -> Result<String, String> {
@@ -451,10 +458,12 @@ mod tests {
 
     #[test]
     fn a_slow_first_block_is_found() {
-        fails_with(
-            &replaced("stage=first-block us=1301000", "stage=first-block us=2000000"),
-            "2.000 s",
-        );
+        let failed = |nic, us: &'static str| {
+            let checks = judge(&Plan { nic, ..plan() }, &replaced("us=1301000", us));
+            checks.iter().filter(|check| !check.passed).count()
+        };
+        assert_eq!((failed(Nic::E1000, "us=2999999"), failed(Nic::E1000, "us=3000000")), (0, 1));
+        assert_eq!((failed(Nic::E1000e, "us=1999999"), failed(Nic::E1000e, "us=2000000")), (0, 1));
     }
 
     #[test]

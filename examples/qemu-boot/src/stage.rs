@@ -120,7 +120,9 @@ impl Stage {
 
     /// After this stage (`None`: after power-on), what is waited for, and how long at most.
     ///
-    /// Generous: an emulated machine on a loaded host is slow, and a hang is a hang.
+    /// Generous: an emulated machine on a loaded host is slow, and a hang is a hang. Where the
+    /// guest has a bound of its own (by default it gives a target 120 s to come back), ours is
+    /// longer, so that its sentence is the one that is shown.
     #[must_use]
     pub const fn wait_after(stage: Option<Self>) -> (&'static str, Duration) {
         let (what, seconds) = match stage {
@@ -131,15 +133,15 @@ impl Stage {
             Some(Self::Kernel) => ("the iBFT to be found", 15),
             Some(Self::Ibft) => ("the NIC to be found", 15),
             Some(Self::Nic) => ("the link", 30),
-            Some(Self::Link) => ("the address", 45),
-            Some(Self::Address) => ("the TCP connection", 45),
-            Some(Self::Tcp) => ("the login", 45),
-            Some(Self::Login | Self::Disk) => ("the LUNs", 45),
-            Some(Self::Luns) => ("the first block", 45),
-            Some(Self::FirstBlock) => ("the read to start", 45),
-            Some(Self::Progress) => ("the transfer to go on", 60),
-            Some(Self::Read) => ("the write", 45),
-            Some(Self::Write) => ("the flush", 45),
+            Some(Self::Link) => ("the address", 60),
+            Some(Self::Address) => ("the TCP connection", 150),
+            Some(Self::Tcp) => ("the login", 150),
+            Some(Self::Login | Self::Disk) => ("the LUNs", 150),
+            Some(Self::Luns) => ("the first block", 150),
+            Some(Self::FirstBlock) => ("the read to start", 150),
+            Some(Self::Progress) => ("the transfer to go on", 150),
+            Some(Self::Read) => ("the write", 150),
+            Some(Self::Write) => ("the flush", 150),
             Some(Self::Flush) => ("the detach", 30),
             Some(Self::Detach) => ("the verdict", 15),
             Some(Self::Verdict) => ("the machine to switch itself off", 10),
