@@ -1,4 +1,4 @@
-//! A hypervisor-agnostic iSCSI boot initiator.
+#![doc = include_str!("../README.md")]
 #![no_std]
 #![deny(missing_docs)]
 #![deny(

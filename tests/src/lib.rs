@@ -6,3 +6,8 @@ pub mod linux_guest;
 pub mod ports;
 pub mod process;
 pub mod target;
+
+/// The embedding example of the project's README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
