@@ -198,6 +198,13 @@ impl Builder {
         self
     }
 
+    /// An ExpStatSN that is one ahead is a remark and no violation: libiscsi takes the StatSN of
+    /// an R2T for a status that it has received.
+    pub fn tolerate_early_acknowledgement(mut self) -> Self {
+        self.policy.tolerate_early_acknowledgement = true;
+        self
+    }
+
     /// Where challenges start from: the same ones in every run.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);

@@ -139,7 +139,7 @@ impl Connection {
             (Phase::FullFeature(session), None) => session.serve(&mut self.link, pdu),
             (phase, answers) => {
                 if let Phase::FullFeature(session) = phase {
-                    session.account(&pdu.header)?;
+                    session.account(&self.link, &pdu.header)?;
                 }
                 for answer in answers.unwrap_or_default() {
                     self.inject(answer);

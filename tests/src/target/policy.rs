@@ -109,6 +109,8 @@ pub(super) struct Policy {
     pub(super) max_transfer_blocks: u32,
     /// A TMF Response to a multi-task abort waits for data still owed (RFC 7143 §4.2.3.3).
     pub(super) await_owed_data: bool,
+    /// ExpStatSN one ahead is only a remark.
+    pub(super) tolerate_early_acknowledgement: bool,
 }
 
 impl Default for Policy {
@@ -138,6 +140,7 @@ impl Default for Policy {
             proposals: Vec::new(),
             max_transfer_blocks: 32_768,
             await_owed_data: true,
+            tolerate_early_acknowledgement: false,
         }
     }
 }

@@ -80,7 +80,7 @@ impl FullFeature {
 
     /// Serves one PDU.
     pub(super) fn serve(&mut self, link: &mut Link, pdu: Pdu) -> Result<(), End> {
-        let request = self.account(&pdu.header)?;
+        let request = self.account(link, &pdu.header)?;
         let bidirectional =
             matches!(&request, Request::ScsiCommand(command) if command.read && command.write);
         if !pdu.additional.is_empty() && !bidirectional {
@@ -116,7 +116,11 @@ impl FullFeature {
     }
 
     /// Checks and takes over the counters of a request (§4.2.2).
-    pub(super) fn account(&mut self, header: &BasicHeaderSegment) -> Result<Request, End> {
+    pub(super) fn account(
+        &mut self,
+        link: &Link,
+        header: &BasicHeaderSegment,
+    ) -> Result<Request, End> {
         let name = opcode_name(header.opcode());
         let request = match Request::parse(header) {
             Ok(request) => request,
@@ -137,7 +141,12 @@ impl FullFeature {
                 "{name} with ExpStatSN {exp_stat_sn}, but the next StatSN is {}",
                 self.stat_sn
             );
-            return broken("RFC 7143 §4.2.2.2", what);
+            let tolerated = link.shared.policy.tolerate_early_acknowledgement
+                && exp_stat_sn == self.stat_sn.next();
+            if !tolerated {
+                return broken("RFC 7143 §4.2.2.2", what);
+            }
+            link.remark("RFC 7143 §4.2.2.2", what);
         }
         if exp_stat_sn.is_before(self.exp_stat_sn) {
             let what =

@@ -10,6 +10,8 @@ use crate::target::lun::Lun;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Extent {
     write: bool,
+    /// FUA: done when it is durable.
+    through: bool,
     blocks: Range<u64>,
 }
 
@@ -48,7 +50,7 @@ pub(super) fn judge(lun: &Lun, cdb: &[u8; 16], most: u32) -> Result<Extent, Sens
     if write && lun.read_only {
         return Err(Sense::WRITE_PROTECTED);
     }
-    Ok(Extent { write, blocks: start..end })
+    Ok(Extent { write, through: cdb[1] & 0x08 != 0, blocks: start..end })
 }
 
 pub(super) fn read(lun: &Lun, extent: &Extent, bad: &[Range<u64>]) -> Result<Vec<u8>, Sense> {
@@ -72,7 +74,11 @@ pub(super) fn write(
         return Err(Sense::unwritable(block));
     }
     let written = lun.backing.write(extent.offset(lun), data);
-    written.map_err(|_| Sense::unwritable(extent.blocks.start))
+    written.map_err(|_| Sense::unwritable(extent.blocks.start))?;
+    match extent.through {
+        true => lun.backing.flush().map_err(|_| Sense::HARDWARE),
+        false => Ok(()),
+    }
 }
 
 pub(super) fn synchronize(lun: &Lun, cdb: &[u8; 16]) -> Result<(), Sense> {

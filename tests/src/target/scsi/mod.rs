@@ -22,6 +22,7 @@ pub(super) mod operation {
     pub(in crate::target) const READ_10: u8 = 0x28;
     pub(in crate::target) const WRITE_10: u8 = 0x2a;
     pub(in crate::target) const SYNCHRONIZE_CACHE_10: u8 = 0x35;
+    pub(in crate::target) const MODE_SENSE_10: u8 = 0x5a;
     pub(in crate::target) const READ_16: u8 = 0x88;
     pub(in crate::target) const WRITE_16: u8 = 0x8a;
     pub(in crate::target) const SYNCHRONIZE_CACHE_16: u8 = 0x91;
@@ -138,6 +139,7 @@ pub(super) fn announced(shared: &Shared, lun: [u8; 8], cdb: &[u8; 16]) -> Option
         | operation::SYNCHRONIZE_CACHE_10
         | operation::SYNCHRONIZE_CACHE_16 => (false, 0),
         operation::REQUEST_SENSE | operation::MODE_SENSE_6 => (true, u64::from(cdb[4])),
+        operation::MODE_SENSE_10 => (true, u64::from(be16(cdb, 7))),
         operation::INQUIRY => (true, u64::from(be16(cdb, 3))),
         operation::READ_CAPACITY_10 => (true, 8),
         operation::SERVICE_ACTION_IN_16 => (true, u64::from(be32(cdb, 10))),
@@ -188,7 +190,9 @@ fn execute(
                 .map_or(Sense::NONE, |(code, qualifier)| Sense::unit_attention(code, qualifier));
             Ok(report::request_sense(sense, cdb))
         }
-        operation::MODE_SENSE_6 => report::mode_sense(disk, cdb),
+        operation::MODE_SENSE_6 | operation::MODE_SENSE_10 => {
+            report::mode_sense(disk, shared.policy.sense_format, cdb)
+        }
         operation::READ_CAPACITY_10 => Ok(media::read_capacity_10(disk)),
         operation::SERVICE_ACTION_IN_16 if cdb[1] & 0x1f == 0x10 => {
             Ok(media::read_capacity_16(disk, cdb))
