@@ -53,7 +53,7 @@ const STEPS: [Step; 13] = [
     Step { name: "boots", what: "QEMU boots: firmware, NICs, digests", run: boots },
     Step {
         name: "variants",
-        what: "QEMU boots: CHAP, mutual CHAP, blocks of 4096 bytes",
+        what: "QEMU boots: CHAP both ways, 4096-byte blocks, the built-in target",
         run: variants,
     },
     Step { name: "faults", what: "QEMU boots that must fail, and how", run: faults },
@@ -191,7 +191,8 @@ fn boots() -> Outcome {
 fn variants() -> Outcome {
     shown(&["--start", "direct", "--chap", "one-way"], "chap.json")?;
     shown(&["--start", "direct", "--chap", "mutual", "--digest", "both"], "mutual-chap.json")?;
-    shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")
+    shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")?;
+    shown(&["--target", "builtin", "--nic", "e1000e", "--digest", "both"], "builtin.json")
 }
 
 fn faults() -> Outcome {

@@ -16,9 +16,7 @@ use crate::machine::{Ending, Files, IPXE_FAILURE, Machine};
 use crate::pcap::{self, Frame};
 use crate::plan::{Disturbance, Plan};
 use crate::stage::Stage;
-use crate::target::{
-    ExpectedLun, LoggedSession, Target, expected_luns, image_path, istgt_sessions,
-};
+use crate::target::{ExpectedLun, LoggedSession, Target, expected_luns, image_path};
 
 /// How often the run looks for signals and time limits while the serial port is silent.
 const TICK: Duration = Duration::from_millis(50);
@@ -139,6 +137,8 @@ pub struct Seen {
     pub target_name: String,
     /// The sessions that the target logged; `None` when it keeps no log that we can read.
     pub sessions: Option<Vec<LoggedSession>>,
+    /// Rules of the protocol that the guest broke; `None` when nobody watched.
+    pub violations: Option<Vec<String>>,
     /// What the guest had to find.
     pub luns: Vec<ExpectedLun>,
     /// What the images hold, one entry for each LUN.
@@ -221,7 +221,8 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
     machine.stop();
     let seconds = start.elapsed().as_secs_f64();
 
-    let sessions = plan.target.is_ours().then(|| settled_sessions(&target, &end));
+    let sessions = settled_sessions(&target, &end);
+    let violations = target.violations(plan.start);
     // As a crash would: what the guest flushed is in the images, whatever the target still held.
     target.kill();
     let _ = fs::write(files.console(), machine.log());
@@ -243,6 +244,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
         seconds,
         target_name: target.name().to_owned(),
         sessions,
+        violations,
         luns: expected_luns(plan),
         images,
         capture,
@@ -252,13 +254,13 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
 }
 
 /// The sessions in the target's log, once the guest's has its logout or a bounded wait is over.
-fn settled_sessions(target: &Target, end: &End) -> Vec<LoggedSession> {
+fn settled_sessions(target: &Target, end: &End) -> Option<Vec<LoggedSession>> {
     let until = Instant::now() + LOGOUT_LOG;
     loop {
-        let sessions = istgt_sessions(&target.log());
+        let sessions = target.sessions()?;
         let settled = sessions.last().is_none_or(|session| session.logged_out);
         if settled || *end != End::Machine(Ending::Pass) || Instant::now() >= until {
-            return sessions;
+            return Some(sessions);
         }
         std::thread::sleep(TICK);
     }
@@ -506,6 +508,7 @@ pub(crate) mod tests {
                 seconds: 1.0,
                 target_name: String::new(),
                 sessions: None,
+                violations: None,
                 luns: Vec::new(),
                 images: Vec::new(),
                 capture: None,

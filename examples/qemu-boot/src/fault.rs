@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::boot::{End, Seen};
 use crate::judge::Check;
 use crate::machine::Ending;
-use crate::plan::{Chap, Disturbance, Plan, Start, TableFault};
+use crate::plan::{Chap, Digest, Disturbance, Plan, Start, TableFault, TargetChoice};
 use crate::stage::Stage;
 use crate::table::OTHER_TARGET;
 
@@ -25,6 +25,9 @@ pub struct Fault {
     table: TableFault,
     disturbance: Disturbance,
     chap: Option<Chap>,
+    digest: Option<Digest>,
+    /// The target that can be told to do it.
+    target: Option<TargetChoice>,
     words: &'static [&'static str],
 }
 
@@ -37,11 +40,13 @@ const RIGHT: Fault = Fault {
     table: TableFault::Right,
     disturbance: Disturbance::Nothing,
     chap: None,
+    digest: None,
+    target: None,
     words: &[],
 };
 
 /// All of them.
-pub static FAULTS: [Fault; 9] = [
+pub static FAULTS: [Fault; 10] = [
     Fault {
         name: "no-ibft",
         what: "firmware left no iBFT",
@@ -117,6 +122,17 @@ pub static FAULTS: [Fault; 9] = [
         ..RIGHT
     },
     Fault {
+        name: "digest-refused",
+        what: "the target refuses the digests that are asked for",
+        during: "login",
+        says: &["digest"],
+        limit: Duration::from_secs(20),
+        disturbance: Disturbance::DigestRefused,
+        digest: Some(Digest::Both),
+        target: Some(TargetChoice::Builtin),
+        ..RIGHT
+    },
+    Fault {
         name: "target-dies",
         what: "the target ends while the read runs",
         during: "read",
@@ -144,6 +160,8 @@ impl Fault {
             table_fault: self.table,
             disturbance: self.disturbance,
             chap: self.chap,
+            digest: self.digest.unwrap_or(plan.digest),
+            target: self.target.clone().unwrap_or_else(|| plan.target.clone()),
             words: words.chain(plan.words.iter().cloned()).collect(),
             ..plan.clone()
         }

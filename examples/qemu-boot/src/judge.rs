@@ -51,6 +51,9 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         checks
             .push(Check::new("the pattern is in the file, the rest untouched", write(plan, seen)));
         checks.push(Check::new("the target saw the logout", logout_at_target(plan, seen)));
+        if let Some(violations) = &seen.violations {
+            checks.push(Check::new("the guest broke no rule of the protocol", rules(violations)));
+        }
     } else {
         checks.push(Check::new("a LUN was read", read_of_stranger(seen)));
     }
@@ -277,6 +280,13 @@ fn logout_at_target(plan: &Plan, seen: &Seen) -> Result<String, String> {
     Ok(format!("session {} of {}", session.tsih, session.initiator))
 }
 
+fn rules(violations: &[String]) -> Result<String, String> {
+    match violations.first() {
+        None => Ok("by the built-in target's account".to_owned()),
+        Some(first) => Err(format!("{} violations, the first one: {first}", violations.len())),
+    }
+}
+
 fn quiet(seen: &Seen) -> Result<String, String> {
     match field(stage(seen, Stage::Detach)?, "nic")? {
         "quiet" => {}
@@ -443,6 +453,15 @@ mod tests {
         let mut seen = seen(|console| console);
         seen.sessions.as_mut().unwrap()[1].logged_out = false;
         fails_with(&seen, "no logout");
+    }
+
+    #[test]
+    fn a_broken_rule_is_found_where_somebody_watches() {
+        let mut watched = seen(|console| console);
+        watched.violations = Some(Vec::new());
+        assert_eq!(failures(&watched), []);
+        watched.violations = Some(vec!["connection 2: a reserved bit is set".to_owned()]);
+        fails_with(&watched, "a reserved bit is set");
     }
 
     #[test]

@@ -194,7 +194,8 @@ fn command(
         move |error: std::io::Error| RigError::Failed(format!("{what} {path}: {error}"))
     };
     let mut command = Command::new("qemu-system-x86_64");
-    command.args(["-accel", "tcg", "-m", &plan.memory_mib.to_string()]);
+    // RDRAND: mutual CHAP needs a source of randomness for its challenge.
+    command.args(["-accel", "tcg", "-cpu", "qemu64,+rdrand", "-m", &plan.memory_mib.to_string()]);
     command.args(["-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4"]);
     command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", monitor.display()));

@@ -142,6 +142,8 @@ pub enum Disturbance {
     TargetRefuses,
     /// The target ends while the read runs.
     TargetDies,
+    /// The target takes no digest; the built-in one can be told so.
+    DigestRefused,
 }
 
 /// Everything that one run needs to know.

@@ -2,13 +2,19 @@
 //! about the sessions.
 
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use isboot_tests::istgt::{self, Istgt};
 use isboot_tests::process::RigError;
+use isboot_tests::target::{self as builtin, Credentials, DigestPolicy, Server};
 
 use crate::disk_image;
-use crate::plan::{Chap, Disturbance, HOST_ADDRESS, LunPlan, Plan, TargetChoice};
+use crate::plan::{Chap, Disturbance, HOST_ADDRESS, LunPlan, Plan, Start, TargetChoice};
+
+/// Name of the built-in target.
+const BUILTIN_NAME: &str = "iqn.2026-01.org.isboot:builtin";
+/// What its INQUIRY says of every LUN.
+const BUILTIN_PRODUCT: &str = "built-in disk";
 
 /// CHAP name and secret of the initiator.
 pub const CHAP_INITIATOR: (&str, &str) = ("qemu-boot", "initiator-secret");
@@ -27,6 +33,7 @@ pub struct Target {
 #[derive(Debug)]
 enum Kind {
     Istgt(Box<Istgt>),
+    Builtin(Server),
     External,
 }
 
@@ -78,9 +85,7 @@ impl Target {
                 name: target.name.clone(),
             }),
             TargetChoice::Istgt => Self::start_istgt(plan, directory),
-            TargetChoice::Builtin => {
-                Err(RigError::Failed("there is no built-in target in this build".to_owned()))
-            }
+            TargetChoice::Builtin => Self::start_builtin(plan, directory),
         }
     }
 
@@ -102,31 +107,51 @@ impl Target {
         &self.name
     }
 
-    /// What it logged so far.
+    /// What it logged so far: text for people.
     #[must_use]
     pub fn log(&self) -> String {
         match &self.kind {
             Kind::Istgt(istgt) => istgt.log(),
+            Kind::Builtin(server) => format!("{:#?}\n", server.target().statistics()),
             Kind::External => String::new(),
         }
     }
 
+    /// The sessions so far, in the order of their logins; `None` when it keeps no account that we
+    /// can read.
+    #[must_use]
+    pub fn sessions(&self) -> Option<Vec<LoggedSession>> {
+        match &self.kind {
+            Kind::Istgt(istgt) => Some(istgt_sessions(&istgt.log())),
+            Kind::Builtin(server) => Some(builtin_sessions(&server.target().statistics())),
+            Kind::External => None,
+        }
+    }
+
+    /// Rules of the protocol that the guest broke; `None` when nobody watches.
+    #[must_use]
+    pub fn violations(&self, start: Start) -> Option<Vec<String>> {
+        let Kind::Builtin(server) = &self.kind else { return None };
+        // The first connection is iPXE's, which is not on trial.
+        let first = if start == Start::Ipxe { 2 } else { 1 };
+        let violations = server.target().violations();
+        let own = violations.iter().filter(|violation| violation.connection >= first);
+        Some(own.map(ToString::to_string).collect())
+    }
+
     /// Ends it at once, as a crash would.
     pub fn kill(&mut self) {
-        if let Kind::Istgt(istgt) = &mut self.kind {
-            istgt.kill();
+        match &mut self.kind {
+            Kind::Istgt(istgt) => istgt.kill(),
+            Kind::Builtin(server) => server.crash(),
+            Kind::External => {}
         }
     }
 
     fn start_istgt(plan: &Plan, directory: &Path) -> Result<Self, RigError> {
-        let mut luns = Vec::new();
-        for (number, lun) in plan.luns().into_iter().enumerate() {
-            let image = image_path(directory, number);
-            disk_image::create(&image, lun.bytes, lun.seed).map_err(|error| {
-                RigError::Failed(format!("making the disk image {}: {error}", image.display()))
-            })?;
-            luns.push(istgt::Lun { image, serial: lun.serial });
-        }
+        let images = make_images(plan, directory)?.into_iter().zip(plan.luns());
+        let luns: Vec<_> =
+            images.map(|(image, lun)| istgt::Lun { image, serial: lun.serial }).collect();
         let (user, secret) = (CHAP_INITIATOR.0.to_owned(), CHAP_INITIATOR.1.to_owned());
         let options = istgt::Options {
             block_length: plan.block_bytes,
@@ -155,9 +180,61 @@ impl Target {
     }
 }
 
+impl Target {
+    fn start_builtin(plan: &Plan, directory: &Path) -> Result<Self, RigError> {
+        let failed = |error: std::io::Error| {
+            RigError::Failed(format!("starting the built-in target: {error}"))
+        };
+        let initiator = Credentials::new(CHAP_INITIATOR.0, CHAP_INITIATOR.1);
+        let target = Credentials::new(CHAP_TARGET.0, CHAP_TARGET.1);
+        let mut builder = builtin::Target::builder(BUILTIN_NAME);
+        builder = match plan.chap {
+            None => builder,
+            Some(Chap::OneWay) => builder.chap(initiator),
+            Some(Chap::Mutual) => builder.mutual_chap(initiator, target),
+        };
+        if plan.disturbance == Disturbance::DigestRefused {
+            builder = builder.digests(DigestPolicy::Refuse);
+        }
+        for (image, lun) in make_images(plan, directory)?.into_iter().zip(plan.luns()) {
+            builder = builder.lun(
+                builtin::Lun::file(image)
+                    .map_err(failed)?
+                    .identity(istgt::VENDOR, BUILTIN_PRODUCT, istgt::REVISION)
+                    .serial(&lun.serial)
+                    .block_size(plan.block_bytes),
+            );
+        }
+        let mut server = builder.build().serve("127.0.0.1:0").map_err(failed)?;
+        if plan.disturbance == Disturbance::TargetRefuses {
+            server.stop_listening();
+        }
+        Ok(Self {
+            address: HOST_ADDRESS.into(),
+            port: server.port(),
+            name: BUILTIN_NAME.to_owned(),
+            kind: Kind::Builtin(server),
+        })
+    }
+}
+
+/// Makes the image of each LUN.
+fn make_images(plan: &Plan, directory: &Path) -> Result<Vec<PathBuf>, RigError> {
+    let make = |(number, lun): (usize, &LunPlan)| {
+        let image = image_path(directory, number);
+        match disk_image::create(&image, lun.bytes, lun.seed) {
+            Ok(()) => Ok(image),
+            Err(error) => {
+                Err(RigError::Failed(format!("making the disk image {}: {error}", image.display())))
+            }
+        }
+    };
+    plan.luns().iter().enumerate().map(make).collect()
+}
+
 /// Where the image of a LUN is.
 #[must_use]
-pub fn image_path(directory: &Path, number: usize) -> std::path::PathBuf {
+pub fn image_path(directory: &Path, number: usize) -> PathBuf {
     directory.join(format!("lun{number}.img"))
 }
 
@@ -166,7 +243,11 @@ pub fn image_path(directory: &Path, number: usize) -> std::path::PathBuf {
 pub fn expected_luns(plan: &Plan) -> Vec<ExpectedLun> {
     let expected = |lun: &LunPlan| ExpectedLun {
         vendor: istgt::VENDOR,
-        product: istgt::PRODUCT,
+        product: if plan.target == TargetChoice::Builtin {
+            BUILTIN_PRODUCT
+        } else {
+            istgt::PRODUCT
+        },
         revision: istgt::REVISION,
         serial: lun.serial.clone(),
         block_bytes: plan.block_bytes,
@@ -174,6 +255,21 @@ pub fn expected_luns(plan: &Plan) -> Vec<ExpectedLun> {
         read_only: false,
     };
     plan.luns().iter().map(expected).collect()
+}
+
+/// The sessions by the built-in target's account, which knows the last one only.
+fn builtin_sessions(statistics: &builtin::Statistics) -> Vec<LoggedSession> {
+    let Some(login) = &statistics.last_login else { return Vec::new() };
+    let last = LoggedSession {
+        tsih: login.tsih,
+        initiator: login.initiator.clone(),
+        header_digest: login.parameters.header_digest,
+        data_digest: login.parameters.data_digest,
+        // iPXE never logs out.
+        logged_out: statistics.logouts > 0,
+    };
+    let logins = usize::try_from(statistics.logins).unwrap_or(usize::MAX);
+    vec![last; logins]
 }
 
 /// The sessions in istgt's log, in the order of their logins.
