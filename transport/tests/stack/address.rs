@@ -49,6 +49,14 @@ fn static_ipv6_on_the_link_and_behind_a_router() {
 }
 
 #[test]
+fn ipv6_has_its_link_local_address_too() {
+    let (ours, _theirs) = cable();
+    let stack = stack(ours, fixed("fec0::15", 64, None));
+    assert!(stack.has_route(ip("fe80::1")));
+    assert!(!stack.has_route(ip("fec1::1")));
+}
+
+#[test]
 fn a_static_address_is_there_at_once() {
     let (ours, _theirs) = cable();
     let stack = stack(ours, fixed("10.0.2.15", 24, Some("10.0.2.2")));
@@ -353,6 +361,22 @@ fn dhcp_waits_for_the_link_and_starts_with_it() {
     assert!(theirs.cable().sent.is_empty(), "nothing is sent into a dead link");
     assert!(stack.poll_at(now).unwrap() <= now + Duration::from_millis(10));
     theirs.cable().unplugged = false;
+    run(&mut stack, &mut server, &mut now, Duration::from_millis(300));
+    assert_eq!(stack.address_state(), leased());
+}
+
+#[test]
+fn a_question_lost_with_the_link_is_asked_again_when_it_is_back() {
+    let (ours, theirs) = cable();
+    let mut server = Server { answering: false, ..Server::new(theirs.clone()) };
+    let mut stack = stack(ours, Addressing::Dhcp);
+    let mut now = Duration::ZERO;
+    run(&mut stack, &mut server, &mut now, Duration::from_millis(100));
+    assert_eq!(server.asked, [DhcpMessageType::Discover]);
+    theirs.cable().unplugged = true;
+    run(&mut stack, &mut server, &mut now, Duration::from_millis(600));
+    theirs.cable().unplugged = false;
+    server.answering = true;
     run(&mut stack, &mut server, &mut now, Duration::from_millis(300));
     assert_eq!(stack.address_state(), leased());
 }
