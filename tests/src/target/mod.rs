@@ -44,6 +44,8 @@ mod statistics;
 #[expect(clippy::module_inception, reason = "the handle is what the module is named after")]
 mod target;
 mod task;
+#[cfg(test)]
+mod tests;
 mod text;
 mod text_request;
 mod transfer;

@@ -197,3 +197,96 @@ fn linger(connection: &mut Connection, mut stream: &TcpStream, buffer: &mut [u8]
 fn is_timeout(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::Lun;
+    use isboot::pdu::bhs::BasicHeaderSegment;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    fn target() -> Target {
+        Target::builder("iqn.2001-04.com.example:disks").lun(Lun::memory(1 << 20)).build()
+    }
+
+    /// Logs in by hand and returns the socket.
+    fn log_in(server: &Server) -> TcpStream {
+        let mut header = [0; 48];
+        header[0] = 0x43;
+        header[1] = 0x87;
+        header[8] = 0x40;
+        let text = b"InitiatorName=iqn.2001-04.com.example:host\0\
+                     TargetName=iqn.2001-04.com.example:disks\0";
+        let request =
+            crate::target::Pdu::new(BasicHeaderSegment::from_bytes(header), text.to_vec());
+        let mut bytes = Vec::new();
+        request.encode(isboot::pdu::digest::Digests::default(), &mut bytes);
+        let mut stream = TcpStream::connect(server.portal()).unwrap();
+        stream.set_read_timeout(Some(LIMIT)).unwrap();
+        stream.write_all(&bytes).unwrap();
+        let mut response = [0; 48];
+        stream.read_exact(&mut response).unwrap();
+        assert_eq!((response[0], response[1], response[36]), (0x23, 0x87, 0));
+        let mut text = vec![0; (usize::from(response[7]) + 3) & !3];
+        stream.read_exact(&mut text).unwrap();
+        stream
+    }
+
+    #[track_caller]
+    fn assert_ends(stream: &mut TcpStream) {
+        let mut byte = [0];
+        assert!(!stream.read(&mut byte).is_ok_and(|count| count > 0), "still there");
+    }
+
+    #[test]
+    fn connections_are_dropped_and_new_ones_taken() {
+        let target = target();
+        let server = target.serve("127.0.0.1:0").unwrap();
+        let mut stream = log_in(&server);
+        assert_eq!((server.connections(), target.live_sessions()), (1, 1));
+        server.drop_connections();
+        assert_ends(&mut stream);
+        let _again = log_in(&server);
+        assert_eq!(target.statistics().logins, 2);
+    }
+
+    #[test]
+    fn a_crash_and_a_restart_keep_port_and_data() {
+        let target = target();
+        let mut server = target.serve("127.0.0.1:0").unwrap();
+        let mut stream = log_in(&server);
+        target.write_lun(0, 0, b"kept").unwrap();
+        server.crash();
+        assert_ends(&mut stream);
+        assert_eq!((server.connections(), target.live_sessions()), (0, 0));
+        assert!(TcpStream::connect(server.portal()).is_err());
+        server.listen_again().unwrap();
+        let _again = log_in(&server);
+        assert_eq!(target.read_lun(0, 0, 4).unwrap(), b"kept");
+    }
+
+    #[test]
+    fn the_end_of_a_server_is_bounded_and_frees_its_port() {
+        let server = target().serve("127.0.0.1:0").unwrap();
+        let mut stream = log_in(&server);
+        let portal = server.portal();
+        let start = Instant::now();
+        drop(server);
+        assert!(start.elapsed() < LIMIT);
+        assert_ends(&mut stream);
+        drop(TcpListener::bind(portal).unwrap());
+    }
+
+    /// A NOP-In that nobody asked for goes out while the initiator is silent.
+    #[test]
+    fn orders_reach_an_idle_connection() {
+        let target = target();
+        let server = target.serve("127.0.0.1:0").unwrap();
+        let mut stream = log_in(&server);
+        target.ping(b"");
+        let mut header = [0; 48];
+        stream.read_exact(&mut header).unwrap();
+        assert_eq!((header[0], &header[16..20]), (0x20, &[0xff; 4][..]));
+    }
+}

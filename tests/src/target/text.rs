@@ -87,7 +87,7 @@ fn hexadecimal(digits: &str) -> Option<Vec<u8>> {
 }
 
 fn base64(digits: &str) -> Option<Vec<u8>> {
-    if digits.is_empty() || digits.len() % 4 != 0 {
+    if digits.is_empty() || !digits.len().is_multiple_of(4) {
         return None;
     }
     let value = |c: u8| match c {
