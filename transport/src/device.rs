@@ -132,3 +132,15 @@ impl<H: Hal> phy::TxToken for TxToken<'_, H> {
         self.0.send(len, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::TcpStream;
+
+    /// A kernel may move the driver to another thread when its own handles allow that.
+    fn _is_send<H: Hal + Clone + Send, C: ConfigSpace + Send>() {
+        fn send<T: Send>() {}
+        send::<TcpStream<'static, NicDevice<H, C>>>();
+    }
+}

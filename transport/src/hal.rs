@@ -124,6 +124,7 @@ pub struct DmaRegion {
 /// - [`map`](Self::map) returns a pointer through which `len` bytes of device registers at
 ///   `bus_address` can be reached by [`read`](Self::read) and [`write`](Self::write), uncached
 ///   and never write-combined, until [`unmap`](Self::unmap);
+/// - where the implementation is `Send`, memory and mappings are the same on every processor;
 /// - [`read`](Self::read) and [`write`](Self::write) reach exactly the 32-bit register at the
 ///   pointer, once, in program order.
 pub unsafe trait Hal: Clock {

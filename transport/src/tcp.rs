@@ -10,6 +10,7 @@ use smoltcp::time::Duration as SmolDuration;
 use smoltcp::wire::IpEndpoint;
 
 use crate::device::EthernetDevice;
+use crate::link::Link;
 use crate::netstack::{AddressState, NetStack};
 use crate::stream::{ByteStream, StreamError, StreamState};
 
@@ -252,6 +253,10 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
                 } else {
                     StreamError::LinkDown
                 }
+            }
+            // Nothing will come any more, and waiting for it would only hide that.
+            Phase::Connecting { .. } | Phase::Open if self.stack.link() == Link::Gone => {
+                StreamError::LinkDown
             }
             Phase::Connecting { .. } | Phase::Open if !is_up => {
                 let lost = *self.link_lost.get_or_insert(now);

@@ -9,8 +9,6 @@ mod error;
 mod frames;
 mod part;
 
-use core::time::Duration;
-
 use crate::hal::Hal;
 use crate::intel::ids::Model;
 use crate::intel::interrupt::{self, Cause};
@@ -298,9 +296,6 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
 /// counted in descriptors (8254x §13.4.46, 82574 §10.2.5.10).
 const THRESHOLDS: u32 = 31 | 1 << 8 | 1 << 24;
 const THRESHOLDS_CLEAR: u32 = 0x3f | 0x3f << 8 | 0x3f << 16 | 1 << 24;
-
-/// How long a link that negotiates takes at most (IEEE 802.3 clause 28, with margin).
-pub const NEGOTIATION_LIMIT: Duration = Duration::from_millis(4500);
 
 fn decode_link(value: u32) -> Link {
     if value == u32::MAX {

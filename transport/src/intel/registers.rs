@@ -1,6 +1,5 @@
 //! The registers of the part, by name, and the only code that reaches them.
 
-use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use crate::hal::Hal;
@@ -38,7 +37,6 @@ pub const WINDOW: usize = 0x2_0000;
 pub(crate) struct Registers<H: Hal> {
     hal: H,
     base: NonNull<u8>,
-    _unsync: PhantomData<*mut u8>,
 }
 
 impl<H: Hal> Registers<H> {
@@ -48,7 +46,7 @@ impl<H: Hal> Registers<H> {
         if base.addr().get() & 3 != 0 {
             return None;
         }
-        Some(Self { hal, base, _unsync: PhantomData })
+        Some(Self { hal, base })
     }
 
     pub(crate) fn read(&self, register: Register) -> u32 {
@@ -85,6 +83,10 @@ impl<H: Hal> Registers<H> {
         Some(unsafe { self.base.byte_add(offset) }.cast())
     }
 }
+
+// SAFETY: the hosting kernel promises that a mapping holds on every processor, and `&mut` or one
+// owner at a time orders the accesses.
+unsafe impl<H: Hal + Send> Send for Registers<H> {}
 
 impl<H: Hal> Drop for Registers<H> {
     fn drop(&mut self) {

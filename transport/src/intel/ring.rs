@@ -314,6 +314,10 @@ impl<H: Hal + Clone> Memory<H> {
     }
 }
 
+// SAFETY: the memory is this value's alone, and the hosting kernel promises that it is mapped on
+// every processor.
+unsafe impl<H: Hal + Send> Send for Memory<H> {}
+
 impl<H: Hal> Drop for Memory<H> {
     fn drop(&mut self) {
         // SAFETY: the region came from `allocate` of a clone of this instance and is freed here

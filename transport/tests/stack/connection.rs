@@ -181,6 +181,16 @@ fn a_link_that_flaps_is_forgiven_and_one_that_stays_down_is_not() {
 }
 
 #[test]
+fn a_device_that_is_gone_ends_the_connection_at_once() {
+    let mut world = World::v4();
+    world.connect();
+    world.peer.end.cable().gone = true;
+    let took = world.run_until(SECOND, |world| world.stream.state() != StreamState::Open);
+    assert_eq!(world.stream.state(), StreamState::Failed(StreamError::LinkDown));
+    assert!(took <= Duration::from_millis(501), "{took:?}");
+}
+
+#[test]
 fn the_peers_end_is_seen_after_its_bytes() {
     let mut world = World::v4();
     world.connect();

@@ -16,6 +16,8 @@ pub(crate) struct Cable {
     /// Every frame that end 0 sent.
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) unplugged: bool,
+    /// Our end's device no longer answers.
+    pub(crate) gone: bool,
     /// Frames of end 1 are lost.
     pub(crate) silent: bool,
 }
@@ -69,7 +71,9 @@ impl EthernetDevice for End {
     }
 
     fn link(&mut self) -> Link {
-        if self.cable().unplugged {
+        if self.cable().gone {
+            Link::Gone
+        } else if self.cable().unplugged {
             Link::Down
         } else {
             Link::Up { megabits: 1000, full_duplex: true }
