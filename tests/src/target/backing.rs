@@ -98,6 +98,7 @@ impl Backing for Memory {
 #[derive(Debug)]
 pub struct Disk {
     file: File,
+    writable: bool,
     length: u64,
 }
 
@@ -107,13 +108,18 @@ impl Disk {
     /// # Errors
     /// What the system says.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .or_else(|_| OpenOptions::new().read(true).open(path))?;
+        let (file, writable) = match OpenOptions::new().read(true).write(true).open(path) {
+            Ok(file) => (file, true),
+            Err(_) => (OpenOptions::new().read(true).open(path)?, false),
+        };
         let length = file.metadata()?.len();
-        Ok(Self { file, length })
+        Ok(Self { file, writable, length })
+    }
+
+    /// Whether the system lets it be written.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        self.writable
     }
 }
 
@@ -152,5 +158,22 @@ mod tests {
         assert_eq!(back.last(), Some(&0));
         assert_eq!(memory.pages.lock().unwrap().len(), 3);
         assert_eq!(memory.length(), 8 << 40);
+    }
+
+    #[test]
+    fn a_file_is_read_written_and_measured() {
+        let path = std::env::temp_dir().join(format!("isboot-backing-{}", std::process::id()));
+        std::fs::write(&path, [7; 4096]).unwrap();
+        let disk = Disk::open(&path).unwrap();
+        disk.write(100, b"abc").unwrap();
+        disk.flush().unwrap();
+        let mut back = [0; 5];
+        disk.read(99, &mut back).unwrap();
+        let (length, stored) = (disk.length(), std::fs::read(&path).unwrap());
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((back, length), (*b"\x07abc\x07", 4096));
+        assert_eq!(stored[99..104], back);
+        assert!(disk.read(4095, &mut back).is_err());
+        assert!(Disk::open(&path).is_err());
     }
 }

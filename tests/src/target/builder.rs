@@ -214,9 +214,15 @@ impl Builder {
     /// The target.
     ///
     /// # Panics
-    /// Two LUNs have the same number.
+    /// Two LUNs have the same number, or blocks are not of 512 bytes times a power of two.
     #[must_use]
     pub fn build(mut self) -> Target {
+        for Lun { block_size, .. } in &self.luns {
+            assert!(
+                *block_size >= 512 && block_size.is_power_of_two(),
+                "blocks of {block_size} bytes"
+            );
+        }
         let policy = &mut self.policy;
         policy.first_burst_length = policy.first_burst_length.min(policy.max_burst_length);
         let seed = self.seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());

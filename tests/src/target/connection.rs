@@ -134,7 +134,7 @@ impl Connection {
                     self.phase = Phase::FullFeature(session);
                     Ok(())
                 }
-                Progress::Failed => Err(End::Finished),
+                Progress::Failed => Err(End::Closed),
             },
             (Phase::FullFeature(session), None) => session.serve(&mut self.link, pdu),
             (phase, answers) => {
@@ -201,7 +201,8 @@ impl Connection {
                     login.fail(&mut self.link, 0x02, 0x00);
                 }
             }
-            End::Finished => after_logout = matches!(self.phase, Phase::FullFeature(_)),
+            End::LoggedOut => after_logout = true,
+            End::Closed => {}
         }
         self.leave();
         self.phase = Phase::Closed { after_logout };
@@ -221,6 +222,10 @@ impl Connection {
 
 impl Drop for Connection {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A hook's assertion in a server's thread would otherwise pass unseen.
+            self.note("no clause", "a hook or the target panicked".to_owned());
+        }
         self.leave();
         let number = self.number();
         self.link.shared.state().connections.remove(&number);

@@ -25,12 +25,14 @@ pub struct Lun {
 }
 
 impl Lun {
-    /// A LUN over a file, whose length is its capacity.
+    /// A LUN over a file, whose length is its capacity; write-protected when the file is.
     ///
     /// # Errors
     /// What the system says about the file.
     pub fn file(path: impl AsRef<Path>) -> io::Result<Self> {
-        Ok(Self::over(Box::new(Disk::open(path.as_ref())?)))
+        let disk = Disk::open(path.as_ref())?;
+        let read_only = !disk.is_writable();
+        Ok(Self { read_only, ..Self::over(Box::new(disk)) })
     }
 
     /// A LUN of so many bytes of memory, all zero; what is not written takes no memory.

@@ -6,8 +6,9 @@ use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::{
     LogoutReason, LogoutRequest, NopOut, TaskManagementFunction, TaskManagementRequest,
 };
-use isboot::pdu::response::{LogoutResponse, Response, TaskManagementResponse};
+use isboot::pdu::response::{LogoutResponse, Reject, Response, TaskManagementResponse};
 
+use super::frame::Pdu;
 use super::link::Link;
 use super::lun::decode_number;
 use super::rules::{End, broken};
@@ -120,7 +121,7 @@ impl FullFeature {
         }
         self.respond_management(link, request.initiator_task_tag, response);
         if request.function == Function::TargetColdReset {
-            return Err(End::Finished);
+            return Err(End::Closed);
         }
         Ok(())
     }
@@ -167,7 +168,14 @@ impl FullFeature {
             return Ok(());
         }
         link.shared.state().statistics.logouts += 1;
-        Err(End::Finished)
+        Err(End::LoggedOut)
+    }
+
+    /// Refuses a PDU that breaks no rule (§11.17); its header goes back.
+    pub(super) fn reject(&mut self, link: &mut Link, reason: u8, pdu: &Pdu) {
+        let numbers = self.numbers(&link.shared, true);
+        let response = Reject { reason, numbers, data_sn_or_r2t_sn: 0, data_segment_length: 0 };
+        link.respond(Response::Reject(response), pdu.header.as_bytes().to_vec());
     }
 
     fn respond_management(&mut self, link: &mut Link, initiator_task_tag: u32, response: u8) {

@@ -26,8 +26,10 @@ impl fmt::Display for Violation {
 pub(super) enum End {
     /// The initiator broke a rule.
     Violation { clause: &'static str, what: String },
-    /// Everything has been said: the last bytes go out, then the connection is closed.
-    Finished,
+    /// The initiator has logged out: the last bytes go out, then the connection is closed.
+    LoggedOut,
+    /// The target closes the connection once the last bytes are out.
+    Closed,
 }
 
 /// Shorthand for leaving with a violation.

@@ -149,11 +149,22 @@ fn admit(target: &Target, stream: TcpStream, streams: &Streams) {
     let number = connection.number();
     open(streams).insert(number, clone);
     let streams = Arc::clone(streams);
-    thread::spawn(move || {
-        serve(connection, &stream);
-        let _ = stream.shutdown(Shutdown::Both);
-        open(&streams).remove(&number);
-    });
+    let open_stream = OpenStream { number, stream, streams };
+    thread::spawn(move || serve(connection, &open_stream.stream));
+}
+
+/// A socket that is closed and struck off the list however its thread ends.
+struct OpenStream {
+    number: u64,
+    stream: TcpStream,
+    streams: Streams,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Both);
+        open(&self.streams).remove(&self.number);
+    }
 }
 
 /// Moves bytes until either side is done.
@@ -210,8 +221,8 @@ mod tests {
         Target::builder("iqn.2001-04.com.example:disks").lun(Lun::memory(1 << 20)).build()
     }
 
-    /// Logs in by hand and returns the socket.
-    fn log_in(server: &Server) -> TcpStream {
+    /// Sends a Login Request by hand.
+    fn send_login(server: &Server) -> TcpStream {
         let mut header = [0; 48];
         header[0] = 0x43;
         header[1] = 0x87;
@@ -225,6 +236,12 @@ mod tests {
         let mut stream = TcpStream::connect(server.portal()).unwrap();
         stream.set_read_timeout(Some(LIMIT)).unwrap();
         stream.write_all(&bytes).unwrap();
+        stream
+    }
+
+    /// Logs in by hand and returns the socket.
+    fn log_in(server: &Server) -> TcpStream {
+        let mut stream = send_login(server);
         let mut response = [0; 48];
         stream.read_exact(&mut response).unwrap();
         assert_eq!((response[0], response[1], response[36]), (0x23, 0x87, 0));
@@ -276,6 +293,22 @@ mod tests {
         assert!(start.elapsed() < LIMIT);
         assert_ends(&mut stream);
         drop(TcpListener::bind(portal).unwrap());
+    }
+
+    #[test]
+    fn a_hook_that_panics_is_told_and_ends_its_connection() {
+        let target = target();
+        let server = target.serve("127.0.0.1:0").unwrap();
+        target.on_response(|_, _| panic!("an assertion of the script"));
+        let mut stream = send_login(&server);
+        assert_ends(&mut stream);
+        let end = Instant::now() + LIMIT;
+        while target.violations().is_empty() && Instant::now() < end {
+            thread::sleep(STEP);
+        }
+        assert!(target.violations().iter().any(|violation| violation.what.contains("panicked")));
+        target.clear_hooks();
+        let _again = log_in(&server);
     }
 
     /// A NOP-In that nobody asked for goes out while the initiator is silent.

@@ -14,6 +14,9 @@ use super::scsi::{self, Outcome, Start};
 use super::session::FullFeature;
 use super::transfer::Sequence;
 
+/// Reason of a Reject (§11.17.1).
+const COMMAND_NOT_SUPPORTED: u8 = 0x05;
+
 /// A live task.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -65,6 +68,11 @@ impl FullFeature {
     ) -> Result<(), End> {
         self.check_new_tag(opcode::SCSI_COMMAND, command.initiator_task_tag)?;
         check_flags(command)?;
+        if command.read && command.write {
+            // Bidirectional: legal, and no command of these disks is.
+            self.reject(link, COMMAND_NOT_SUPPORTED, pdu);
+            return Ok(());
+        }
         let immediate = command.data_segment_length;
         self.check_unsolicited(command)?;
         let shared = Arc::clone(&link.shared);
@@ -272,12 +280,6 @@ fn check_flags(command: &ScsiCommand) -> Result<(), End> {
     if !command.read && !command.write && command.expected_data_transfer_length != 0 {
         let expected = command.expected_data_transfer_length;
         return broken(CLAUSE, format!("{expected} bytes expected with neither R nor W"));
-    }
-    if command.read && command.write {
-        return broken(
-            "RFC 7143 §11.3.4",
-            "a bidirectional command: no command of this target is one",
-        );
     }
     Ok(())
 }

@@ -306,6 +306,30 @@ fn a_reset_reaches_the_tasks_of_other_sessions() {
     }
 }
 
+#[test]
+fn a_cold_reset_closes_the_connection() {
+    let mut hand = Hand::logged_in(builder(), &[]);
+    let reset = management(&hand, TaskManagementFunction::TargetColdReset, RESERVED_TAG);
+    hand.send(Request::TaskManagement(reset), Vec::new());
+    assert_eq!(management_response(&mut hand), 0);
+    assert!(hand.connection.is_closed());
+    hand.read(1, &[0; 6], 0);
+    assert_eq!(hand.target.violations(), []);
+}
+
+#[test]
+fn a_bidirectional_command_is_rejected_and_counted() {
+    let mut hand = Hand::logged_in(builder(), &[]);
+    let command = hand.command(1, &[0; 6], 512, 512);
+    hand.send(Request::ScsiCommand(command), Vec::new());
+    let (Response::Reject(reject), data) = hand.one() else { panic!("no Reject") };
+    assert_eq!((reject.reason, data.len(), data[0]), (5, 48, 0x01));
+    assert_eq!(reject.numbers.exp_cmd_sn, hand.cmd_sn);
+    hand.read(2, &[0; 6], 0);
+    assert_eq!(status(&mut hand).0.status, 0);
+    hand.assert_content();
+}
+
 fn logout(hand: &Hand, reason: LogoutReason, cid: u16) -> Request {
     Request::Logout(LogoutRequest {
         immediate: true,
