@@ -225,8 +225,8 @@ fn ending(seen: &Seen) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::tests::watched;
     use crate::plan::tests::plan;
+    use crate::watch::tests::watched;
 
     const CONSOLE: &str = "\
 @isboot stage=kernel us=0 loader=pvh

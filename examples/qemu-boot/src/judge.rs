@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use crate::boot::{End, Seen, Sighting};
+use crate::boot::{End, Seen};
 use crate::machine::{Ending, mac_text};
 use crate::plan::{Digest, Firmware, GUEST_MAC, Nic, Plan, Start};
 use crate::stage::{GUEST_STAGES, Stage};
+use crate::watch::Sighting;
 
 /// From kernel entry to the first block, under emulation; istgt itself sleeps one second of it.
 const FIRST_BLOCK_LIMIT_MICROS: u64 = 2_000_000;
@@ -325,11 +326,11 @@ const fn on_off(on: bool) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::boot::tests::watched;
     use crate::boot::{Capture, ImageFinding};
     use crate::pcap::Frame;
     use crate::plan::tests::plan;
     use crate::target::{LoggedSession, expected_luns};
+    use crate::watch::tests::watched;
 
     const HASH: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
     const CONSOLE: &str = include_str!("../data/good-console.txt");

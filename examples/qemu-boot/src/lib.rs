@@ -23,3 +23,4 @@ pub mod screen;
 pub mod stage;
 pub mod table;
 pub mod target;
+pub mod watch;

@@ -109,6 +109,7 @@ fn main() -> ExitCode {
         Ok(reports) => {
             let written = write_report(&arguments, &reports);
             if interrupt::is_wanted() {
+                eprintln!("qemu-boot: interrupted; everything that it started has ended");
                 ExitCode::from(INTERRUPTED)
             } else if let Err(error) = written {
                 eprintln!("qemu-boot: {error}");

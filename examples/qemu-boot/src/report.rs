@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
-use crate::boot::{GuestError, Seen, Sighting};
+use crate::boot::Seen;
 use crate::judge::Check;
 use crate::plan::{Digest, Firmware, Nic, Plan, Start};
 use crate::stage::Stage;
+use crate::watch::{GuestError, Sighting};
 
 /// One run.
 #[derive(Clone, Debug, Serialize)]

@@ -5,11 +5,12 @@ use std::io::{IsTerminal, stdout};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use crate::boot::{Observer, Progress, Seen, Sighting};
+use crate::boot::{Observer, Seen};
 use crate::judge::Check;
 use crate::plan::Plan;
 use crate::report::{Report, rate};
 use crate::stage::Stage;
+use crate::watch::{Progress, Sighting};
 
 /// Prints a line. A reader that went away (`| head`) is no reason to panic: the run goes on.
 #[macro_export]
