@@ -1,0 +1,454 @@
+//! The command line against the real istgt: what it prints, what it moves, and how it ends.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use isboot_tests::istgt::{Authentication, Istgt, Lun, Options, PRODUCT, REVISION, VENDOR};
+use isboot_tests::ports::free_port;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+const MIB: usize = 1 << 20;
+const SECRET: &str = "correct horse battery";
+const TARGET_SECRET: &str = "staple staple staple";
+
+/// A target with two disks, and files of one test: gone when it ends.
+struct Rig {
+    istgt: Option<Istgt>,
+    directory: PathBuf,
+}
+
+impl Rig {
+    /// LUN 0 has 3 MiB and 5 blocks, LUN 1 has 5 MiB.
+    fn new(options: &Options) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("iscsi-tool-{}-{number}", std::process::id());
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let block = options.block_length as usize;
+        let lun = |seed: u64, length| {
+            let image = directory.join(format!("{seed}.img"));
+            fs::write(&image, noise(seed, length)).unwrap();
+            Lun { image, serial: format!("SERIAL-{seed}") }
+        };
+        let luns = [lun(0, 3 * MIB + 5 * block), lun(1, 5 * MIB)];
+        let istgt = Istgt::start(&directory.join("istgt"), &luns, options)
+            .unwrap_or_else(|error| panic!("{error}"));
+        Self { istgt: Some(istgt), directory }
+    }
+
+    fn istgt(&self) -> &Istgt {
+        self.istgt.as_ref().unwrap()
+    }
+
+    fn url(&self) -> String {
+        format!("iscsi://{}/{}", self.istgt().portal(), self.istgt().target_name())
+    }
+
+    fn lun(&self, lun: u16) -> String {
+        format!("{}/{lun}", self.url())
+    }
+
+    fn image(&self, lun: u16) -> Vec<u8> {
+        fs::read(self.directory.join(format!("{lun}.img"))).unwrap()
+    }
+
+    fn file(&self, name: &str, content: &[u8]) -> String {
+        let path = self.directory.join(name);
+        fs::write(&path, content).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        self.istgt = None;
+        let _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+/// splitmix64 over the word's number.
+fn noise(seed: u64, length: usize) -> Vec<u8> {
+    let words = (0u64..).map(|index| {
+        let mut z = seed.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    });
+    words.flat_map(u64::to_le_bytes).take(length).collect()
+}
+
+fn hex_sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_iscsi-tool"));
+    command.args(arguments).env_remove("ISBOOT_CHAP_SECRET").stdin(Stdio::null());
+    command
+}
+
+fn iscsi_tool(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("iscsi-tool starts")
+}
+
+/// What it prints when all goes well.
+fn stdout(arguments: &[&str]) -> Vec<u8> {
+    let output = iscsi_tool(arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
+    output.stdout
+}
+
+fn text(arguments: &[&str]) -> String {
+    String::from_utf8(stdout(arguments)).expect("UTF-8")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let text = text(arguments);
+    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+}
+
+/// What it says when it ends with this status, having printed nothing.
+fn complaint(status: i32, arguments: &[&str]) -> String {
+    let output = iscsi_tool(arguments);
+    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    stderr
+}
+
+#[test]
+fn ls_shows_what_was_configured() {
+    let rig = Rig::new(&Options { block_length: 4096, ..Options::default() });
+    let table = text(&["ls", &rig.url()]);
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|line| line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect())
+        .collect();
+    assert_eq!(lines.len(), 3, "{table}");
+    assert_eq!(
+        lines[1],
+        ["0", VENDOR, PRODUCT, REVISION, "SERIAL-0", "4096", "773", "3.02 MiB", "yes"]
+    );
+    assert_eq!(
+        lines[2],
+        ["1", VENDOR, PRODUCT, REVISION, "SERIAL-1", "4096", "1280", "5.00 MiB", "yes"]
+    );
+
+    let list = json(&["--json", "ls", &rig.url()]);
+    assert_eq!(list["target"], rig.istgt().target_name());
+    let disk = &list["disks"][1];
+    assert_eq!((&disk["lun"], &disk["serial"]), (&"1".into(), &"SERIAL-1".into()));
+    assert_eq!((&disk["bytes"], &disk["read_only"]), (&(5 * MIB).into(), &false.into()));
+
+    let one = json(&["ls", &rig.lun(1), "--json"]);
+    assert_eq!(one["disks"], Value::Array(vec![disk.clone()]));
+    assert!(rig.istgt().wait_for_log("Logout from ", Duration::from_secs(5)), "it logs out");
+}
+
+#[test]
+fn info_tells_what_was_agreed_on() {
+    let options = Options {
+        first_burst_length: 8192,
+        max_burst_length: 16_384,
+        max_recv_data_segment_length: 8192,
+        ..Options::default()
+    };
+    let rig = Rig::new(&options);
+    let parameters = ["-p", "header_digest=crc32c", "-p", "immediate_data=no"];
+    let info = json(&[&["info", &rig.url(), "--json"], &parameters[..]].concat());
+    assert_eq!((&info["header_digest"], &info["data_digest"]), (&"CRC32C".into(), &"None".into()));
+    assert_eq!(info["first_burst_length"], 8192);
+    assert_eq!(info["max_burst_length"], 16_384);
+    assert_eq!(info["max_send_data_segment_length"], 8192);
+    assert_eq!(info["immediate_data"], false);
+    assert_eq!(info["disks"], 2);
+    assert_eq!(info["initiator"], "iqn.2026-01.org.isboot:iscsi-tool");
+    for step in ["connect_seconds", "login_seconds", "disks_seconds"] {
+        assert!(info[step].as_f64().is_some_and(|time| time > 0.0 && time < 30.0), "{info:#}");
+    }
+
+    let name = "iqn.2010-06.org.example:someone";
+    let page = text(&[&["info", &rig.url(), "--initiator-name", name], &parameters[..]].concat());
+    for (key, value) in [
+        ("Target", rig.istgt().target_name()),
+        ("Initiator", name),
+        ("Header digest", "CRC32C"),
+        ("Burst", "16384 bytes (16.00 KiB)"),
+        ("Immediate data", "no"),
+    ] {
+        assert!(page.contains(&format!("{key:20}{value}\n")), "{key}: {page}");
+    }
+    assert!(rig.istgt().log_contains(name), "{}", rig.istgt().log());
+}
+
+#[test]
+fn a_whole_disk_is_hashed_and_copied() {
+    let rig = Rig::new(&Options::default());
+    let hash = hex_sha256(&rig.image(0));
+    assert_eq!(text(&["read", &rig.lun(0), "--sha256"]), format!("{hash}  {}\n", rig.lun(0)));
+    // More requests than commands, and pieces that no burst divides.
+    let shape = ["--depth", "64", "--chunk", "1536", "-p", "queue_depth=3"];
+    let read = json(&[&["read", &rig.lun(0), "--sha256", "--json"], &shape[..]].concat());
+    assert_eq!((&read["sha256"], &read["bytes"]), (&hash.into(), &rig.image(0).len().into()));
+
+    let copy = rig.file("copy", b"old");
+    assert!(stdout(&["read", &rig.lun(0), "-o", &copy, "--depth", "1"]).is_empty());
+    assert!(fs::read(&copy).unwrap() == rig.image(0));
+    assert!(stdout(&["read", &rig.lun(0)]) == rig.image(0), "standard output takes it too");
+}
+
+#[test]
+fn any_part_of_a_disk_can_be_read() {
+    let rig = Rig::new(&Options::default());
+    let image = rig.image(1);
+    for (arguments, range) in [
+        (["--offset=700", "--length=1", "--chunk=512"], 700..701),
+        (["--offset=511", "--length=1030", "--chunk=512"], 511..1541),
+        (["--offset=1M", "--length=1K", "--chunk=4K"], MIB..MIB + 1024),
+        (["--lba=3", "--length=100000", "--chunk=1000"], 1536..101_536),
+        (["--lba=10239", "--length=512", "--chunk=1M"], 5 * MIB - 512..5 * MIB),
+        (["--lba=10240", "--length=0", "--chunk=1M"], 0..0),
+    ] {
+        let found = stdout(&[&["read", &rig.lun(1)], &arguments[..]].concat());
+        assert!(found == image[range], "{arguments:?}");
+    }
+    let end = stdout(&["read", &rig.lun(1), "--offset", "5242879"]);
+    assert_eq!(end, image[5 * MIB - 1..]);
+
+    for arguments in [
+        ["--offset=5242881", "--length=0"],
+        ["--offset=5242879", "--length=2"],
+        ["--lba=18446744073709551615", "--length=1"],
+    ] {
+        let output = complaint(1, &[&["read", &rig.lun(1)], &arguments[..]].concat());
+        assert!(output.contains("LUN 1 has "), "{output}");
+    }
+}
+
+#[test]
+fn what_is_written_is_there_and_nothing_else_is() {
+    let rig = Rig::new(&Options::default());
+    let data = noise(99, 3 * MIB + 512);
+    let file = rig.file("data", &data);
+    let before = rig.image(1);
+    let arguments = ["write", &rig.lun(1), "--lba", "7", &file];
+
+    let question = complaint(2, &arguments);
+    assert!(question.contains("overwrite") && question.contains("SERIAL-1"), "{question}");
+    assert!(question.contains("--yes"), "{question}");
+    assert!(rig.image(1) == before, "nothing is written without --yes");
+    let difference = complaint(1, &["verify", &rig.lun(1), "--offset", "3584", &file]);
+    assert!(difference.contains("first at byte 3584"), "{difference}");
+
+    let answer = text(&[&arguments[..], &["--yes", "--chunk=100K", "--depth=5"]].concat());
+    assert!(answer.contains("at byte 3584 of LUN 1, and flushed"), "{answer}");
+    let after = rig.image(1);
+    let end = 3584 + data.len();
+    assert!(after[3584..end] == data);
+    assert!(after[..3584] == before[..3584] && after[end..] == before[end..]);
+    let equal = json(&["verify", &rig.lun(1), "--offset", "3584", &file, "--json"]);
+    assert_eq!((&equal["equal"], &equal["bytes"]), (&true.into(), &data.len().into()));
+}
+
+#[test]
+fn verify_tells_the_first_difference_of_several() {
+    let rig = Rig::new(&Options::default());
+    let mut data = rig.image(0)[1000..].to_vec();
+    let exact = rig.file("exact", &data);
+    let equal = text(&["verify", &rig.lun(0), "--offset", "1000", &exact]);
+    assert!(equal.starts_with("LUN 0 holds "), "{equal}");
+
+    for place in [2 * MIB + 333, 2 * MIB + 334, 3 * MIB] {
+        data[place] ^= 0x81;
+    }
+    let place = 2 * MIB + 333;
+    let (on_disk, byte) = (place + 1000, data[place]);
+    let wrong = rig.file("wrong", &data);
+    let arguments = ["verify", &rig.lun(0), "--offset", "1000", &wrong, "--chunk", "64K"];
+    let sentence = complaint(1, &arguments);
+    let (block, within) = (on_disk / 512, on_disk % 512);
+    for part in [
+        format!(
+            "first at byte {on_disk} of the disk (block {block}, byte {within} in it; byte {place} of the file)"
+        ),
+        format!("the disk has {:#04x}, the file {byte:#04x}", byte ^ 0x81),
+    ] {
+        assert!(sentence.contains(&part), "{part:?} in {sentence:?}");
+    }
+    let output = iscsi_tool(&[&arguments[..], &["--json"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&value["equal"], &value["first_difference"]["byte"]),
+        (&false.into(), &on_disk.into())
+    );
+}
+
+#[test]
+fn a_write_that_cannot_be_is_refused_before_anything_moves() {
+    let rig = Rig::new(&Options { read_only: true, ..Options::default() });
+    let file = rig.file("data", &noise(1, 512));
+    let sentence = complaint(1, &["write", &rig.lun(0), &file, "--yes"]);
+    assert!(sentence.contains("write-protected"), "{sentence}");
+
+    let rig = Rig::new(&Options::default());
+    let before = rig.image(0);
+    let odd = rig.file("odd", &noise(1, 1000));
+    let sentence = complaint(1, &["write", &rig.lun(0), &odd, "--yes"]);
+    assert!(sentence.contains("1000, is no multiple") && sentence.contains("512"), "{sentence}");
+    let even = rig.file("even", &noise(1, 1024));
+    let sentence = complaint(1, &["write", &rig.lun(0), "--offset=100", &even, "--yes"]);
+    assert!(sentence.contains("100, is no multiple"), "{sentence}");
+    let large = rig.file("large", &noise(1, 4 * MIB));
+    let sentence = complaint(1, &["write", &rig.lun(0), &large, "--yes"]);
+    assert!(sentence.contains("LUN 0 has 3148288 bytes"), "{sentence}");
+    assert!(rig.image(0) == before);
+}
+
+#[test]
+fn a_login_that_fails_is_one_sentence_with_names_in_it() {
+    let rig = Rig::new(&Options::default());
+    let portal = rig.istgt().portal();
+    let name = "iqn.2007-09.jp.ne.peach.istgt:nowhere";
+    let sentence = complaint(1, &["ls", &format!("iscsi://{portal}/{name}")]);
+    assert_eq!(sentence.lines().count(), 1, "{sentence}");
+    for part in [name, &portal.to_string(), "0203h: target not found"] {
+        assert!(sentence.contains(part), "{part:?} in {sentence:?}");
+    }
+
+    let port = free_port().unwrap();
+    let begin = Instant::now();
+    let sentence = complaint(1, &["ls", &format!("iscsi://127.0.0.1:{port}/{name}")]);
+    assert!(begin.elapsed() < Duration::from_secs(5), "nobody waits for a refused port");
+    assert_eq!(sentence.lines().count(), 1, "{sentence}");
+    assert!(
+        sentence.contains(&format!("at 127.0.0.1:{port}: the target refused the connection")),
+        "{sentence}"
+    );
+
+    let sentence = complaint(1, &["ls", &format!("iscsi://no-such-host.invalid/{name}")]);
+    assert!(sentence.contains("cannot resolve the host no-such-host.invalid"), "{sentence}");
+
+    let sentence = complaint(1, &["read", &rig.lun(7), "--sha256"]);
+    assert!(sentence.contains("no disk with LUN 7; it has 0, 1"), "{sentence}");
+}
+
+/// istgt listens on 127.0.0.1 alone, and the name may mean ::1 first.
+#[test]
+fn every_address_of_a_name_is_tried() {
+    let rig = Rig::new(&Options::default());
+    let port = rig.istgt().portal().port();
+    let url = format!("iscsi://localhost:{port}/{}", rig.istgt().target_name());
+    assert_eq!(json(&["ls", &url, "--json"])["portal"], format!("127.0.0.1:{port}"));
+}
+
+#[test]
+fn chap_opens_the_door_and_no_output_shows_a_secret() {
+    let rig = Rig::new(&Options {
+        authentication: Authentication::MutualChap {
+            user: "me".to_owned(),
+            secret: SECRET.to_owned(),
+            target_user: "disk".to_owned(),
+            target_secret: TARGET_SECRET.to_owned(),
+        },
+        ..Options::default()
+    });
+    let url = rig.url().replace("iscsi://", "iscsi://me@");
+    let right = rig.file("right", format!("{SECRET}\n").as_bytes());
+    let wrong = rig.file("wrong", b"correct horse bandage\n");
+    let target = rig.file("target", TARGET_SECRET.as_bytes());
+    let both = ["--mutual-user=disk", "--mutual-secret-file", &target];
+    let run = |arguments: &[&str], variable: Option<&str>| {
+        let mut command = command(arguments);
+        command.arg("-vvv");
+        variable.map(|secret| command.env("ISBOOT_CHAP_SECRET", secret));
+        let output = command.output().unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        for secret in [SECRET, TARGET_SECRET, "correct horse bandage"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+        (output.status.code().unwrap(), said)
+    };
+
+    let (status, said) = run(&[&["ls", &url, "--secret-file", &right], &both[..]].concat(), None);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("other users can read the secret in"), "{said}");
+    let (status, said) = run(&[&["ls", &rig.url(), "--user=me"], &both[..]].concat(), Some(SECRET));
+    assert_eq!(status, 0, "{said}");
+
+    let (status, said) = run(&[&["ls", &url, "--secret-file", &wrong], &both[..]].concat(), None);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("authentication failed"), "{said}");
+    let swapped = ["ls", &url, "--secret-file", &right, "--mutual-secret-file", &wrong];
+    let (status, said) = run(&swapped, None);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("the target's CHAP response is wrong"), "{said}");
+    let (status, said) = run(&["ls", &rig.url()], None);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("authentication"), "{said}");
+    let (status, said) = run(&["ls", &url], None);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("--secret-file") && said.contains("ISBOOT_CHAP_SECRET"), "{said}");
+    let (status, said) = run(&["ls", &url.replace("me@", &format!("me:{SECRET}@"))], None);
+    assert_eq!(status, 2, "{said}");
+    assert!(said.contains("a secret has no place"), "{said}");
+}
+
+#[test]
+fn a_wrong_command_line_is_status_2() {
+    let url = "iscsi://127.0.0.1/iqn.2010-06.org.example:disk";
+    let disk = format!("{url}/0");
+    for (arguments, part) in [
+        (vec![], "one of ls, info, read, write and verify is needed"),
+        (vec!["ls"], "<URL>"),
+        (vec!["ls", "127.0.0.1"], "it starts with iscsi://"),
+        (vec!["ls", url, "-p", "queue_deep=1"], "there is no such parameter; -p help"),
+        (vec!["ls", url, "-p", "queue_depth=0"], "queue_depth takes 1-1024"),
+        (vec!["ls", url, "-p", "mtu=1500"], "the host's own network"),
+        (vec!["ls", url, "-p", "queue_depth"], "NAME=VALUE"),
+        (vec!["ls", url, "--initiator-name", "me"], "an iSCSI name starts with"),
+        (vec!["ls", url, "--mutual-user", "disk"], "--mutual-secret-file"),
+        (vec!["read", url, "--sha256"], "add a LUN"),
+        (vec!["read", &disk, "--json"], "-o FILE or --sha256"),
+        (vec!["read", &disk, "--lba=1", "--offset=1"], "cannot be used with"),
+        (vec!["read", &disk, "--depth=65"], "1..=64"),
+        (vec!["read", &disk, "--chunk=1"], "512 bytes to 64M"),
+    ] {
+        let sentence = complaint(2, &arguments);
+        assert!(sentence.contains(part), "{part:?} in {sentence:?}");
+    }
+}
+
+#[test]
+fn help_lists_the_parameters_with_their_defaults() {
+    let table = text(&["-p", "help"]);
+    let row = table.lines().find(|line| line.starts_with("queue_depth ")).unwrap();
+    let words: Vec<&str> = row.split_whitespace().take(4).collect();
+    assert_eq!(words, ["queue_depth", "32", "1-1024", "commands"]);
+    assert!(text(&["--help"]).contains("Exit status"));
+}
+
+/// Ten thousand requests, one after the other: some come before the restart, some after.
+#[test]
+fn a_target_that_restarts_during_a_read_costs_time_only() {
+    let mut rig = Rig::new(&Options::default());
+    let hash = hex_sha256(&rig.image(1));
+    let arguments = ["read", &rig.lun(1), "--sha256", "--json", "--chunk=512", "--depth=1"];
+    let child = command(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    assert!(rig.istgt().wait_for_log("Login from ", Duration::from_secs(10)));
+    std::thread::sleep(Duration::from_millis(150));
+    rig.istgt.as_mut().unwrap().restart().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("session with ") && stderr.contains(" lost: "), "{stderr}");
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["sha256"], hash);
+}
