@@ -3,6 +3,8 @@
 use std::process::Command;
 use std::time::Duration;
 
+use isboot::disk::DiskId;
+use isboot_tests::host::{Access, Host};
 use isboot_tests::process::{Process, within};
 use isboot_tests::target::{
     Chap, Credentials, DigestPolicy, Lun, Redirect, SenseFormat, Server, Target,
@@ -339,4 +341,55 @@ fn many_commands_at_once() {
     assert!(statistics.data_in_bytes >= 64 * MIB, "{}", said.text);
     assert!((2..=16).contains(&statistics.most_outstanding), "{}", statistics.most_outstanding);
     assert_no_violations(&target);
+}
+
+/// The initiator of this product in every data mode and with every digest: it reads, writes and
+/// logs out, and breaks no rule of the target on its way.
+#[test]
+fn our_own_initiator_breaks_no_rule() {
+    let content: Vec<u8> = (0..9 * MIB / 4).flat_map(|k| (k as u32 * 77).to_le_bytes()).collect();
+    for mode in 0..16 {
+        let on = |bit: u32| mode & 1 << bit != 0;
+        let target = Target::builder(NAME)
+            .lun(Lun::memory(9 * MIB).unit_attention(0x29, 0x01).becoming_ready(2))
+            .lun(Lun::memory(8 * MIB).block_size(4096).read_only())
+            .initial_r2t(on(0))
+            .immediate_data(on(1))
+            .header_digest(if on(2) { DigestPolicy::Force } else { DigestPolicy::Refuse })
+            .data_digest(if on(3) { DigestPolicy::Force } else { DigestPolicy::Refuse })
+            .max_recv_data_segment_length(5000)
+            .first_burst_length(20_000)
+            .max_burst_length(50_000)
+            .max_outstanding_r2t(3)
+            .initial_stat_sn(0xffff_fff0)
+            .window(7)
+            .build();
+        let server = serve(&target);
+        let offer = |on| if on { "crc32c" } else { "none" };
+        let parameters = [
+            ("header_digest", offer(on(2))),
+            ("data_digest", offer(on(3))),
+            ("initial_r2t", "no"),
+            ("max_outstanding_r2t", "4"),
+        ];
+        let access = Access::new(server.portal(), NAME, &parameters);
+        let mut host = Host::log_in(&access).expect("a login");
+        assert_eq!(host.disks().len(), 2);
+        host.write(DiskId(0), 0, &content, 300 * 1024, 8).expect("a write");
+        assert!(target.read_lun(0, 0, content.len()).expect("the LUN") == content, "mode {mode}");
+        let back = host.read(DiskId(0), 0, content.len(), 300 * 1024, 16).expect("a read");
+        assert!(back == content, "mode {mode}");
+        target.ping(b"still there?");
+        host.log_out().expect("a logout");
+        assert_no_violations(&target);
+        let remarks: Vec<String> = target.remarks().iter().map(ToString::to_string).collect();
+        assert!(remarks.is_empty(), "{remarks:#?}");
+        let statistics = target.statistics();
+        assert_eq!((statistics.logins, statistics.logouts), (1, 1));
+        assert!((2..=7).contains(&statistics.most_outstanding), "{}", statistics.most_outstanding);
+        let (initial_r2t, immediate_data) = (on(0), on(1));
+        assert_eq!(statistics.immediate_bytes != 0, immediate_data);
+        assert_eq!(statistics.unsolicited_bytes != 0, !initial_r2t);
+        assert_ne!(statistics.solicited_bytes, 0);
+    }
 }

@@ -40,6 +40,8 @@ pub(super) struct FullFeature {
     /// Aborted tasks whose data is still on its way.
     pub(super) ghosts: BTreeMap<u32, Task>,
     pub(super) pending_management: Option<PendingManagement>,
+    /// Commands whose data is going out before their status: still in the window.
+    pub(super) ending: u32,
     /// StatSN of command statuses that the initiator has not acknowledged.
     unacknowledged: VecDeque<SerialNumber>,
     /// Pings that were not answered yet, by Target Transfer Tag.
@@ -71,6 +73,7 @@ impl FullFeature {
             unsolicited: VecDeque::new(),
             ghosts: BTreeMap::new(),
             pending_management: None,
+            ending: 0,
             unacknowledged: VecDeque::new(),
             pings: Vec::new(),
             text: None,
@@ -266,7 +269,7 @@ impl FullFeature {
 
     /// The window less what is live in it.
     fn wanted_max_cmd_sn(&self, shared: &Shared) -> SerialNumber {
-        let live = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX);
+        let live = u32::try_from(self.tasks.len()).unwrap_or(u32::MAX) + self.ending;
         let room = shared.state().window.saturating_sub(live);
         self.exp_cmd_sn.plus(room).previous()
     }

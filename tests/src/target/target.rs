@@ -123,13 +123,13 @@ impl Target {
         self.shared.state().luns[place].becoming_ready = commands;
     }
 
-    /// The blocks of a LUN that cannot be read or written from now on; an empty range for none.
+    /// The blocks of a LUN that cannot be read or written from now on.
     ///
     /// # Panics
     /// No such LUN.
-    pub fn set_bad_blocks(&self, number: u16, blocks: Range<u64>) {
+    pub fn set_bad_blocks(&self, number: u16, blocks: &[Range<u64>]) {
         let place = self.place(number).expect("a LUN of this target");
-        self.shared.state().luns[place].bad_blocks = vec![blocks];
+        self.shared.state().luns[place].bad_blocks = blocks.to_vec();
     }
 
     /// Sends the next logins elsewhere; `None` stops that.

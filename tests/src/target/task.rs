@@ -175,6 +175,7 @@ impl FullFeature {
         if collapse {
             return;
         }
+        self.ending = 0;
         let numbers = self.numbers(&link.shared, true);
         self.status_sent(numbers);
         let response = ScsiResponse {
@@ -212,6 +213,7 @@ impl FullFeature {
             let burst_end = (offset / burst + 1) * burst;
             let end = (offset + segment).min(burst_end).min(data.len());
             let residual = collapsed.filter(|_| end == data.len());
+            self.ending = u32::from(residual.is_none());
             let numbers = self.numbers(&link.shared, residual.is_some());
             if residual.is_some() {
                 self.status_sent(numbers);

@@ -86,6 +86,9 @@ fn data_in_is_cut_into_segments_and_bursts() {
             ]
         );
         assert_eq!(data.concat_data(), bytes);
+        // The command is in the window until its status is out.
+        let limits = data.iter().map(|(header, _)| header.numbers.max_cmd_sn.0);
+        assert_eq!(limits.collect::<Vec<_>>(), [29, 29, 29, 29, 29 + u32::from(collapsed)]);
         match responses.last() {
             Some((Response::Scsi(response), _)) if !collapsed => {
                 assert_eq!((response.status, response.exp_data_sn), (0, 5));
@@ -137,7 +140,7 @@ fn conditions_of_a_lun_are_told_in_turn() {
     let builder = Target::builder(NAME).lun(lun).sense_format(SenseFormat::Descriptor);
     let mut hand = Hand::logged_in(builder, &[]);
     hand.target.force_status(0, 0x28, 1);
-    hand.target.set_bad_blocks(0, 5..7);
+    hand.target.set_bad_blocks(0, std::slice::from_ref(&(5..7)));
     // INQUIRY passes by all of it.
     hand.read(1, &[0x12, 0, 0, 0, 36, 0], 36);
     assert!(matches!(hand.one().0, Response::DataIn(_)));
