@@ -74,7 +74,7 @@ pub(crate) fn terms(initiator: &Initiator, access: &Access) -> String {
     let timing = &initiator.timing;
     let bytes = |count: u32| format!("{count} bytes ({})", HumanBytes(count.into()));
     let group = terms.target_portal_group_tag.map_or("not named".to_owned(), |tag| tag.to_string());
-    // The target's own text: nothing in it may reach the terminal as a control sequence.
+    // The target's own text: what does not print, such as a change of direction, is escaped.
     let alias = terms
         .target_alias
         .as_ref()

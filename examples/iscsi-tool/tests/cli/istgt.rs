@@ -1,15 +1,16 @@
-//! The command line against the real istgt: what it prints, what it moves, and how it ends.
+//! Against the real istgt.
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use isboot_tests::istgt::{Authentication, Istgt, Lun, Options, PRODUCT, REVISION, VENDOR};
 use isboot_tests::ports::free_port;
 use serde_json::Value;
-use sha2::{Digest as _, Sha256};
+
+use crate::{command, complaint, hex_sha256, iscsi_tool, json, noise, stdout, text};
 
 const MIB: usize = 1 << 20;
 const SECRET: &str = "correct horse battery";
@@ -69,57 +70,6 @@ impl Drop for Rig {
         self.istgt = None;
         let _ = fs::remove_dir_all(&self.directory);
     }
-}
-
-/// splitmix64 over the word's number.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let words = (0u64..).map(|index| {
-        let mut z = seed.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    });
-    words.flat_map(u64::to_le_bytes).take(length).collect()
-}
-
-fn hex_sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_iscsi-tool"));
-    command.args(arguments).env_remove("ISBOOT_CHAP_SECRET").stdin(Stdio::null());
-    command
-}
-
-fn iscsi_tool(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("iscsi-tool starts")
-}
-
-/// What it prints when all goes well.
-fn stdout(arguments: &[&str]) -> Vec<u8> {
-    let output = iscsi_tool(arguments);
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "{arguments:?}: {stderr}");
-    output.stdout
-}
-
-fn text(arguments: &[&str]) -> String {
-    String::from_utf8(stdout(arguments)).expect("UTF-8")
-}
-
-fn json(arguments: &[&str]) -> Value {
-    let text = text(arguments);
-    serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
-}
-
-/// What it says when it ends with this status, having printed nothing.
-fn complaint(status: i32, arguments: &[&str]) -> String {
-    let output = iscsi_tool(arguments);
-    let stderr = String::from_utf8(output.stderr).expect("UTF-8");
-    assert_eq!(output.status.code(), Some(status), "{arguments:?}: {stderr}");
-    assert!(output.stdout.is_empty(), "{arguments:?}");
-    stderr
 }
 
 #[test]
@@ -201,34 +151,6 @@ fn a_whole_disk_is_hashed_and_copied() {
     assert!(stdout(&["read", &rig.lun(0), "-o", &copy, "--depth", "1"]).is_empty());
     assert!(fs::read(&copy).unwrap() == rig.image(0));
     assert!(stdout(&["read", &rig.lun(0)]) == rig.image(0), "standard output takes it too");
-}
-
-#[test]
-fn any_part_of_a_disk_can_be_read() {
-    let rig = Rig::new(&Options::default());
-    let image = rig.image(1);
-    for (arguments, range) in [
-        (["--offset=700", "--length=1", "--chunk=512"], 700..701),
-        (["--offset=511", "--length=1030", "--chunk=512"], 511..1541),
-        (["--offset=1M", "--length=1K", "--chunk=4K"], MIB..MIB + 1024),
-        (["--lba=3", "--length=100000", "--chunk=1000"], 1536..101_536),
-        (["--lba=10239", "--length=512", "--chunk=1M"], 5 * MIB - 512..5 * MIB),
-        (["--lba=10240", "--length=0", "--chunk=1M"], 0..0),
-    ] {
-        let found = stdout(&[&["read", &rig.lun(1)], &arguments[..]].concat());
-        assert!(found == image[range], "{arguments:?}");
-    }
-    let end = stdout(&["read", &rig.lun(1), "--offset", "5242879"]);
-    assert_eq!(end, image[5 * MIB - 1..]);
-
-    for arguments in [
-        ["--offset=5242881", "--length=0"],
-        ["--offset=5242879", "--length=2"],
-        ["--lba=18446744073709551615", "--length=1"],
-    ] {
-        let output = complaint(1, &[&["read", &rig.lun(1)], &arguments[..]].concat());
-        assert!(output.contains("LUN 1 has "), "{output}");
-    }
 }
 
 #[test]
@@ -399,40 +321,6 @@ fn chap_opens_the_door_and_no_output_shows_a_secret() {
     let (status, said) = run(&["ls", &url.replace("me@", &format!("me:{SECRET}@"))], None);
     assert_eq!(status, 2, "{said}");
     assert!(said.contains("a secret has no place"), "{said}");
-}
-
-#[test]
-fn a_wrong_command_line_is_status_2() {
-    let url = "iscsi://127.0.0.1/iqn.2010-06.org.example:disk";
-    let disk = format!("{url}/0");
-    for (arguments, part) in [
-        (vec![], "one of ls, info, read, write and verify is needed"),
-        (vec!["ls"], "<URL>"),
-        (vec!["ls", "127.0.0.1"], "it starts with iscsi://"),
-        (vec!["ls", url, "-p", "queue_deep=1"], "there is no such parameter; -p help"),
-        (vec!["ls", url, "-p", "queue_depth=0"], "queue_depth takes 1-1024"),
-        (vec!["ls", url, "-p", "mtu=1500"], "the host's own network"),
-        (vec!["ls", url, "-p", "queue_depth"], "NAME=VALUE"),
-        (vec!["ls", url, "--initiator-name", "me"], "an iSCSI name starts with"),
-        (vec!["ls", url, "--mutual-user", "disk"], "--mutual-secret-file"),
-        (vec!["read", url, "--sha256"], "add a LUN"),
-        (vec!["read", &disk, "--json"], "-o FILE or --sha256"),
-        (vec!["read", &disk, "--lba=1", "--offset=1"], "cannot be used with"),
-        (vec!["read", &disk, "--depth=65"], "1..=64"),
-        (vec!["read", &disk, "--chunk=1"], "512 bytes to 64M"),
-    ] {
-        let sentence = complaint(2, &arguments);
-        assert!(sentence.contains(part), "{part:?} in {sentence:?}");
-    }
-}
-
-#[test]
-fn help_lists_the_parameters_with_their_defaults() {
-    let table = text(&["-p", "help"]);
-    let row = table.lines().find(|line| line.starts_with("queue_depth ")).unwrap();
-    let words: Vec<&str> = row.split_whitespace().take(4).collect();
-    assert_eq!(words, ["queue_depth", "32", "1-1024", "commands"]);
-    assert!(text(&["--help"]).contains("Exit status"));
 }
 
 /// Ten thousand requests, one after the other: some come before the restart, some after.
