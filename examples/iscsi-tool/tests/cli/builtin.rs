@@ -154,7 +154,7 @@ fn a_read_that_fails_names_the_blocks_and_keeps_what_came_before() {
     let rig = Rig::new(Target::builder(NAME).lun(Lun::memory(4 * MIB as u64)));
     let data = noise(4, 4 * MIB);
     rig.target.write_lun(0, 0, &data).unwrap();
-    rig.target.set_bad_blocks(0, &[5000..5001]);
+    rig.target.set_bad_blocks(0, &[5000..5001, 6000..7000]);
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rescued");
     let name = file.to_str().unwrap();
     let sentence = complaint(1, &["read", &rig.lun(0), "-o", name, "--chunk=64K"]);
