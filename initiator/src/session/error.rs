@@ -99,6 +99,8 @@ pub enum Waiting {
     Ping,
     /// The response to a command.
     Command,
+    /// The command window to open.
+    Window,
     /// The Logout Response.
     Logout,
 }
@@ -110,6 +112,7 @@ impl fmt::Display for Waiting {
             Self::Login => "the login to finish",
             Self::Ping => "the answer to a NOP-Out",
             Self::Command => "the response to a command",
+            Self::Window => "the target to open its command window",
             Self::Logout => "the logout response",
         })
     }

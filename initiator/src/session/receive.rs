@@ -200,7 +200,7 @@ impl<const TASKS: usize> Session<TASKS> {
         data_digest_ok: bool,
     ) -> Result<Step<'b>, Error> {
         if !data_digest_ok {
-            return self.on_damaged(arrived);
+            return self.on_damaged(&arrived);
         }
         match arrived {
             Arriving::Nothing => Ok(Step::Went),
@@ -212,9 +212,10 @@ impl<const TASKS: usize> Session<TASKS> {
                 };
                 self.count_status(&header.numbers)?;
                 self.sense.clear();
-                self.on_status(index, status, header.residual)
+                // DataSN had no gap: whatever was sent has come.
+                self.on_status(now, index, status, header.residual, 0)
             }
-            Arriving::Status { header, index, .. } => self.on_scsi_response(index, &header),
+            Arriving::Status { header, index, .. } => self.on_scsi_response(now, index, &header),
             Arriving::Other(response) => self.on_other(response),
         }
     }
@@ -222,13 +223,12 @@ impl<const TASKS: usize> Session<TASKS> {
     /// A data digest failed (§7.8). Read data: the command is issued again once its status has
     /// come. Anything else, or data that brought its status: the PDU is lost, and at error
     /// recovery level 0 so is the connection.
-    fn on_damaged<'b>(&mut self, arrived: Arriving) -> Result<Step<'b>, Error> {
-        match arrived {
-            Arriving::Data { header: DataIn { status: None, numbers, .. }, index, .. } => {
+    fn on_damaged<'b>(&mut self, arrived: &Arriving) -> Result<Step<'b>, Error> {
+        match *arrived {
+            Arriving::Data { header: DataIn { status: None, .. }, index, .. } => {
                 if let Some(task) = self.tasks.at_mut(index) {
                     task.damaged = true;
                 }
-                self.learn_window(&numbers);
                 Ok(Step::Went)
             }
             _ => Err(Error::Frame(FrameError::DataDigest)),
@@ -243,7 +243,7 @@ impl<const TASKS: usize> Session<TASKS> {
         let Phase::LoggingIn { request_due, answered, .. } = &mut self.phase else {
             return Ok(Step::Went);
         };
-        if *request_due {
+        if *request_due || !self.connection.serializer.is_idle() {
             return Err(Error::PeerMisbehaved("a Login Response answers a Login Request"));
         }
         let first = !core::mem::replace(answered, true);
@@ -275,6 +275,7 @@ impl<const TASKS: usize> Session<TASKS> {
 
     fn on_scsi_response<'b>(
         &mut self,
+        now: Instant,
         index: u16,
         header: &ScsiResponse,
     ) -> Result<Step<'b>, Error> {
@@ -284,15 +285,17 @@ impl<const TASKS: usize> Session<TASKS> {
             let error = TaskError::TargetFailure { response: header.response };
             return self.complete(index, Completion::Failed(error));
         }
-        self.on_status(index, header.status, header.residual)
+        self.on_status(now, index, header.status, header.residual, header.exp_data_sn)
     }
 
-    /// A status came: is the command done, and did its data come with it?
+    /// A status came: is the command done, and did its data come or go with it?
     fn on_status<'b>(
         &mut self,
+        now: Instant,
         index: u16,
         status: u8,
         residual: Residual,
+        exp_data_sn: u32,
     ) -> Result<Step<'b>, Error> {
         let Some(task) = self.tasks.at(index) else { return Err(UNKNOWN_TASK) };
         if task.damaged {
@@ -304,26 +307,40 @@ impl<const TASKS: usize> Session<TASKS> {
             Residual::Underflow(count) => count,
             Residual::None | Residual::Overflow(_) => 0,
         };
-        let Some(moved) = expected.checked_sub(missing) else {
+        let Some(claimed) = expected.checked_sub(missing) else {
             return Err(Error::PeerMisbehaved(
                 "a residual is no larger than ExpectedDataTransferLength (RFC 7143 §11.4.5)",
             ));
         };
-        if status == GOOD {
-            match task.command.transfer {
-                Transfer::Read(_) if task.received != moved => {
-                    return Err(Error::PeerMisbehaved(
-                        "GOOD status comes after all the data that it vouches for",
-                    ));
-                }
-                Transfer::Write(_) if missing == 0 && self.is_owed_data(index) => {
-                    return Err(Error::PeerMisbehaved(
-                        "GOOD status for a write comes after its data was asked for and sent",
-                    ));
-                }
-                _ => {}
-            }
+        let moved = match task.command.transfer {
+            Transfer::None => claimed,
+            Transfer::Read(_) => task.received,
+            Transfer::Write(_) => task.promised,
+        };
+        if matches!(task.command.transfer, Transfer::Read(_))
+            && moved < claimed
+            && exp_data_sn > task.next_data_sn
+        {
+            return Err(Error::PeerMisbehaved(
+                "status comes after the Data-In that it counts (RFC 7143 §11.4.8)",
+            ));
         }
+        if matches!(task.command.transfer, Transfer::Write(_))
+            && status == GOOD
+            && missing == 0
+            && (moved < expected || self.is_owed_data(index))
+        {
+            return Err(Error::PeerMisbehaved(
+                "GOOD status for a write comes after its data was asked for and sent",
+            ));
+        }
+        // What did not move is missing, whatever the target says of it.
+        let residual = if moved < claimed {
+            Residual::Underflow(expected.saturating_sub(moved))
+        } else {
+            residual
+        };
+        self.recovery.completed(now);
         self.complete(index, Completion::Status { status, residual })
     }
 
@@ -354,7 +371,11 @@ impl<const TASKS: usize> Session<TASKS> {
             Response::Logout(header) => {
                 self.count_status(&header.numbers)?;
                 match self.phase {
-                    Phase::LoggingOut { requested: true, .. } => self.end(None),
+                    Phase::LoggingOut { requested: Some(tag), .. }
+                        if tag == header.initiator_task_tag =>
+                    {
+                        self.end(None);
+                    }
                     _ => return Err(UNASKED),
                 }
             }
@@ -425,6 +446,12 @@ impl<const TASKS: usize> Session<TASKS> {
                 "an R2T stays within ExpectedDataTransferLength (RFC 7143 §11.8.4)",
             ));
         };
+        // A gap would never be asked for again (DataSequenceInOrder); what was sent before may be.
+        if header.buffer_offset > task.promised {
+            return Err(Error::PeerMisbehaved(
+                "R2Ts ask for the data in order (DataSequenceInOrder, RFC 7143 §13.19)",
+            ));
+        }
         let burst = Burst {
             target_transfer_tag: header.target_transfer_tag,
             offset: header.buffer_offset,
@@ -437,6 +464,7 @@ impl<const TASKS: usize> Session<TASKS> {
             ));
         }
         task.next_r2t_sn = task.next_r2t_sn.wrapping_add(1);
+        task.promised = task.promised.max(end);
         if !core::mem::replace(&mut task.is_soliciting, true) {
             // As long as the table, and each task at most once: it cannot be full.
             let _ = self.soliciting.push_back(index);
@@ -447,6 +475,10 @@ impl<const TASKS: usize> Session<TASKS> {
     /// RFC 7143 §11.9.1. SCSI events and vendor's events are noted by their StatSN alone.
     fn on_async_message(&mut self, header: &AsyncMessage) -> Result<(), Error> {
         self.count_status(&header.numbers)?;
+        let [_, time2wait, _] = header.parameters;
+        if matches!(header.event, 2 | 3) {
+            self.connection.announced_wait = Some(time2wait);
+        }
         match header.event {
             1..=4 => Err(Error::TargetAskedToLeave { event: header.event }),
             _ => Ok(()),

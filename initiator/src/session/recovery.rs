@@ -7,30 +7,36 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// No pause is longer than this, so a target that comes back is found soon.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// The clock of an outage: from the loss of a working session to the next full feature phase.
+/// The clock of an outage: since when no command was completed although one could have been.
+///
+/// A login alone ends no outage: a target that accepts logins and does nothing else is as good as
+/// none, and is given up as soon.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Recovery {
-    down_since: Instant,
+    quiet_since: Instant,
     attempts: u32,
-    ever_logged_in: bool,
+    /// The present session completed a command.
+    proven: bool,
+    ever_worked: bool,
 }
 
 impl Recovery {
     pub(super) fn new(now: Instant) -> Self {
-        Self { down_since: now, attempts: 0, ever_logged_in: false }
+        Self { quiet_since: now, attempts: 0, proven: false, ever_worked: false }
     }
 
-    /// The session works (again).
-    pub(super) fn logged_in(&mut self) {
-        self.attempts = 0;
-        self.ever_logged_in = true;
+    /// The target completed a command.
+    pub(super) fn completed(&mut self, now: Instant) {
+        *self = Self { quiet_since: now, attempts: 0, proven: true, ever_worked: true };
     }
 
-    /// A working session was lost; the target wants `time2wait` of peace first (RFC 7143 §7.5.1).
+    /// A session was lost; the target wants `time2wait` of peace first (RFC 7143 §7.5.1).
     pub(super) fn lost(&mut self, now: Instant, time2wait: Duration) -> Instant {
-        self.down_since = now;
-        self.attempts = 0;
-        now.after(time2wait)
+        if core::mem::take(&mut self.proven) {
+            self.quiet_since = now;
+            return now.after(time2wait);
+        }
+        self.failed(now).max(now.after(time2wait))
     }
 
     /// An attempt failed: when to make the next.
@@ -40,14 +46,14 @@ impl Recovery {
         now.after(pause)
     }
 
-    /// Whether there was ever a session to come back to.
-    pub(super) fn ever_logged_in(&self) -> bool {
-        self.ever_logged_in
+    /// Whether there was ever a session worth coming back to.
+    pub(super) fn ever_worked(&self) -> bool {
+        self.ever_worked
     }
 
     /// When a command submitted at `submitted_at` has waited out `limit` of this outage.
     pub(super) fn expires(&self, submitted_at: Instant, limit: Duration) -> Instant {
-        self.down_since.max(submitted_at).after(limit)
+        self.quiet_since.max(submitted_at).after(limit)
     }
 }
 
@@ -65,12 +71,27 @@ mod tests {
     #[test]
     fn time2wait_is_obeyed_and_a_command_counts_from_its_own_submission() {
         let mut recovery = Recovery::new(Instant::ZERO);
-        recovery.logged_in();
+        recovery.completed(Instant::from_millis(400));
         let next = recovery.lost(Instant::from_millis(500), Duration::from_secs(2));
         assert_eq!(next, Instant::from_millis(2_500));
         let limit = Duration::from_secs(10);
         assert_eq!(recovery.expires(Instant::ZERO, limit), Instant::from_millis(10_500));
         let late = Instant::from_millis(60_000);
         assert_eq!(recovery.expires(late, limit), Instant::from_millis(70_000));
+    }
+
+    #[test]
+    fn sessions_that_complete_nothing_neither_end_the_outage_nor_come_at_once() {
+        let mut recovery = Recovery::new(Instant::ZERO);
+        recovery.completed(Instant::ZERO);
+        let at = Instant::from_millis(1000);
+        let pauses: [u64; 4] = core::array::from_fn(|_| {
+            recovery.lost(at, Duration::ZERO).since(at).as_millis() as u64
+        });
+        assert_eq!(pauses, [0, 100, 200, 400]);
+        let later = Instant::from_millis(9000);
+        recovery.lost(later, Duration::ZERO);
+        let limit = Duration::from_secs(10);
+        assert_eq!(recovery.expires(Instant::ZERO, limit), Instant::from_millis(11_000));
     }
 }

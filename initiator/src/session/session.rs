@@ -7,7 +7,7 @@ use heapless::{Deque, Vec};
 use super::error::{Error, LinkFailure, TaskError, Waiting};
 use super::receive::Arriving;
 use super::recovery::Recovery;
-use super::task::{Command, TaskState, TaskTable, TaskTag};
+use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag};
 use super::transmit::{Control, Source, Unsolicited};
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginConfig, LoginError, Negotiated, Redirection};
@@ -82,7 +82,8 @@ impl Default for Timeouts {
 /// What the transport should do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkWanted {
-    /// Connect to this portal, then say [`Session::link_up`].
+    /// Drop any connection that there still is, connect to this portal, then say
+    /// [`Session::link_up`]. After each `link_up` this asks for a new connection.
     Connect(SocketAddr),
     /// Keep the connection.
     Keep,
@@ -163,11 +164,27 @@ impl DataOut for () {
 /// Where the session stands.
 #[derive(Debug)]
 pub(super) enum Phase {
-    Connecting { deadline: Instant },
-    LoggingIn { tag: u32, request_due: bool, answered: bool, deadline: Instant },
-    FullFeature { negotiated: Negotiated },
-    LoggingOut { negotiated: Negotiated, requested: bool, deadline: Instant },
-    Waiting { until: Instant },
+    Connecting {
+        deadline: Instant,
+    },
+    LoggingIn {
+        tag: u32,
+        request_due: bool,
+        answered: bool,
+        deadline: Instant,
+    },
+    FullFeature {
+        negotiated: Negotiated,
+    },
+    /// `requested` is the tag of the Logout Request once it was begun.
+    LoggingOut {
+        negotiated: Negotiated,
+        requested: Option<u32>,
+        deadline: Instant,
+    },
+    Waiting {
+        until: Instant,
+    },
     Ended(Option<Error>),
 }
 
@@ -182,8 +199,10 @@ pub(super) struct Connection {
     pub(super) unsolicited: Option<Unsolicited>,
     pub(super) exp_stat_sn: SerialNumber,
     pub(super) last_heard: Instant,
-    /// Tag and deadline of the NOP-Out that waits for its answer.
+    /// Tag of the NOP-Out that waits for its answer, and when it was due to be sent.
     pub(super) ping: Option<(u32, Instant)>,
+    /// Time2Wait that the target announced together with the end, in seconds.
+    pub(super) announced_wait: Option<u16>,
 }
 
 impl Connection {
@@ -198,6 +217,7 @@ impl Connection {
             exp_stat_sn: SerialNumber(0),
             last_heard: now,
             ping: None,
+            announced_wait: None,
         }
     }
 }
@@ -222,7 +242,7 @@ pub struct Session<const TASKS: usize> {
     failed: Deque<(u16, TaskError), TASKS>,
     notices: Deque<Event<'static>, 4>,
     pub(super) sense: Vec<u8, SENSE_LIMIT>,
-    recovery: Recovery,
+    pub(super) recovery: Recovery,
     last_tag: u16,
     next_scan: Instant,
 }
@@ -230,7 +250,9 @@ pub struct Session<const TASKS: usize> {
 impl<const TASKS: usize> Session<TASKS> {
     /// A session that wants to connect at once.
     #[must_use]
-    pub fn new(config: SessionConfig, now: Instant) -> Self {
+    pub fn new(mut config: SessionConfig, now: Instant) -> Self {
+        let r2ts = &mut config.login.offer.max_outstanding_r2t;
+        *r2ts = (*r2ts).min(OUTSTANDING_R2T_LIMIT as u16);
         Self {
             portal: config.portal,
             detours: Deque::new(),
@@ -293,26 +315,30 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// Takes a command; it is sent when the window allows, and again after a lost connection.
+    /// The outage limit counts from `since`: now, or when the caller itself was asked.
     ///
     /// # Errors
     /// [`SubmitError::Busy`] with all slots in use, [`SubmitError::Ended`] after the end.
-    pub fn submit(&mut self, now: Instant, command: Command) -> Result<TaskTag, SubmitError> {
+    pub fn submit(&mut self, since: Instant, command: Command) -> Result<TaskTag, SubmitError> {
         if matches!(self.phase, Phase::Ended(_) | Phase::LoggingOut { .. }) {
             return Err(SubmitError::Ended);
         }
-        let tag = self.tasks.insert(command, now).ok_or(SubmitError::Busy)?;
+        let tag = self.tasks.insert(command, since).ok_or(SubmitError::Busy)?;
+        let expires = self.recovery.expires(since, self.config.timeouts.outage);
+        self.next_scan = self.next_scan.min(expires);
         // As long as the table: it cannot be full.
         let _ = self.queued.push_back(tag.index);
         Ok(tag)
     }
 
     /// Ends the session: no new commands are taken, those outstanding fail, the target is told.
-    /// [`Event::Ended`] reports the end, within the logout time-out.
+    /// [`Event::Ended`] reports the end, within the logout time-out. Without a session there is
+    /// nobody to tell, and the end comes at once.
     pub fn logout(&mut self, now: Instant) {
         match core::mem::replace(&mut self.phase, Phase::Ended(None)) {
             Phase::FullFeature { negotiated } => {
                 let deadline = now.after(self.config.timeouts.logout);
-                self.phase = Phase::LoggingOut { negotiated, requested: false, deadline };
+                self.phase = Phase::LoggingOut { negotiated, requested: None, deadline };
                 while let Some(index) = self.queued.pop_front() {
                     self.fail(index, TaskError::SessionEnded);
                 }
@@ -347,7 +373,7 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::Connecting { deadline } | Phase::LoggingIn { deadline, .. } => *deadline,
             Phase::LoggingOut { deadline, .. } => *deadline,
             Phase::FullFeature { .. } => match self.connection.ping {
-                Some((_, deadline)) => deadline,
+                Some((_, sent_at)) => self.ping_deadline(sent_at),
                 None => self.connection.last_heard.after(timeouts.ping_interval),
             },
             Phase::Waiting { until } => *until,
@@ -420,7 +446,6 @@ impl<const TASKS: usize> Session<TASKS> {
         };
         self.connection.framer.set_digests(digests);
         self.connection.serializer.set_digests(digests);
-        self.recovery.logged_in();
         self.redirections = 0;
         self.detours.clear();
         self.next_scan = Instant::ZERO;
@@ -469,20 +494,22 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::LoggingOut { requested, .. } => {
                 // istgt now and then closes the connection on a Logout Request without answering
                 // it: a connection closed in good order is what was asked for.
-                let obeyed = *requested
+                let obeyed = requested.is_some()
                     && self.connection.serializer.is_idle()
                     && error == Error::Link(LinkFailure::ClosedByTarget);
                 self.end((!obeyed).then_some(error));
                 return;
             }
             Phase::FullFeature { negotiated } => {
-                Some(Duration::from_secs(u64::from(negotiated.default_time2wait)))
+                // RFC 7143 §7.5.2: what was announced, else the default.
+                let seconds = self.connection.announced_wait;
+                Some(Duration::from_secs(seconds.unwrap_or(negotiated.default_time2wait).into()))
             }
             _ => None,
         };
         // A target that comes back half configured refuses at first what it allowed before: a
         // host that runs from this disk had better ask again. Failed authentication stays final.
-        let may_pass = self.recovery.ever_logged_in()
+        let may_pass = self.recovery.ever_worked()
             && !matches!(error, Error::Login(LoginError::AuthFailed(_)));
         if error.is_permanent() && !may_pass {
             self.end(Some(error));
@@ -492,13 +519,16 @@ impl<const TASKS: usize> Session<TASKS> {
         self.requeue_sent();
         // The next address of a redirection; with the last, or with the session that it led to,
         // a temporary move is over.
-        self.portal = self.detours.pop_front().unwrap_or(self.config.portal);
+        self.portal = self.detours.pop_front().unwrap_or_else(|| {
+            self.redirections = 0;
+            self.config.portal
+        });
         let retry_at = match time2wait {
             Some(time2wait) => self.recovery.lost(now, time2wait),
             None => self.recovery.failed(now),
         };
         let given_up = self.recovery.expires(Instant::ZERO, self.config.timeouts.outage) <= now;
-        if given_up && !self.recovery.ever_logged_in() {
+        if given_up && !self.recovery.ever_worked() {
             self.end(Some(error));
             return;
         }
@@ -510,6 +540,8 @@ impl<const TASKS: usize> Session<TASKS> {
     /// The session is over.
     pub(super) fn end(&mut self, error: Option<Error>) {
         self.phase = Phase::Ended(error);
+        // Nothing of the old connection is sent any more, not even the rest of a PDU.
+        self.connection = Connection::new(self.config.crc32c, self.connection.last_heard);
         self.queued.clear();
         self.soliciting.clear();
         self.tasks.forget_soliciting();
@@ -579,56 +611,67 @@ impl<const TASKS: usize> Session<TASKS> {
     fn check_pulse(&mut self, now: Instant) {
         let timeouts = &self.config.timeouts;
         match self.connection.ping {
-            Some((_, deadline)) if now >= deadline => {
+            Some((_, sent_at)) if now >= self.ping_deadline(sent_at) => {
                 self.lose(now, Error::Timeout(Waiting::Ping));
             }
             Some(_) => {}
             None => {
                 if now >= self.connection.last_heard.after(timeouts.ping_interval) {
-                    let deadline = now.after(timeouts.ping);
                     let tag = self.control_tag();
-                    self.connection.ping = Some((tag, deadline));
-                    // Never full: the deque is emptied before a ping can be due again.
+                    self.connection.ping = Some((tag, now));
+                    // Full when the target takes nothing: then the ping goes unanswered rightly.
                     let _ = self.connection.control.push_back(Control::Ping { tag });
                 }
             }
         }
     }
 
-    /// Looks at every task's time-out: in a session the command time-out, else the outage limit.
+    /// Whatever is heard meanwhile is a sign of life too: the answer may stand behind it.
+    fn ping_deadline(&self, sent_at: Instant) -> Instant {
+        self.connection.last_heard.max(sent_at).after(self.config.timeouts.ping)
+    }
+
+    /// Looks at every task's time-out: the command time-out of those sent; without any of these,
+    /// the outage limit of those that wait for a session or for its window.
     fn check_tasks(&mut self, now: Instant) {
         let timeouts = self.config.timeouts;
         let up = matches!(self.phase, Phase::FullFeature { .. });
         let mut next = now.after(timeouts.command.min(timeouts.outage));
-        let mut overdue = false;
-        let mut expired: Vec<u16, TASKS> = Vec::new();
-        for (index, task) in self.tasks.in_use() {
-            match task.state {
-                TaskState::Sent if up => {
-                    let deadline = task.sent_at.after(timeouts.command);
-                    overdue |= now >= deadline;
+        let (mut sent, mut overdue) = (false, false);
+        for (_, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
+            let deadline = task.sent_at.after(timeouts.command);
+            sent = true;
+            overdue |= now >= deadline;
+            next = next.min(deadline);
+        }
+        let mut expired = false;
+        if !sent {
+            for index in (0u16..).take(TASKS) {
+                let Some(task) = self.tasks.at(index) else { continue };
+                if task.state != TaskState::Queued {
+                    continue;
+                }
+                let deadline = self.recovery.expires(task.submitted_at, timeouts.outage);
+                if now >= deadline {
+                    expired = true;
+                    self.fail(index, TaskError::Outage);
+                } else {
                     next = next.min(deadline);
                 }
-                TaskState::Queued if !up => {
-                    let deadline = self.recovery.expires(task.submitted_at, timeouts.outage);
-                    if now >= deadline {
-                        let _ = expired.push(index);
-                    } else {
-                        next = next.min(deadline);
-                    }
-                }
-                _ => {}
             }
         }
-        self.next_scan = next;
-        for index in expired {
-            self.queued.retain(|&queued| queued != index);
-            self.fail(index, TaskError::Outage);
+        if expired {
+            let tasks = &self.tasks;
+            let waits = |index| tasks.at(index).is_some_and(|task| task.state == TaskState::Queued);
+            self.queued.retain(|&index| waits(index));
         }
-        if overdue {
+        self.next_scan = next;
+        if up && overdue {
             // The command is issued again in a new session; no answer to the old one can
             // reach it, and the same ISID ends the old one's work at the target.
             self.lose(now, Error::Timeout(Waiting::Command));
+        } else if up && expired {
+            self.lose(now, Error::Timeout(Waiting::Window));
         }
     }
 }

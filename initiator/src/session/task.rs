@@ -100,6 +100,8 @@ pub(super) struct Task {
     pub(super) next_r2t_sn: u32,
     /// Data-In bytes taken so far; also the only Buffer Offset that may come next.
     pub(super) received: u32,
+    /// Data-Out bytes asked for or promised so far, from the start and without a gap.
+    pub(super) promised: u32,
     /// A data digest failed: status to come does not count, the command is issued again.
     pub(super) damaged: bool,
     pub(super) bursts: Deque<Burst, OUTSTANDING_R2T_LIMIT>,
@@ -125,6 +127,7 @@ impl Task {
         next_data_sn: 0,
         next_r2t_sn: 0,
         received: 0,
+        promised: 0,
         damaged: false,
         bursts: Deque::new(),
         is_soliciting: false,
@@ -136,6 +139,7 @@ impl Task {
         self.next_data_sn = 0;
         self.next_r2t_sn = 0;
         self.received = 0;
+        self.promised = 0;
         self.damaged = false;
         self.bursts.clear();
     }

@@ -80,9 +80,7 @@ impl<const TASKS: usize> Session<TASKS> {
                     || !self.soliciting.is_empty()
                     || (!self.queued.is_empty() && self.window.is_open())
             }
-            Phase::LoggingOut { requested, .. } => {
-                !requested || !self.connection.control.is_empty()
-            }
+            Phase::LoggingOut { requested, .. } => requested.is_none(),
             _ => false,
         }
     }
@@ -98,7 +96,7 @@ impl<const TASKS: usize> Session<TASKS> {
                     || self.begin_command(now)
                     || self.begin_solicited()
             }
-            Phase::LoggingOut { requested: false, .. } => {
+            Phase::LoggingOut { requested: None, .. } => {
                 self.begin_control() || self.begin_unsolicited() || self.begin_logout()
             }
             _ => false,
@@ -161,7 +159,7 @@ impl<const TASKS: usize> Session<TASKS> {
         let Phase::FullFeature { negotiated } = &self.phase else { return false };
         let (immediate_data, initial_r2t) = (negotiated.immediate_data, negotiated.initial_r2t);
         let first_burst = negotiated.first_burst_length;
-        let segment_limit = negotiated.max_send_data_segment_length;
+        let segment_limit = whole_words(negotiated.max_send_data_segment_length);
         let Some(&index) = self.queued.front() else { return false };
         let Some(tag) = self.tasks.tag(index) else {
             let _ = self.queued.pop_front();
@@ -184,6 +182,7 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Transfer::None | Transfer::Read(_) => (0, 0),
         };
+        task.promised = announced;
         if announced > immediate {
             self.connection.unsolicited =
                 Some(Unsolicited { index, offset: immediate, end: announced, data_sn: 0 });
@@ -265,7 +264,8 @@ impl<const TASKS: usize> Session<TASKS> {
         end: u32,
         data_sn: u32,
     ) -> u32 {
-        let limit = self.negotiated().map_or(0, |terms| terms.max_send_data_segment_length);
+        let limit =
+            self.negotiated().map_or(0, |terms| whole_words(terms.max_send_data_segment_length));
         let (Some(tag), Some(initiator_task_tag), Some(task)) =
             (self.tasks.tag(index), self.tasks.initiator_task_tag(index), self.tasks.at(index))
         else {
@@ -290,7 +290,7 @@ impl<const TASKS: usize> Session<TASKS> {
     fn begin_logout(&mut self) -> bool {
         let initiator_task_tag = self.control_tag();
         let Phase::LoggingOut { requested, .. } = &mut self.phase else { return false };
-        *requested = true;
+        *requested = Some(initiator_task_tag);
         let request = LogoutRequest {
             immediate: true,
             reason: LogoutReason::CloseSession,
@@ -315,6 +315,11 @@ impl<const TASKS: usize> Session<TASKS> {
     fn is_sent(&self, index: u16) -> bool {
         self.tasks.at(index).is_some_and(|task| task.state == TaskState::Sent)
     }
+}
+
+/// Segments that are not the last of their sequence are whole four-byte words (§11.7.7).
+fn whole_words(segment_limit: u32) -> u32 {
+    segment_limit & !3
 }
 
 /// Copies the part of `text` at `position`; the caller never asks beyond its end.

@@ -11,10 +11,10 @@ pub struct CommandWindow {
 }
 
 impl CommandWindow {
-    /// A window that holds one command, `cmd_sn`: what a leading login starts with.
+    /// A closed window before `cmd_sn`: the login is immediate, and its last response opens it.
     #[must_use]
     pub fn new(cmd_sn: SerialNumber) -> Self {
-        Self { cmd_sn, exp_cmd_sn: cmd_sn, max_cmd_sn: cmd_sn }
+        Self { cmd_sn, exp_cmd_sn: cmd_sn, max_cmd_sn: cmd_sn.previous() }
     }
 
     /// The CmdSN that the next request carries; an immediate request does not consume it.
@@ -68,6 +68,8 @@ mod tests {
     #[test]
     fn closes_after_max_cmd_sn_and_reopens() {
         let mut window = CommandWindow::new(sn(7));
+        assert_eq!(window.take(), None, "closed until the target opens it");
+        window.update(sn(7), sn(7));
         assert_eq!(window.take(), Some(sn(7)));
         assert_eq!(window.take(), None);
         window.update(sn(8), sn(9));
