@@ -5,6 +5,7 @@ use heapless::{String, Vec};
 use super::disk::Disk;
 use super::verdict::{Verdict, judge};
 use crate::pdu::request::TaskAttribute;
+use crate::pdu::response::Residual;
 use crate::scsi::capacity::{Capacity, ReadCapacity10, ReadCapacity16};
 use crate::scsi::inquiry::{BlockLimits, StandardInquiry, SupportedPages, UnitSerialNumber, page};
 use crate::scsi::lun::LogicalUnitNumber;
@@ -61,7 +62,9 @@ pub(super) struct BringUp<const LUNS: usize> {
     ready_timeout: Duration,
     ready_deadline: Option<Instant>,
     scratch: [u8; SCRATCH],
+    /// Bytes of the present answer, and how many were asked for.
     received: usize,
+    expected: u32,
 }
 
 const UNKNOWN: Disk = Disk {
@@ -95,6 +98,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
             ready_deadline: None,
             scratch: [0; SCRATCH],
             received: 0,
+            expected: 0,
         }
     }
 
@@ -109,7 +113,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
         }
     }
 
-    /// When [`due`](Self::due) has something, if it waits for a unit.
+    /// When [`due`](Self::due) has something.
     pub(super) fn wake_at(&self) -> Option<Instant> {
         (self.step != Step::Finished && !self.awaiting).then_some(self.not_before)
     }
@@ -140,9 +144,10 @@ impl<const LUNS: usize> BringUp<LUNS> {
     }
 
     /// The command that was due is on its way.
-    pub(super) fn submitted(&mut self) {
+    pub(super) fn submitted(&mut self, command: &Command) {
         self.awaiting = true;
         self.received = 0;
+        self.expected = command.transfer.length();
     }
 
     pub(super) fn data_in(&mut self, offset: u32, bytes: &[u8]) {
@@ -157,10 +162,18 @@ impl<const LUNS: usize> BringUp<LUNS> {
     pub(super) fn completed(&mut self, now: Instant, completion: Completion, sense: &[u8]) {
         self.awaiting = false;
         match judge(completion, sense) {
-            Verdict::Good { .. } => self.answered(),
+            Verdict::Good(residual) => {
+                // Bytes of an issue before the last do not count.
+                if let Residual::Underflow(count) = residual {
+                    let moved = usize::try_from(self.expected.saturating_sub(count)).unwrap_or(0);
+                    self.received = self.received.min(moved);
+                }
+                self.answered();
+            }
             Verdict::Again(pause, error) => self.again(now, pause, &error),
             Verdict::Failed(error) => {
                 // An outage is the session's trouble, not the unit's: ask again when it is over.
+                // Bounded, since a session that never completes a command ends.
                 if matches!(completion, Completion::Failed(TaskError::Outage)) {
                     self.again(now, Duration::ZERO, &error);
                 } else {
@@ -187,7 +200,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
         let next = match self.step {
             Step::ReportLuns => {
                 for lun in report_luns::luns(answer) {
-                    if self.luns.push(lun).is_err() {
+                    if !self.luns.contains(&lun) && self.luns.push(lun).is_err() {
                         log::warn!(
                             "the target has more logical units than the {LUNS} there is room for"
                         );
@@ -195,6 +208,9 @@ impl<const LUNS: usize> BringUp<LUNS> {
                     }
                 }
                 if !self.luns.contains(&self.boot_lun) {
+                    if self.luns.is_full() {
+                        let _ = self.luns.pop();
+                    }
                     let _ = self.luns.push(self.boot_lun);
                 }
                 return self.next_unit();

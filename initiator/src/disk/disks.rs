@@ -12,6 +12,7 @@ use super::request::{
 };
 use super::verdict::{Verdict, judge};
 use crate::pdu::request::TaskAttribute;
+use crate::pdu::response::Residual;
 use crate::scsi::cdb;
 use crate::scsi::lun::LogicalUnitNumber;
 use crate::session::{Command, Completion, DataOut, Session, SubmitError, TaskTag, Transfer};
@@ -19,6 +20,8 @@ use crate::time::{Duration, Instant};
 
 /// How often one command is repeated because the unit asked for it.
 const TRIES: u8 = 16;
+/// The pause before a repetition doubles up to this: some ten seconds in all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// All disks of a session, and the requests under way.
 ///
@@ -31,6 +34,8 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
     issuing: Deque<u16, REQUESTS>,
+    /// How many at the end of `issuing` came since the last call of `advance`.
+    unseen: usize,
     done: Deque<u16, REQUESTS>,
     /// Pieces to be issued again, and when.
     again: Deque<(Piece, Instant), TASKS>,
@@ -38,6 +43,7 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     /// Commands of requests that may be outstanding at a time, and that are.
     depth: usize,
     in_flight: usize,
+    advanced_at: Instant,
     /// Most bytes that one command moves.
     transfer_limit: u32,
 }
@@ -49,6 +55,8 @@ struct Slot<B> {
     kind: RequestKind,
     disk: DiskId,
     lba: u64,
+    /// When it was first seen: an outage counts from here, however long it waits for a command.
+    submitted_at: Instant,
     buffer: Buffer<B>,
     /// Bytes to move, and how many of them were given to commands so far.
     length: u32,
@@ -123,6 +131,7 @@ where
                 kind: RequestKind::Flush,
                 disk: DiskId(0),
                 lba: 0,
+                submitted_at: Instant::ZERO,
                 buffer: Buffer::None,
                 length: 0,
                 issued: 0,
@@ -133,11 +142,13 @@ where
             }),
             free,
             issuing: Deque::new(),
+            unseen: 0,
             done: Deque::new(),
             again: Deque::new(),
             owners: [Owner::Nobody; TASKS],
             depth: depth.clamp(1, TASKS),
             in_flight: 0,
+            advanced_at: Instant::ZERO,
             transfer_limit,
         }
     }
@@ -236,14 +247,21 @@ where
 
     /// Gives the session the commands that are due. Call after events and after submissions.
     pub fn advance(&mut self, now: Instant, session: &mut Session<TASKS>) {
+        self.advanced_at = now;
+        for &index in self.issuing.iter().rev().take(core::mem::take(&mut self.unseen)) {
+            if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+                slot.submitted_at = now;
+            }
+        }
         self.advance_bring_up(now, session);
+        let ended = session.ended().is_some();
         for _ in 0..self.again.len() {
             let Some((piece, due)) = self.again.pop_front() else { break };
-            if due > now {
+            if due > now && !ended {
                 let _ = self.again.push_back((piece, due));
                 continue;
             }
-            match self.issue(now, session, piece) {
+            match self.issue(session, piece) {
                 Ok(()) => {}
                 Err(SubmitError::Busy) => {
                     let _ = self.again.push_back((piece, due));
@@ -253,42 +271,44 @@ where
                 }
             }
         }
-        while self.in_flight < self.depth {
+        // Commands to be repeated count: a busy unit gets no more of them.
+        while self.in_flight.saturating_add(self.again.len()) < self.depth || ended {
             let Some(&index) = self.issuing.front() else { break };
-            let result = match self.next_piece(index) {
-                Some(piece) => self.issue(now, session, piece).map(|()| piece.length),
-                None => Ok(0),
+            let issued = match self.next_piece(index) {
+                Some(piece) => match self.issue(session, piece) {
+                    Ok(()) => Some(piece.length),
+                    Err(SubmitError::Busy) => break,
+                    Err(SubmitError::Ended) => None,
+                },
+                None => None,
             };
-            if result == Err(SubmitError::Busy) {
-                break;
-            }
             let _ = self.issuing.pop_front();
             let Some(slot) = self.slots.get_mut(usize::from(index)) else { continue };
-            slot.is_issuing = false;
-            match result {
-                Ok(length) if slot.has_more_to_issue() => {
+            match issued {
+                Some(length) => {
                     slot.issued = slot.issued.saturating_add(length);
                     slot.outstanding = slot.outstanding.saturating_add(1);
                     slot.flush_due = false;
-                    if slot.has_more_to_issue() {
-                        slot.is_issuing = true;
-                        let _ = self.issuing.push_back(index);
-                    }
                 }
-                Ok(_) => self.settle(index),
-                Err(_) => {
-                    slot.outcome = Err(RequestError::SessionEnded);
-                    self.settle(index);
-                }
+                // A part failed already, or the session is over.
+                None if slot.outcome.is_ok() => slot.outcome = Err(RequestError::SessionEnded),
+                None => {}
+            }
+            slot.is_issuing = slot.has_more_to_issue();
+            if slot.is_issuing {
+                let _ = self.issuing.push_back(index);
+            } else {
+                self.settle(index);
             }
         }
     }
 
-    /// When [`advance`](Self::advance) wants to be called next even if nothing happens.
+    /// When [`advance`](Self::advance) wants to be called next even if nothing happens. What was
+    /// due at the last call waits for something else: a session, or a free task.
     #[must_use]
     pub fn advance_at(&self) -> Option<Instant> {
-        let again = self.again.iter().map(|(_, due)| *due).min();
-        [again, self.bring_up.wake_at()].into_iter().flatten().min()
+        let again = self.again.iter().map(|(_, due)| *due);
+        again.chain(self.bring_up.wake_at()).filter(|&due| due > self.advanced_at).min()
     }
 
     /// Stores a piece of read data where it belongs.
@@ -394,6 +414,7 @@ where
                 kind,
                 disk,
                 lba,
+                submitted_at: Instant::ZERO,
                 buffer,
                 length,
                 issued: 0,
@@ -403,6 +424,7 @@ where
                 outcome: Ok(()),
             };
             let _ = self.issuing.push_back(index);
+            self.unseen = self.unseen.saturating_add(1);
         }
         RequestId { slot: index, generation }
     }
@@ -443,14 +465,11 @@ where
     }
 
     /// Gives one command to the session.
-    fn issue(
-        &mut self,
-        now: Instant,
-        session: &mut Session<TASKS>,
-        piece: Piece,
-    ) -> Result<(), SubmitError> {
-        let Some(command) = self.command_for(piece) else { return Ok(()) };
-        let tag = session.submit(now, command)?;
+    fn issue(&mut self, session: &mut Session<TASKS>, piece: Piece) -> Result<(), SubmitError> {
+        // Never absent: the request was checked against its disk when it was taken.
+        let command = self.command_for(piece).ok_or(SubmitError::Ended)?;
+        let slot = self.slots.get(usize::from(piece.slot));
+        let tag = session.submit(slot.map_or(self.advanced_at, |s| s.submitted_at), command)?;
         if let Some(owner) = self.owners.get_mut(tag.index()) {
             *owner = Owner::Request(tag, piece);
         }
@@ -474,11 +493,17 @@ where
 
     fn piece_completed(&mut self, now: Instant, piece: Piece, verdict: Verdict) {
         match verdict {
-            Verdict::Good { short_by: 0 } => self.piece_ended(piece.slot, Ok(())),
-            Verdict::Good { .. } => self.piece_ended(piece.slot, Err(RequestError::Short)),
+            Verdict::Good(Residual::Underflow(1..)) => {
+                self.piece_ended(piece.slot, Err(RequestError::Short));
+            }
+            Verdict::Good(Residual::Overflow(1..)) => {
+                self.piece_ended(piece.slot, Err(RequestError::Long));
+            }
+            Verdict::Good(_) => self.piece_ended(piece.slot, Ok(())),
             Verdict::Again(pause, _) if piece.tries < TRIES => {
+                let pause = pause.saturating_mul(1 << piece.tries.min(TRIES)).min(LONGEST_PAUSE);
                 let piece = Piece { tries: piece.tries.saturating_add(1), ..piece };
-                // At most one entry a task: it cannot be full.
+                // With those in flight at most `depth` entries: it cannot be full.
                 let _ = self.again.push_back((piece, now.after(pause)));
             }
             Verdict::Again(_, error) | Verdict::Failed(error) => {
@@ -504,7 +529,7 @@ where
         }
         let Some(command) = self.bring_up.due(now) else { return };
         if let Ok(tag) = session.submit(now, command) {
-            self.bring_up.submitted();
+            self.bring_up.submitted(&command);
             if let Some(owner) = self.owners.get_mut(tag.index()) {
                 *owner = Owner::BringUp(tag);
             }

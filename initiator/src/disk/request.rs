@@ -89,6 +89,9 @@ pub enum RequestError {
     Task(TaskError),
     /// The unit moved fewer bytes than asked and called it GOOD.
     Short,
+    /// The unit has more bytes for the command than were asked for: its blocks are not of the
+    /// size that it told.
+    Long,
     /// The session was over before.
     SessionEnded,
 }
@@ -102,6 +105,9 @@ impl fmt::Display for RequestError {
             }
             Self::Task(error) => write!(f, "{error}"),
             Self::Short => f.write_str("the disk moved fewer bytes than asked for"),
+            Self::Long => {
+                f.write_str("the disk has more bytes than asked for; did its block size change?")
+            }
             Self::SessionEnded => f.write_str("the session is over"),
         }
     }

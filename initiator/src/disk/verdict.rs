@@ -2,7 +2,7 @@
 
 use super::request::RequestError;
 use crate::pdu::response::Residual;
-use crate::scsi::sense::Sense;
+use crate::scsi::sense::{Sense, SenseKey};
 use crate::session::{Completion, TaskError};
 use crate::time::Duration;
 
@@ -12,6 +12,7 @@ const CHECK_CONDITION: u8 = 0x02;
 const CONDITION_MET: u8 = 0x04;
 const BUSY: u8 = 0x08;
 const TASK_SET_FULL: u8 = 0x28;
+const TASK_ABORTED: u8 = 0x40;
 
 /// Pause before a busy unit is asked again.
 const BUSY_PAUSE: Duration = Duration::from_millis(20);
@@ -21,8 +22,8 @@ const NOT_READY_PAUSE: Duration = Duration::from_millis(100);
 /// What to do about a command that ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It did what it should; this many bytes of the expected ones did not move.
-    Good { short_by: u32 },
+    /// It did what it should; so many bytes more or less than expected were there to move.
+    Good(Residual),
     /// The unit wants it again, after this pause; the error counts if it wants it too often.
     Again(Duration, RequestError),
     /// It failed.
@@ -41,14 +42,15 @@ pub(super) fn judge(completion: Completion, sense: &[u8]) -> Verdict {
     let sense = Sense::parse(sense);
     let error = RequestError::Scsi { status, sense };
     match status {
-        GOOD | CONDITION_MET => Verdict::Good {
-            short_by: match residual {
-                Residual::Underflow(count) => count,
-                Residual::None | Residual::Overflow(_) => 0,
-            },
-        },
-        BUSY | TASK_SET_FULL => Verdict::Again(BUSY_PAUSE, error),
+        GOOD | CONDITION_MET => Verdict::Good(residual),
+        BUSY | TASK_SET_FULL | TASK_ABORTED => Verdict::Again(BUSY_PAUSE, error),
         CHECK_CONDITION => match sense {
+            Some(Sense { key: SenseKey::NoSense | SenseKey::RecoveredError, .. }) => {
+                log::info!("a disk reports {error}");
+                Verdict::Good(residual)
+            }
+            // Aborted for a reason outside of the command, such as data damaged on the way.
+            Some(Sense { key: SenseKey::AbortedCommand, .. }) => Verdict::Again(BUSY_PAUSE, error),
             Some(sense) if sense.is_unit_attention() => Verdict::Again(Duration::ZERO, error),
             Some(sense) if sense.is_becoming_ready() => Verdict::Again(NOT_READY_PAUSE, error),
             _ => Verdict::Failed(error),
