@@ -90,19 +90,24 @@ where
         now: Instant,
     ) -> Self {
         let config: SessionConfig = plan.session_config(parameters, crc32c);
-        Self {
-            stream,
-            session: Session::new(config, now),
-            disks: Disks::new(
-                plan.lun,
-                usize::from(parameters.queue_depth),
-                parameters.transfer_limit,
-                parameters.ready_timeout,
-            ),
-            entropy,
-            connecting: false,
-            last_error: None,
-        }
+        let disks = Disks::new(
+            plan.lun,
+            usize::from(parameters.queue_depth),
+            parameters.transfer_limit,
+            parameters.ready_timeout,
+        );
+        Self::over(stream, Session::new(config, now), disks, entropy)
+    }
+
+    /// An initiator made of parts, for what plan and parameters do not say.
+    #[must_use]
+    pub fn over(
+        stream: S,
+        session: Session<TASKS>,
+        disks: Disks<B, LUNS, REQUESTS, TASKS>,
+        entropy: EntropySource,
+    ) -> Self {
+        Self { stream, session, disks, entropy, connecting: false, last_error: None }
     }
 
     /// Moves everything that can be moved now, and says when to call again even if no frame
@@ -273,19 +278,22 @@ where
 
     fn step(&mut self, now: Instant, lent: &mut Lent<'_>) -> Option<Instant> {
         for _ in 0..ROUNDS {
+            let link = self.session.link();
             self.stream.poll(since_start(now));
             self.follow_link(now);
             let received = self.receive(now, lent);
             self.take_news(now);
             self.disks.advance(now, &mut self.session);
             let sent = self.transmit(now, lent);
-            if !received && !sent {
-                break;
+            // Only a round without news may be the last: what the stream's poll brought in the
+            // session has seen, and what the session wants the stream knows.
+            if !received && !sent && self.session.link() == link {
+                let stream = self.stream.poll_at(since_start(now)).map(from_start);
+                let deadlines = [self.session.poll_at(), self.disks.advance_at(), stream];
+                return deadlines.into_iter().flatten().min();
             }
         }
-        self.stream.poll(since_start(now));
-        let stream = self.stream.poll_at(since_start(now)).map(from_start);
-        [self.session.poll_at(), self.disks.advance_at(), stream].into_iter().flatten().min()
+        Some(now)
     }
 
     /// Does to the connection what the session wants, and tells the session what became of it.
@@ -302,6 +310,8 @@ where
                 }
                 match self.stream.state() {
                     StreamState::Open | StreamState::PeerClosed => {
+                        // Whenever the session asks again, it is for another connection.
+                        self.connecting = false;
                         let mut entropy = [0; 32];
                         let filled = (self.entropy)(&mut entropy);
                         self.session.link_up(now, filled.then_some(&entropy));
