@@ -8,9 +8,13 @@ use std::time::Duration;
 use isboot::boot::State;
 use isboot::disk::RequestError;
 use isboot::pdu::bhs::opcode;
+use isboot::pdu::response::{AsyncMessage, Reject, Response, SequenceNumbers};
+use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, TaskError, Waiting};
 use isboot_tests::pair::{Break, Direction, Pair, Portal, Random};
-use isboot_tests::target::{Backing, Builder, DigestPolicy, Fate, Handling, Lun, Memory, Target};
+use isboot_tests::target::{
+    Backing, Builder, DigestPolicy, Fate, Handling, Injection, Lun, Memory, Numbering, Pdu, Target,
+};
 
 const NAME: &str = "iqn.2001-04.com.example:disks";
 const MIB: u64 = 1 << 20;
@@ -18,6 +22,13 @@ const MIB: u64 = 1 << 20;
 fn target() -> Builder {
     Target::builder(NAME).lun(Lun::memory(MIB))
 }
+
+/// Numbers that the target fills in.
+const NUMBERS: SequenceNumbers = SequenceNumbers {
+    stat_sn: SerialNumber(0),
+    exp_cmd_sn: SerialNumber(0),
+    max_cmd_sn: SerialNumber(0),
+};
 
 /// Memory that notes the order in which writes land.
 #[derive(Clone)]
@@ -63,7 +74,7 @@ fn short_workload(way: Direction, at: u64, how: Break) -> [u64; 2] {
     let noted = Noted::new();
     let target = Target::builder(NAME)
         .lun(Lun::over(Box::new(noted.clone())))
-        .immediate_data(at % 2 == 0)
+        .immediate_data(at.is_multiple_of(2))
         .times(0, 0)
         .build();
     let mut pair = Pair::new(&target, &[("ping_interval", "5"), ("ping_timeout", "5")]);
@@ -90,6 +101,10 @@ fn short_workload(way: Direction, at: u64, how: Break) -> [u64; 2] {
     for _ in 8..16 {
         pair.finish_one().outcome.expect(&where_it_is);
     }
+    // Each replay keeps the order of the first issue.
+    let at_once = &noted.landed()[before.len()..];
+    let descents = at_once.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(descents <= pair.wire.broken() as usize, "{where_it_is}: {at_once:?}");
     for lba in 8..16 {
         assert_eq!(target.read_lun(0, lba * 512, 512).unwrap(), wanted[&lba], "{where_it_is}");
     }
@@ -277,6 +292,83 @@ fn a_session_given_up_for_a_broken_rule_is_renewed_over_a_new_connection() {
     pair.write(0, 0, &[3; 512]).unwrap();
     assert!(matches!(pair.isboot.last_error(), Some(Error::PeerMisbehaved(_))));
     assert_eq!(pair.wire.portals().len(), 2);
+    pair.log_out();
+}
+
+/// What the target announces with the end of a connection counts more than what was negotiated.
+#[test]
+fn an_announced_end_is_followed_by_the_announced_pause() {
+    for (event, pause) in [(2, 7), (3, 7), (1, 2), (4, 2)] {
+        let target = target().times(2, 0).build();
+        let mut pair = Pair::ready(&target, &[]);
+        let message = AsyncMessage {
+            lun: [0; 8],
+            numbers: NUMBERS,
+            event,
+            vendor_code: 0,
+            parameters: [0, 7, 3],
+            data_segment_length: 0,
+        };
+        let pdu = Pdu::new(Response::AsyncMessage(message).emit(), Vec::new());
+        target.inject(Injection { pdu, numbering: Numbering::Status });
+        let begin = pair.now();
+        pair.run_until("the loss", |isboot| isboot.last_error().is_some());
+        assert_eq!(pair.isboot.last_error(), Some(Error::TargetAskedToLeave { event }));
+        pair.run_until("the next session", |isboot| isboot.state() == State::Ready);
+        assert_eq!(pair.now().since(begin), Duration::from_secs(pause), "event {event}");
+        pair.log_out();
+    }
+}
+
+#[test]
+fn events_that_ask_for_nothing_change_nothing() {
+    for event in [0, 6, 255] {
+        let target = target().build();
+        let mut pair = Pair::ready(&target, &[]);
+        let message = AsyncMessage {
+            lun: [0; 8],
+            numbers: NUMBERS,
+            event,
+            vendor_code: 0,
+            parameters: [0; 3],
+            data_segment_length: 0,
+        };
+        let pdu = Pdu::new(Response::AsyncMessage(message).emit(), vec![1; 20]);
+        target.inject(Injection { pdu, numbering: Numbering::Status });
+        pair.read(0, 0, 512).unwrap();
+        assert_eq!(pair.isboot.last_error(), None);
+        pair.log_out();
+    }
+}
+
+#[test]
+fn a_rejected_command_is_issued_again_in_a_new_session() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let mut once = true;
+    target.on_request(move |_, pdu| {
+        if pdu.header.opcode() != opcode::SCSI_COMMAND || !std::mem::take(&mut once) {
+            return Handling::Proceed;
+        }
+        let reject =
+            Reject { reason: 2, numbers: NUMBERS, data_sn_or_r2t_sn: 0, data_segment_length: 0 };
+        let header = pdu.header.as_bytes().to_vec();
+        let pdu = Pdu::new(Response::Reject(reject).emit(), header);
+        Handling::Answer(vec![Injection { pdu, numbering: Numbering::Status }])
+    });
+    pair.write(0, 0, &[4; 512]).unwrap();
+    assert_eq!(pair.isboot.last_error(), Some(Error::Rejected { reason: 2 }));
+    assert_eq!(target.statistics().logins, 2);
+    pair.log_out();
+}
+
+/// The only Data-In is lost; the Response's ExpDataSN tells.
+#[test]
+fn data_that_was_counted_and_never_came_renews_the_session() {
+    let (target, mut pair) = damaging(opcode::DATA_IN, || Fate::Drop, 1);
+    assert_eq!(pair.read(0, 0, 512).unwrap(), Random(5).bytes(8192)[..512]);
+    assert!(matches!(pair.isboot.last_error(), Some(Error::PeerMisbehaved(_))));
+    assert_eq!(target.statistics().logins, 2);
     pair.log_out();
 }
 

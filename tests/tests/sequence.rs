@@ -159,6 +159,22 @@ fn several_r2ts_are_answered_in_their_order_in_segments() {
     );
 }
 
+/// RFC 7143 §11.7.7: only the last PDU of a sequence may end in the middle of a word.
+#[test]
+fn segments_are_cut_at_words() {
+    let target = target().max_recv_data_segment_length(1023).initial_r2t(false).build();
+    let mut pair = Pair::ready(&target, &[("initial_r2t", "no")]);
+    let chart = Chart::of(&target);
+    pair.write(0, 0, &[5; 2560]).unwrap();
+    chart.assert(&[
+        "> write 2560, 1020 immediate, more follows",
+        "> unsolicited 1020..2040",
+        "> unsolicited 2040..2560, last",
+        "< good",
+    ]);
+    pair.log_out();
+}
+
 /// Every mode with the data below, at and above the first burst, in segments that divide it and
 /// in those that do not.
 #[test]
@@ -424,6 +440,24 @@ fn a_redirection_leads_to_a_new_connection() {
     pair.become_ready();
     assert_eq!(pair.wire.portals(), [Wire::PORTAL, "192.0.2.7:3261".parse().unwrap()]);
     assert_eq!(target.statistics().connections, 2);
+    pair.log_out();
+}
+
+#[test]
+fn redirections_in_circles_end_and_later_ones_are_followed_again() {
+    let circle =
+        |times| Some(Redirect { address: "192.0.2.7:3261".to_owned(), permanent: false, times });
+    let target = target().build();
+    target.set_redirect(circle(1000));
+    let mut pair = Pair::new(&target, &[]);
+    assert_eq!(pair.end(), Some(Error::TooManyRedirections));
+    assert!(pair.wire.portals().len() <= 10);
+
+    let target = self::target().build();
+    let mut pair = Pair::ready(&target, &[("outage_limit", "600")]);
+    target.set_redirect(circle(20));
+    pair.wire.break_now(isboot_tests::pair::Break::Reset);
+    pair.read(0, 0, 512).unwrap();
     pair.log_out();
 }
 
