@@ -63,6 +63,12 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
     checks
 }
 
+/// What has to hold in a run that was only asked something, such as `isboot.help`.
+#[must_use]
+pub fn judge_answer(seen: &Seen) -> Vec<Check> {
+    vec![Check::new("the guest passes", ending(seen))]
+}
+
 /// How the machine ended, and no error on the way.
 fn ending(seen: &Seen) -> Result<String, String> {
     if let Some(error) = seen.errors.first() {
@@ -503,6 +509,9 @@ mod tests {
         let mut reset = seen(|console| console);
         reset.end = End::Machine(Ending::Reset);
         fails_with(&reset, "triple fault");
+        assert!(
+            judge_answer(&seen(|console| console))[0].passed && !judge_answer(&reset)[0].passed
+        );
     }
 
     #[test]

@@ -10,7 +10,7 @@ use isboot_tests::process::RigError;
 use qemu_boot::boot::{self, End};
 use qemu_boot::fault::{FAULTS, Fault};
 use qemu_boot::interrupt;
-use qemu_boot::judge::judge;
+use qemu_boot::judge::{judge, judge_answer};
 use qemu_boot::matrix::Matrix;
 use qemu_boot::plan::{
     Chap, Digest, Disturbance, Firmware, Nic, Plan, Start, TableFault, TargetChoice,
@@ -168,7 +168,7 @@ fn one(plan: &Plan, fault: Option<&'static Fault>, mode: Mode) -> Result<Report,
     let seen = boot::run(plan, &mut screen)?;
     let checks = match fault {
         Some(fault) => fault.judge(&seen),
-        None if plan.words.iter().any(|word| word == "isboot.help") => Vec::new(),
+        None if plan.words.iter().any(|word| word == "isboot.help") => judge_answer(&seen),
         None => judge(plan, &seen),
     };
     let report = Report::new(plan, fault.map(|fault| fault.name), &seen, checks);

@@ -376,6 +376,12 @@ impl Plan {
             Some(Chap::Mutual) => command.push_str(" --chap mutual"),
             None => {}
         }
+        if self.block_bytes != 512 {
+            command.push_str(&format!(" --block-size {}", self.block_bytes));
+        }
+        if self.lun_bytes != 64 * MIB {
+            command.push_str(&format!(" --lun-size {}", self.lun_bytes));
+        }
         if !self.words.is_empty() {
             command.push_str(" -- ");
             command.push_str(&self.words.join(" "));
