@@ -1,124 +1,23 @@
 //! The five commands.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, IsTerminal as _, Read as _, Write};
+use std::io::{self, BufReader, IsTerminal as _, Read as _};
 use std::ops::{ControlFlow, Range};
-use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
-use clap::{Args, Subcommand};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use isboot::disk::Disk;
 use isboot::scsi::lun::LogicalUnitNumber;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::initiator::{Access, Initiator, MAX_DEPTH};
+use crate::initiator::{Access, Initiator};
 use crate::login::LoginOptions;
-use crate::transfer::{self, Shape};
+use crate::options::{Command, ReadOptions, VerifyOptions, WriteOptions};
+use crate::sink::Sink;
 use crate::url::Url;
-use crate::{amount, print, report};
-
-#[derive(Subcommand)]
-pub(crate) enum Command {
-    /// Lists the disks of a target
-    Ls {
-        /// The target; with a LUN, this disk alone
-        url: String,
-    },
-    /// Tells what the login agreed on, and how long each step took
-    Info {
-        /// The target
-        url: String,
-    },
-    /// Copies a disk, or a part of it, to a file or to standard output
-    Read(ReadOptions),
-    /// Writes a file onto a disk, and makes it durable
-    Write(WriteOptions),
-    /// Compares a disk with a file, and tells the first difference
-    Verify(VerifyOptions),
-}
-
-#[derive(Args)]
-pub(crate) struct ReadOptions {
-    /// The disk: a URL with a LUN
-    url: String,
-    #[command(flatten)]
-    place: Place,
-    /// How many bytes; up to the end of the disk when left out
-    #[arg(long, value_name = "BYTES", value_parser = amount::bytes)]
-    length: Option<u64>,
-    /// Where to write them; standard output when left out
-    #[arg(short, long, value_name = "FILE")]
-    output: Option<PathBuf>,
-    /// Print the SHA-256 hash; without -o, nothing else is done with the data
-    #[arg(long)]
-    sha256: bool,
-    #[command(flatten)]
-    pace: Pace,
-}
-
-#[derive(Args)]
-pub(crate) struct WriteOptions {
-    /// The disk: a URL with a LUN
-    url: String,
-    #[command(flatten)]
-    place: Place,
-    /// What to write: whole blocks
-    file: PathBuf,
-    /// Overwrite what is there; without it, only say what would be overwritten
-    #[arg(long)]
-    yes: bool,
-    #[command(flatten)]
-    pace: Pace,
-}
-
-#[derive(Args)]
-pub(crate) struct VerifyOptions {
-    /// The disk: a URL with a LUN
-    url: String,
-    #[command(flatten)]
-    place: Place,
-    /// What it is to hold, from the place on
-    file: PathBuf,
-    #[command(flatten)]
-    pace: Pace,
-}
-
-/// Where on the disk it begins.
-#[derive(Args)]
-struct Place {
-    /// Begin at this byte of the disk
-    #[arg(long, value_name = "BYTES", value_parser = amount::bytes, conflicts_with = "lba")]
-    offset: Option<u64>,
-    /// Begin at this block of the disk
-    #[arg(long, value_name = "NUMBER")]
-    lba: Option<u64>,
-}
-
-#[derive(Args)]
-#[command(next_help_heading = "Pace")]
-struct Pace {
-    /// Requests under way at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 8,
-          value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_DEPTH)))]
-    depth: u16,
-    /// Size of one request; memory for data is DEPTH times this
-    #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = chunk)]
-    chunk: u64,
-}
-
-/// Largest request, in bytes.
-const LARGEST_CHUNK: u64 = 64 << 20;
-
-fn chunk(text: &str) -> Result<u64, String> {
-    let range = 512..=LARGEST_CHUNK;
-    match amount::bytes(text)? {
-        size if range.contains(&size) => Ok(size),
-        _ => Err("a request has 512 bytes to 64M".to_owned()),
-    }
-}
+use crate::{print, report, transfer};
 
 /// Runs a command: log in, do it, log out.
 pub(crate) fn run(
@@ -231,12 +130,13 @@ impl Job<'_> {
 
     fn write(&mut self, options: &WriteOptions) -> Result<(), Failure> {
         let lun = self.lun()?;
-        let (file, length) = open(&options.file)?;
+        let (mut file, length) = open(&options.file)?;
+        let shown = options.file.display();
         self.logged_in(|job, initiator| {
             let (id, disk) = initiator.disk(lun)?;
             let start = options.place.on(&disk)?;
             let range = range_on(&disk, start, length)?;
-            let what = format!("{} onto LUN {lun}", options.file.display());
+            let what = format!("{shown} onto LUN {lun}");
             if disk.read_only {
                 return Err(Failure::doing(
                     format_args!("cannot write {what}"),
@@ -268,7 +168,10 @@ impl Job<'_> {
             }
             let moved = job.move_data("write", length, |progress| {
                 let shape = options.pace.shape();
-                transfer::write(initiator, (id, &disk), range, shape, progress, file)
+                transfer::write(initiator, (id, &disk), range, shape, progress, |buffer| {
+                    file.read_exact(buffer)
+                        .map_err(|error| Failure::doing(format_args!("cannot read {shown}"), error))
+                })
             })?;
             job.print(
                 || format!("wrote {} at byte {start} of LUN {lun}, and flushed\n", moved.rate()),
@@ -389,31 +292,12 @@ impl Job<'_> {
 /// What a transfer came to.
 struct Moved {
     bytes: u64,
-    took: std::time::Duration,
+    took: Duration,
 }
 
 impl Moved {
     fn rate(&self) -> String {
         report::rate(self.bytes, self.took)
-    }
-}
-
-impl Place {
-    /// The first byte.
-    fn on(&self, disk: &Disk) -> Result<u64, Failure> {
-        match (self.offset, self.lba) {
-            (Some(offset), _) => Ok(offset),
-            (None, Some(lba)) => lba
-                .checked_mul(u64::from(disk.block_size))
-                .ok_or_else(|| Failure::Failed(format!("LUN {} has no block {lba}", disk.lun))),
-            (None, None) => Ok(0),
-        }
-    }
-}
-
-impl Pace {
-    fn shape(&self) -> Shape {
-        Shape { depth: usize::from(self.depth), chunk: self.chunk }
     }
 }
 
@@ -437,55 +321,4 @@ fn open(path: &Path) -> Result<(File, u64), Failure> {
     let length = io::Seek::seek(&mut file, io::SeekFrom::End(0)).map_err(failed)?;
     io::Seek::rewind(&mut file).map_err(failed)?;
     Ok((file, length))
-}
-
-/// Where the bytes of a read go.
-struct Sink {
-    name: String,
-    out: Option<Box<dyn Write>>,
-    hash: Option<Sha256>,
-}
-
-impl Sink {
-    fn open(options: &ReadOptions, to_stdout: bool) -> Result<Self, Failure> {
-        let hash = options.sha256.then(Sha256::new);
-        Ok(match &options.output {
-            Some(path) => {
-                let name = path.display().to_string();
-                let file = File::create(path)
-                    .map_err(|error| Failure::doing(format_args!("cannot create {name}"), error))?;
-                Self { name, out: Some(Box::new(file)), hash }
-            }
-            None => Self {
-                name: "standard output".to_owned(),
-                out: to_stdout.then(|| Box::new(io::stdout().lock()) as Box<dyn Write>),
-                hash,
-            },
-        })
-    }
-
-    fn take(&mut self, bytes: &[u8]) -> Result<ControlFlow<()>, Failure> {
-        if let Some(hash) = &mut self.hash {
-            hash.update(bytes);
-        }
-        match self.out.as_mut().map_or(Ok(()), |out| out.write_all(bytes)) {
-            Ok(()) => Ok(ControlFlow::Continue(())),
-            // Who reads a pipe may have had enough.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(ControlFlow::Break(())),
-            Err(error) => Err(self.failed(error)),
-        }
-    }
-
-    /// The hash, in hexadecimal, when one was asked for.
-    fn finish(mut self) -> Result<Option<String>, Failure> {
-        match self.out.as_mut().map_or(Ok(()), |out| out.flush()) {
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => return Err(self.failed(error)),
-            _ => {}
-        }
-        Ok(self.hash.map(|hash| hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()))
-    }
-
-    fn failed(&self, error: io::Error) -> Failure {
-        Failure::doing(format_args!("cannot write to {}", self.name), error)
-    }
 }

@@ -11,7 +11,9 @@ mod commands;
 mod failure;
 mod initiator;
 mod login;
+mod options;
 mod report;
+mod sink;
 mod transfer;
 mod url;
 
@@ -22,16 +24,16 @@ use clap::error::ErrorKind;
 use clap::{ArgAction, CommandFactory as _, Parser};
 use log::LevelFilter;
 
-use crate::commands::Command;
 use crate::failure::Failure;
 use crate::login::LoginOptions;
+use crate::options::Command;
 
 /// Lists, reads, writes and verifies the disks of an iSCSI target.
 ///
-/// A target is named by a URL: iscsi://[user@]host[:port]/target-name[/lun]. The port is 3260 when
-/// left out; an IPv6 address goes in brackets; the LUN is what `ls` prints.
+/// A target is named by a URL: `iscsi://[user@]host[:port]/target-name[/lun]`.
+/// The port is 3260 when left out; an IPv6 address goes in brackets; the LUN is what `ls` prints.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, disable_help_subcommand = true)]
+#[command(version, after_help = EXAMPLES, disable_help_subcommand = true, verbatim_doc_comment)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,

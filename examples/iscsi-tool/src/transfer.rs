@@ -1,7 +1,6 @@
 //! Moving data: owned requests, `depth` of them under way, their buffers used again and again.
 
 use std::collections::VecDeque;
-use std::io::Read;
 use std::ops::{ControlFlow, Range};
 
 use indicatif::ProgressBar;
@@ -72,7 +71,7 @@ pub(crate) fn read(
         while let Some((blocks, buffer)) = pipeline.next() {
             match isboot.submit_read(id, blocks.start, buffer) {
                 Ok(id) => pipeline.pending.push_back(Pending { id, blocks, done: None }),
-                Err(rejected) => return Err(not_taken("read", &blocks, disk, rejected.reason)),
+                Err(rejected) => return Err(failed("read", &blocks, disk, rejected.reason)),
             }
             step = Step::Again;
         }
@@ -80,15 +79,15 @@ pub(crate) fn read(
     })
 }
 
-/// Writes as many bytes of `source` as `range` has, which lies on blocks' boundaries; then makes
-/// them durable (SYNCHRONIZE CACHE).
+/// Writes `range`, which lies on blocks' boundaries, with what `fill` puts into each buffer, in
+/// order; then makes it durable (SYNCHRONIZE CACHE).
 pub(crate) fn write(
     initiator: &mut Initiator,
     (id, disk): (DiskId, &Disk),
     range: Range<u64>,
     shape: Shape,
     progress: &ProgressBar,
-    mut source: impl Read,
+    mut fill: impl FnMut(&mut [u8]) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let mut pipeline = Pipeline::new(disk, &range, shape);
     initiator.run(|isboot| {
@@ -99,12 +98,10 @@ pub(crate) fn write(
         }
         let mut step = Step::Wait;
         while let Some((blocks, mut buffer)) = pipeline.next() {
-            source
-                .read_exact(&mut buffer)
-                .map_err(|error| Failure::doing("cannot read the file to be written", error))?;
+            fill(&mut buffer)?;
             match isboot.submit_write(id, blocks.start, buffer) {
                 Ok(id) => pipeline.pending.push_back(Pending { id, blocks, done: None }),
-                Err(rejected) => return Err(not_taken("write", &blocks, disk, rejected.reason)),
+                Err(rejected) => return Err(failed("write", &blocks, disk, rejected.reason)),
             }
             step = Step::Again;
         }
@@ -175,16 +172,19 @@ impl<'a> Pipeline<'a> {
             }
             Some(Pending { blocks, done: Some((_, Err(error))), .. }) => {
                 let error = explained(isboot, error);
-                Err(not_taken(verb, &blocks, self.about, error))
+                Err(failed(verb, &blocks, self.about, error))
             }
             _ => Ok(None),
         }
     }
 }
 
-fn not_taken(verb: &str, blocks: &Range<u64>, disk: &Disk, why: impl std::fmt::Display) -> Failure {
-    let (first, last) = (blocks.start, blocks.end - 1);
-    Failure::doing(format_args!("cannot {verb} blocks {first} to {last} of LUN {}", disk.lun), why)
+fn failed(verb: &str, blocks: &Range<u64>, disk: &Disk, why: impl std::fmt::Display) -> Failure {
+    let which = match (blocks.start, blocks.end - 1) {
+        (first, last) if first == last => format!("block {first}"),
+        (first, last) => format!("blocks {first} to {last}"),
+    };
+    Failure::doing(format_args!("cannot {verb} {which} of LUN {}", disk.lun), why)
 }
 
 /// The error with what became of the session, when that is why.

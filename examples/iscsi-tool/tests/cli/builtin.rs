@@ -1,8 +1,9 @@
 //! Against the built-in target, which breaks the connection at every rule that is broken.
 
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use isboot_tests::process::within;
@@ -180,10 +181,35 @@ fn ctrl_c_logs_out_and_memory_stays_small() {
     let begin = Instant::now();
     let kill = std::process::Command::new("kill").arg("-INT").arg(child.id().to_string()).status();
     assert!(kill.unwrap().success());
-    let output = child.wait_with_output().unwrap();
+    let output = end(child);
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert!(begin.elapsed() < Duration::from_secs(3), "{:?}", begin.elapsed());
     assert_eq!((output.status.code(), stderr.trim()), (Some(130), "iscsi-tool: interrupted"));
     assert!(output.stdout.is_empty(), "no hash of a part");
     assert_eq!(rig.target.statistics().logouts, 1);
+}
+
+#[test]
+fn a_reader_that_has_had_enough_is_no_failure() {
+    let rig = Rig::new(Target::builder(NAME).lun(Lun::memory(8 * TIB)));
+    rig.target.write_lun(0, 0, &noise(5, 512)).unwrap();
+    let mut child = command(&["read", &rig.lun(0)])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut block = [0; 512];
+    // The end of the pipe goes with it.
+    child.stdout.take().unwrap().read_exact(&mut block).unwrap();
+    let output = end(child);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(block[..] == noise(5, 512));
+}
+
+/// Waits for the end, not forever.
+fn end(mut child: Child) -> Output {
+    if !within(Duration::from_secs(10), || child.try_wait().unwrap().is_some()) {
+        child.kill().unwrap();
+    }
+    child.wait_with_output().unwrap()
 }
