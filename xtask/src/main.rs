@@ -32,7 +32,7 @@ enum Command {
     Boot {
         /// Options of qemu-boot: `cargo xtask boot --help` lists them
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
-        options: Vec<String>,
+        _options: Vec<String>,
     },
     /// Run every test: formatting, lints, docs, units, proofs, real targets, QEMU boots
     Test(test::Options),
@@ -53,7 +53,8 @@ fn main() -> ExitCode {
     process::watch_signals();
     let outcome = match Arguments::parse().command {
         Command::Setup { check } => packages::setup(check),
-        Command::Boot { options } => boot::run(&options),
+        // The parser would keep a `--` for itself that is qemu-boot's.
+        Command::Boot { .. } => boot::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         Command::Test(options) => test::run(&options),
     };
     if process::is_interrupted() {
