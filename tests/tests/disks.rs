@@ -357,9 +357,13 @@ fn a_short_write_is_an_error() {
 #[test]
 fn read_data_that_lies_about_its_place_is_never_stored() {
     type Lie = fn(&mut [u8; 48]);
-    let lies: [Lie; 6] = [
+    let lies: [Lie; 7] = [
+        |header| header[5..8].copy_from_slice(&[0, 8, 0]), // more than was asked for
         |header| header[36..40].copy_from_slice(&7u32.to_be_bytes()), // DataSN
-        |header| header[40..44].copy_from_slice(&512u32.to_be_bytes()), // a gap
+        |header| {
+            header[5..8].copy_from_slice(&[0, 2, 0]);
+            header[40..44].copy_from_slice(&512u32.to_be_bytes()); // a gap
+        },
         |header| header[40..44].copy_from_slice(&1024u32.to_be_bytes()), // past the end
         |header| header[40..44].copy_from_slice(&0xffff_fff0u32.to_be_bytes()),
         |header| header[16..20].copy_from_slice(&0x1234_0001u32.to_be_bytes()), // whose?
@@ -375,6 +379,7 @@ fn read_data_that_lies_about_its_place_is_never_stored() {
                 let mut bytes = *pdu.header.as_bytes();
                 lie(&mut bytes);
                 pdu.header = isboot::pdu::bhs::BasicHeaderSegment::from_bytes(bytes);
+                pdu.data.resize(pdu.header.data_segment_length() as usize, 6);
             }
             Fate::Send
         });
@@ -389,7 +394,10 @@ fn r2ts_that_ask_for_what_they_may_not_have_end_the_connection() {
     type Lie = fn(&mut [u8; 48]);
     let lies: [Lie; 8] = [
         |header| header[36..40].copy_from_slice(&1u32.to_be_bytes()), // R2TSN
-        |header| header[40..44].copy_from_slice(&512u32.to_be_bytes()), // a gap
+        |header| {
+            header[40..44].copy_from_slice(&512u32.to_be_bytes()); // a gap
+            header[44..48].copy_from_slice(&512u32.to_be_bytes());
+        },
         |header| header[40..44].copy_from_slice(&0xffff_fe00u32.to_be_bytes()),
         |header| header[44..48].copy_from_slice(&8193u32.to_be_bytes()), // past the end
         |header| header[44..48].copy_from_slice(&0u32.to_be_bytes()),
