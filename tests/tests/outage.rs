@@ -8,6 +8,7 @@ use std::time::Duration;
 use isboot::boot::State;
 use isboot::disk::RequestError;
 use isboot::pdu::bhs::opcode;
+use isboot::pdu::framer::FrameError;
 use isboot::pdu::response::{AsyncMessage, Reject, Response, SequenceNumbers};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, TaskError, Waiting};
@@ -426,6 +427,7 @@ fn damaged_sense_renews_the_session() {
     target.raise_unit_attention(0, 0x29, 0);
     assert_eq!(pair.read(0, 0, 512).unwrap(), Random(5).bytes(512));
     assert_eq!(target.statistics().logins, 2);
+    assert_eq!(pair.isboot.last_error(), Some(Error::Frame(FrameError::DataDigest)));
     pair.log_out();
 }
 
@@ -440,6 +442,7 @@ fn damaged_data_that_brings_its_status_renews_the_session() {
     });
     assert_eq!(pair.read(0, 0, 512).unwrap(), [0; 512]);
     assert_eq!(target.statistics().logins, 2);
+    assert_eq!(pair.isboot.last_error(), Some(Error::Frame(FrameError::DataDigest)));
     pair.log_out();
 }
 

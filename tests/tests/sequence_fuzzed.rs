@@ -26,7 +26,7 @@ fn a_session_keeps_its_promises_whatever_comes() {
 fn script(seed: u64) -> Vec<u8> {
     const USUAL: [u8; 16] = [4, 4, 4, 3, 3, 3, 12, 12, 12, 12, 12, 12, 2, 8, 9, 14];
     let mut random = Random(seed);
-    if seed % 8 == 0 {
+    if seed.is_multiple_of(8) {
         let length = random.below(400) as usize;
         return random.bytes(length);
     }

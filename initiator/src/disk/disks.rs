@@ -1,8 +1,6 @@
 //! All disks of a session and the requests under way: owned buffers in slots, split into
 //! commands, handed back when done.
 
-use core::ops::Range;
-
 use heapless::Deque;
 
 use super::bring_up::{BringUp, BringUpState};
@@ -10,7 +8,9 @@ use super::disk::{Disk, DiskId};
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
+use super::slot::{Buffer, Owner, Piece, Slot};
 use super::verdict::{Verdict, judge};
+use super::write_data::{WriteData, range};
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
 use crate::scsi::cdb;
@@ -30,7 +30,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
     bring_up: BringUp<LUNS>,
-    slots: [Slot<B>; REQUESTS],
+    pub(super) slots: [Slot<B>; REQUESTS],
     free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
     issuing: Deque<u16, REQUESTS>,
@@ -46,59 +46,6 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     advanced_at: Instant,
     /// Most bytes that one command moves.
     transfer_limit: u32,
-}
-
-/// One request.
-#[derive(Debug)]
-struct Slot<B> {
-    generation: u16,
-    kind: RequestKind,
-    disk: DiskId,
-    lba: u64,
-    /// When it was first seen: an outage counts from here, however long it waits for a command.
-    submitted_at: Instant,
-    buffer: Buffer<B>,
-    /// Bytes to move, and how many of them were given to commands so far.
-    length: u32,
-    issued: u32,
-    /// Commands not yet completed, or to be issued again.
-    outstanding: u16,
-    /// A flush moves nothing, but is issued once all the same.
-    flush_due: bool,
-    /// The slot stands in `issuing`.
-    is_issuing: bool,
-    outcome: Result<(), RequestError>,
-}
-
-impl<B> Slot<B> {
-    fn has_more_to_issue(&self) -> bool {
-        self.outcome.is_ok() && (self.issued < self.length || self.flush_due)
-    }
-}
-
-#[derive(Debug)]
-enum Buffer<B> {
-    Owned(B),
-    /// The caller lends it with each step.
-    Lent,
-    None,
-}
-
-/// A part of a request that one command moves.
-#[derive(Clone, Copy, Debug)]
-struct Piece {
-    slot: u16,
-    offset: u32,
-    length: u32,
-    tries: u8,
-}
-
-/// Whose a task is.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Nobody,
-    BringUp(TaskTag),
-    Request(TaskTag, Piece),
 }
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
@@ -536,48 +483,10 @@ where
         }
     }
 
-    fn owner(&self, task: TaskTag) -> Owner {
+    pub(super) fn owner(&self, task: TaskTag) -> Owner {
         match self.owners.get(task.index()) {
             Some(owner @ (Owner::BringUp(tag) | Owner::Request(tag, _))) if *tag == task => *owner,
             _ => Owner::Nobody,
         }
     }
-}
-
-/// Lends the session the data it sends.
-struct WriteData<'d, 'l, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
-    disks: &'d Disks<B, LUNS, REQUESTS, TASKS>,
-    lent: &'d Lent<'l>,
-}
-
-impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> DataOut
-    for WriteData<'_, '_, B, LUNS, REQUESTS, TASKS>
-where
-    B: AsRef<[u8]> + AsMut<[u8]>,
-{
-    fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
-        let data = match self.disks.owner(task) {
-            Owner::Request(_, piece) => {
-                let slot = self.disks.slots.get(usize::from(piece.slot));
-                let whole: &[u8] = match (slot.map(|slot| &slot.buffer), self.lent) {
-                    (Some(Buffer::Owned(buffer)), _) => buffer.as_ref(),
-                    (Some(Buffer::Lent), Lent::From(buffer)) => buffer,
-                    _ => &[],
-                };
-                range(piece.offset, offset, out.len()).and_then(|range| whole.get(range))
-            }
-            Owner::Nobody | Owner::BringUp(_) => None,
-        };
-        match data {
-            Some(data) => out.copy_from_slice(data),
-            // The command ended while its data was being sent: the target discards the rest.
-            None => out.fill(0),
-        }
-    }
-}
-
-/// `length` bytes at `offset` of a piece that starts at `start` of its buffer.
-fn range(start: u32, offset: u32, length: usize) -> Option<Range<usize>> {
-    let from = usize::try_from(start.checked_add(offset)?).ok()?;
-    Some(from..from.checked_add(length)?)
 }

@@ -9,7 +9,9 @@ mod bring_up;
 mod disk;
 mod disks;
 mod request;
+mod slot;
 mod verdict;
+mod write_data;
 
 pub use bring_up::BringUpState;
 pub use disk::{Disk, DiskId};

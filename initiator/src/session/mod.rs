@@ -4,7 +4,11 @@
 //! panics. [`Session::link`] says what the transport should do, [`Session::receive`] takes what
 //! came, [`Session::transmit`] gives what is to be sent, [`Session::poll`] lets time pass.
 
+mod arriving;
+mod config;
+mod deadlines;
 mod error;
+mod event;
 mod receive;
 mod recovery;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]
@@ -13,9 +17,9 @@ mod task;
 mod transmit;
 mod window;
 
+pub use config::{SessionConfig, Timeouts};
 pub use error::{Error, LinkFailure, TaskError, Waiting};
-pub use session::{
-    Completion, DataOut, Event, LinkWanted, Session, SessionConfig, SubmitError, Timeouts,
-};
+pub use event::{Completion, DataOut, Event, LinkWanted, SubmitError};
+pub use session::Session;
 pub use task::{Command, OUTSTANDING_R2T_LIMIT, TaskTag, Transfer};
 pub use window::CommandWindow;

@@ -1,7 +1,9 @@
 //! What arrives: PDUs judged against the session, turned into events.
 
+use super::arriving::{Arriving, SensePrefix};
 use super::error::{Error, TaskError};
-use super::session::{Completion, Event, Phase, Session};
+use super::event::{Completion, Event};
+use super::session::{Phase, Session};
 use super::task::{Burst, Transfer};
 use super::transmit::Control;
 use crate::login::LoginProgress;
@@ -16,35 +18,6 @@ use crate::time::Instant;
 
 /// SAM status GOOD.
 const GOOD: u8 = 0;
-
-/// The PDU whose header has arrived and whose end has not.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Arriving {
-    Nothing,
-    Login(LoginResponse),
-    /// Read data of the task in slot `index`; `position` is where the next byte belongs.
-    Data {
-        header: DataIn,
-        index: u16,
-        position: u32,
-    },
-    /// Status; `sense_length` is known once two bytes of the data segment have come.
-    Status {
-        header: ScsiResponse,
-        index: u16,
-        prefix: SensePrefix,
-    },
-    /// A PDU whose data segment is of no interest.
-    Other(Response),
-}
-
-/// The two length bytes ahead of sense data, as far as they have come (RFC 7143 §11.4.7.2).
-#[derive(Clone, Copy, Debug)]
-pub(super) enum SensePrefix {
-    None,
-    One(u8),
-    Length(u16),
-}
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Takes bytes that arrived, up to the next event; call until `None`, which means that

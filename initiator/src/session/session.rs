@@ -1,19 +1,20 @@
-//! The session's public face, its phases, and the passing of time.
+//! The session's state, its phases, and what its caller tells it.
 
 use core::net::SocketAddr;
 
 use heapless::{Deque, Vec};
 
-use super::error::{Error, LinkFailure, TaskError, Waiting};
-use super::receive::Arriving;
+use super::arriving::Arriving;
+use super::config::SessionConfig;
+use super::error::{Error, LinkFailure, TaskError};
+use super::event::{Event, LinkWanted, SubmitError};
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag};
 use super::transmit::{Control, Source, Unsolicited};
 use super::window::CommandWindow;
-use crate::login::{Digest, Login, LoginConfig, LoginError, Negotiated, Redirection};
+use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::{Crc32cFunction, Digests};
 use crate::pdu::framer::Framer;
-use crate::pdu::response::Residual;
 use crate::pdu::serial::SerialNumber;
 use crate::pdu::serializer::Serializer;
 use crate::time::{Duration, Instant};
@@ -29,137 +30,6 @@ const LOGIN_SEGMENT_LIMIT: u32 = 8192;
 const ISSUE_LIMIT: u8 = 8;
 /// Redirections followed between two full feature phases.
 const REDIRECTION_LIMIT: u8 = 8;
-
-/// Everything a session needs to know beforehand.
-#[derive(Clone, Debug)]
-pub struct SessionConfig {
-    /// Where the target listens.
-    pub portal: SocketAddr,
-    /// Names, authentication, digests and offers.
-    pub login: LoginConfig,
-    /// Bounds of every wait.
-    pub timeouts: Timeouts,
-    /// CmdSN of the leading login; any value will do.
-    pub initial_cmd_sn: SerialNumber,
-    /// Who computes CRC32C.
-    pub crc32c: Crc32cFunction,
-}
-
-/// Bounds of every wait of a session.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
-    /// For TCP to be accepted.
-    pub connect: Duration,
-    /// For the login phase, first request to last response.
-    pub login: Duration,
-    /// Silence after which the target is pinged.
-    pub ping_interval: Duration,
-    /// For the answer to a ping.
-    pub ping: Duration,
-    /// For the response to a command that was sent.
-    pub command: Duration,
-    /// For the Logout Response.
-    pub logout: Duration,
-    /// Time without a session after which waiting commands fail, and a session that never
-    /// logged in is given up.
-    pub outage: Duration,
-}
-
-impl Default for Timeouts {
-    fn default() -> Self {
-        Self {
-            connect: Duration::from_secs(10),
-            login: Duration::from_secs(15),
-            ping_interval: Duration::from_secs(5),
-            ping: Duration::from_secs(5),
-            command: Duration::from_secs(30),
-            logout: Duration::from_secs(5),
-            outage: Duration::from_secs(120),
-        }
-    }
-}
-
-/// What the transport should do now.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkWanted {
-    /// Drop any connection that there still is, connect to this portal, then say
-    /// [`Session::link_up`]. After each `link_up` this asks for a new connection.
-    Connect(SocketAddr),
-    /// Keep the connection.
-    Keep,
-    /// Have no connection.
-    Close,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event<'b> {
-    /// Full feature phase reached; [`Session::negotiated`] tells on which terms.
-    LoggedIn,
-    /// A piece of read data, borrowed from the input. Not vouched for before `Completed`.
-    DataIn {
-        /// Whose data.
-        task: TaskTag,
-        /// Where it belongs in the command's data, in bytes. Offset and length are in bounds.
-        offset: u32,
-        /// The data.
-        bytes: &'b [u8],
-    },
-    /// A command is done; its tag is stale from now on.
-    Completed {
-        /// The command.
-        task: TaskTag,
-        /// How it ended.
-        completion: Completion,
-    },
-    /// The connection was lost or could not be made; commands wait, and are issued again.
-    Lost {
-        /// Why.
-        error: Error,
-        /// When the next attempt will be made.
-        retry_at: Instant,
-    },
-    /// The session is over and all its commands with it: `None` after a logout that the target
-    /// obeyed, by a Logout Response or by closing the connection in good order.
-    Ended(Option<Error>),
-}
-
-/// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Completion {
-    /// The target executed it and gave this SAM status. [`Session::sense`] holds the sense data
-    /// until the next call of [`Session::receive`].
-    Status {
-        /// SAM-5 §5.3.1.
-        status: u8,
-        /// Bytes that did not move, checked against what was counted for reads.
-        residual: Residual,
-    },
-    /// No status will come.
-    Failed(TaskError),
-}
-
-/// Why a command was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubmitError {
-    /// All task slots are in use; try again after a completion.
-    Busy,
-    /// The session is over.
-    Ended,
-}
-
-/// Where write data comes from: asked for when it is sent, never held by the session.
-pub trait DataOut {
-    /// Fills all of `out` with the data of `task` from byte `offset` on.
-    fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]);
-}
-
-/// No command writes.
-impl DataOut for () {
-    fn fill(&mut self, _task: TaskTag, _offset: u32, out: &mut [u8]) {
-        out.fill(0);
-    }
-}
 
 /// Where the session stands.
 #[derive(Debug)]
@@ -239,12 +109,12 @@ pub struct Session<const TASKS: usize> {
     pub(super) queued: Deque<u16, TASKS>,
     /// Tasks with R2Ts to answer.
     pub(super) soliciting: Deque<u16, TASKS>,
-    failed: Deque<(u16, TaskError), TASKS>,
-    notices: Deque<Event<'static>, 4>,
+    pub(super) failed: Deque<(u16, TaskError), TASKS>,
+    pub(super) notices: Deque<Event<'static>, 4>,
     pub(super) sense: Vec<u8, SENSE_LIMIT>,
     pub(super) recovery: Recovery,
     last_tag: u16,
-    next_scan: Instant,
+    pub(super) next_scan: Instant,
 }
 
 impl<const TASKS: usize> Session<TASKS> {
@@ -348,38 +218,6 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.end(None);
             }
         }
-    }
-
-    /// Lets time pass and reports what no received byte caused. Call until `None`, after
-    /// [`receive`](Self::receive) has taken what was there.
-    pub fn poll(&mut self, now: Instant) -> Option<Event<'static>> {
-        self.check_deadlines(now);
-        if let Some((index, error)) = self.failed.pop_front() {
-            let task = self.tasks.tag(index)?;
-            self.tasks.remove(index);
-            return Some(Event::Completed { task, completion: Completion::Failed(error) });
-        }
-        self.notices.pop_front()
-    }
-
-    /// When [`poll`](Self::poll) wants to be called next even if nothing arrives.
-    #[must_use]
-    pub fn poll_at(&self) -> Option<Instant> {
-        if !self.failed.is_empty() || !self.notices.is_empty() {
-            return Some(Instant::ZERO);
-        }
-        let timeouts = &self.config.timeouts;
-        let phase = match &self.phase {
-            Phase::Connecting { deadline } | Phase::LoggingIn { deadline, .. } => *deadline,
-            Phase::LoggingOut { deadline, .. } => *deadline,
-            Phase::FullFeature { .. } => match self.connection.ping {
-                Some((_, sent_at)) => self.ping_deadline(sent_at),
-                None => self.connection.last_heard.after(timeouts.ping_interval),
-            },
-            Phase::Waiting { until } => *until,
-            Phase::Ended(_) => return None,
-        };
-        Some(if self.tasks.len() > 0 { phase.min(self.next_scan) } else { phase })
     }
 
     /// The terms of the present session, in full feature phase.
@@ -581,97 +419,6 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         for index in unsent {
             let _ = self.queued.push_back(index);
-        }
-    }
-
-    fn check_deadlines(&mut self, now: Instant) {
-        let timeouts = self.config.timeouts;
-        match &self.phase {
-            Phase::Connecting { deadline } if now >= *deadline => {
-                self.lose(now, Error::Timeout(Waiting::Connect));
-            }
-            Phase::LoggingIn { deadline, .. } if now >= *deadline => {
-                self.lose(now, Error::Timeout(Waiting::Login));
-            }
-            Phase::LoggingOut { deadline, .. } if now >= *deadline => {
-                self.end(Some(Error::Timeout(Waiting::Logout)));
-            }
-            Phase::Waiting { until } if now >= *until => {
-                self.phase = Phase::Connecting { deadline: now.after(timeouts.connect) };
-            }
-            Phase::FullFeature { .. } => self.check_pulse(now),
-            _ => {}
-        }
-        if now >= self.next_scan && self.tasks.len() > 0 {
-            self.check_tasks(now);
-        }
-    }
-
-    /// Pings a silent target; gives it up when it stays silent (RFC 7143 §7.14).
-    fn check_pulse(&mut self, now: Instant) {
-        let timeouts = &self.config.timeouts;
-        match self.connection.ping {
-            Some((_, sent_at)) if now >= self.ping_deadline(sent_at) => {
-                self.lose(now, Error::Timeout(Waiting::Ping));
-            }
-            Some(_) => {}
-            None => {
-                if now >= self.connection.last_heard.after(timeouts.ping_interval) {
-                    let tag = self.control_tag();
-                    self.connection.ping = Some((tag, now));
-                    // Full when the target takes nothing: then the ping goes unanswered rightly.
-                    let _ = self.connection.control.push_back(Control::Ping { tag });
-                }
-            }
-        }
-    }
-
-    /// Whatever is heard meanwhile is a sign of life too: the answer may stand behind it.
-    fn ping_deadline(&self, sent_at: Instant) -> Instant {
-        self.connection.last_heard.max(sent_at).after(self.config.timeouts.ping)
-    }
-
-    /// Looks at every task's time-out: the command time-out of those sent; without any of these,
-    /// the outage limit of those that wait for a session or for its window.
-    fn check_tasks(&mut self, now: Instant) {
-        let timeouts = self.config.timeouts;
-        let up = matches!(self.phase, Phase::FullFeature { .. });
-        let mut next = now.after(timeouts.command.min(timeouts.outage));
-        let (mut sent, mut overdue) = (false, false);
-        for (_, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
-            let deadline = task.sent_at.after(timeouts.command);
-            sent = true;
-            overdue |= now >= deadline;
-            next = next.min(deadline);
-        }
-        let mut expired = false;
-        if !sent {
-            for index in (0u16..).take(TASKS) {
-                let Some(task) = self.tasks.at(index) else { continue };
-                if task.state != TaskState::Queued {
-                    continue;
-                }
-                let deadline = self.recovery.expires(task.submitted_at, timeouts.outage);
-                if now >= deadline {
-                    expired = true;
-                    self.fail(index, TaskError::Outage);
-                } else {
-                    next = next.min(deadline);
-                }
-            }
-        }
-        if expired {
-            let tasks = &self.tasks;
-            let waits = |index| tasks.at(index).is_some_and(|task| task.state == TaskState::Queued);
-            self.queued.retain(|&index| waits(index));
-        }
-        self.next_scan = next;
-        if up && overdue {
-            // The command is issued again in a new session; no answer to the old one can
-            // reach it, and the same ISID ends the old one's work at the target.
-            self.lose(now, Error::Timeout(Waiting::Command));
-        } else if up && expired {
-            self.lose(now, Error::Timeout(Waiting::Window));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What leaves: which PDU goes next, and its bytes.
 
-use super::session::{DataOut, Phase, Session};
+use super::event::DataOut;
+use super::session::{Phase, Session};
 use super::task::{TaskState, TaskTag, Transfer};
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{

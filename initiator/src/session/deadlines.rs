@@ -1,0 +1,133 @@
+//! The passing of time: every wait has its bound here.
+
+use super::error::{Error, TaskError, Waiting};
+use super::event::{Completion, Event};
+use super::session::{Phase, Session};
+use super::task::TaskState;
+use super::transmit::Control;
+use crate::time::Instant;
+
+impl<const TASKS: usize> Session<TASKS> {
+    /// Lets time pass and reports what no received byte caused. Call until `None`, after
+    /// [`receive`](Self::receive) has taken what was there.
+    pub fn poll(&mut self, now: Instant) -> Option<Event<'static>> {
+        self.check_deadlines(now);
+        if let Some((index, error)) = self.failed.pop_front() {
+            let task = self.tasks.tag(index)?;
+            self.tasks.remove(index);
+            return Some(Event::Completed { task, completion: Completion::Failed(error) });
+        }
+        self.notices.pop_front()
+    }
+
+    /// When [`poll`](Self::poll) wants to be called next even if nothing arrives.
+    #[must_use]
+    pub fn poll_at(&self) -> Option<Instant> {
+        if !self.failed.is_empty() || !self.notices.is_empty() {
+            return Some(Instant::ZERO);
+        }
+        let timeouts = &self.config.timeouts;
+        let phase = match &self.phase {
+            Phase::Connecting { deadline } | Phase::LoggingIn { deadline, .. } => *deadline,
+            Phase::LoggingOut { deadline, .. } => *deadline,
+            Phase::FullFeature { .. } => match self.connection.ping {
+                Some((_, sent_at)) => self.ping_deadline(sent_at),
+                None => self.connection.last_heard.after(timeouts.ping_interval),
+            },
+            Phase::Waiting { until } => *until,
+            Phase::Ended(_) => return None,
+        };
+        Some(if self.tasks.len() > 0 { phase.min(self.next_scan) } else { phase })
+    }
+
+    fn check_deadlines(&mut self, now: Instant) {
+        let timeouts = self.config.timeouts;
+        match &self.phase {
+            Phase::Connecting { deadline } if now >= *deadline => {
+                self.lose(now, Error::Timeout(Waiting::Connect));
+            }
+            Phase::LoggingIn { deadline, .. } if now >= *deadline => {
+                self.lose(now, Error::Timeout(Waiting::Login));
+            }
+            Phase::LoggingOut { deadline, .. } if now >= *deadline => {
+                self.end(Some(Error::Timeout(Waiting::Logout)));
+            }
+            Phase::Waiting { until } if now >= *until => {
+                self.phase = Phase::Connecting { deadline: now.after(timeouts.connect) };
+            }
+            Phase::FullFeature { .. } => self.check_pulse(now),
+            _ => {}
+        }
+        if now >= self.next_scan && self.tasks.len() > 0 {
+            self.check_tasks(now);
+        }
+    }
+
+    /// Pings a silent target; gives it up when it stays silent (RFC 7143 §7.14).
+    fn check_pulse(&mut self, now: Instant) {
+        let timeouts = &self.config.timeouts;
+        match self.connection.ping {
+            Some((_, sent_at)) if now >= self.ping_deadline(sent_at) => {
+                self.lose(now, Error::Timeout(Waiting::Ping));
+            }
+            Some(_) => {}
+            None => {
+                if now >= self.connection.last_heard.after(timeouts.ping_interval) {
+                    let tag = self.control_tag();
+                    self.connection.ping = Some((tag, now));
+                    // Full when the target takes nothing: then the ping goes unanswered rightly.
+                    let _ = self.connection.control.push_back(Control::Ping { tag });
+                }
+            }
+        }
+    }
+
+    /// Whatever is heard meanwhile is a sign of life too: the answer may stand behind it.
+    fn ping_deadline(&self, sent_at: Instant) -> Instant {
+        self.connection.last_heard.max(sent_at).after(self.config.timeouts.ping)
+    }
+
+    /// Looks at every task's time-out: the command time-out of those sent; without any of these,
+    /// the outage limit of those that wait for a session or for its window.
+    fn check_tasks(&mut self, now: Instant) {
+        let timeouts = self.config.timeouts;
+        let up = matches!(self.phase, Phase::FullFeature { .. });
+        let mut next = now.after(timeouts.command.min(timeouts.outage));
+        let (mut sent, mut overdue) = (false, false);
+        for (_, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
+            let deadline = task.sent_at.after(timeouts.command);
+            sent = true;
+            overdue |= now >= deadline;
+            next = next.min(deadline);
+        }
+        let mut expired = false;
+        if !sent {
+            for index in (0u16..).take(TASKS) {
+                let Some(task) = self.tasks.at(index) else { continue };
+                if task.state != TaskState::Queued {
+                    continue;
+                }
+                let deadline = self.recovery.expires(task.submitted_at, timeouts.outage);
+                if now >= deadline {
+                    expired = true;
+                    self.fail(index, TaskError::Outage);
+                } else {
+                    next = next.min(deadline);
+                }
+            }
+        }
+        if expired {
+            let tasks = &self.tasks;
+            let waits = |index| tasks.at(index).is_some_and(|task| task.state == TaskState::Queued);
+            self.queued.retain(|&index| waits(index));
+        }
+        self.next_scan = next;
+        if up && overdue {
+            // The command is issued again in a new session; no answer to the old one can
+            // reach it, and the same ISID ends the old one's work at the target.
+            self.lose(now, Error::Timeout(Waiting::Command));
+        } else if up && expired {
+            self.lose(now, Error::Timeout(Waiting::Window));
+        }
+    }
+}

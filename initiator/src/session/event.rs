@@ -1,0 +1,90 @@
+//! What a session tells and asks its caller.
+
+use core::net::SocketAddr;
+
+use super::error::{Error, TaskError};
+use super::task::TaskTag;
+use crate::pdu::response::Residual;
+use crate::time::Instant;
+
+/// What the transport should do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkWanted {
+    /// Drop any connection that there still is, connect to this portal, then say
+    /// [`Session::link_up`]. After each `link_up` this asks for a new connection.
+    Connect(SocketAddr),
+    /// Keep the connection.
+    Keep,
+    /// Have no connection.
+    Close,
+}
+
+/// What happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event<'b> {
+    /// Full feature phase reached; [`Session::negotiated`] tells on which terms.
+    LoggedIn,
+    /// A piece of read data, borrowed from the input. Not vouched for before `Completed`.
+    DataIn {
+        /// Whose data.
+        task: TaskTag,
+        /// Where it belongs in the command's data, in bytes. Offset and length are in bounds.
+        offset: u32,
+        /// The data.
+        bytes: &'b [u8],
+    },
+    /// A command is done; its tag is stale from now on.
+    Completed {
+        /// The command.
+        task: TaskTag,
+        /// How it ended.
+        completion: Completion,
+    },
+    /// The connection was lost or could not be made; commands wait, and are issued again.
+    Lost {
+        /// Why.
+        error: Error,
+        /// When the next attempt will be made.
+        retry_at: Instant,
+    },
+    /// The session is over and all its commands with it: `None` after a logout that the target
+    /// obeyed, by a Logout Response or by closing the connection in good order.
+    Ended(Option<Error>),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completion {
+    /// The target executed it and gave this SAM status. [`Session::sense`] holds the sense data
+    /// until the next call of [`Session::receive`].
+    Status {
+        /// SAM-5 §5.3.1.
+        status: u8,
+        /// Bytes that did not move, checked against what was counted for reads.
+        residual: Residual,
+    },
+    /// No status will come.
+    Failed(TaskError),
+}
+
+/// Why a command was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmitError {
+    /// All task slots are in use; try again after a completion.
+    Busy,
+    /// The session is over.
+    Ended,
+}
+
+/// Where write data comes from: asked for when it is sent, never held by the session.
+pub trait DataOut {
+    /// Fills all of `out` with the data of `task` from byte `offset` on.
+    fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]);
+}
+
+/// No command writes.
+impl DataOut for () {
+    fn fill(&mut self, _task: TaskTag, _offset: u32, out: &mut [u8]) {
+        out.fill(0);
+    }
+}
