@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use heapless::String;
 
-use super::error::Excerpt;
+use super::excerpt::Excerpt;
 
 /// Where a target can be reached: `host[:port][,portal-group-tag]` (RFC 7143 §13.8).
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,9 +4,9 @@ use core::fmt;
 
 use heapless::String;
 
-use super::chap::Secret;
 use super::error::ConfigurationError;
 use super::names::Name;
+use super::secret::Secret;
 
 /// Everything a login needs to know. Made once per session; every attempt reads it afresh.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! The keys of RFC 7143 as one table.
 
-use super::error::{Excerpt, KeyProblem, Limit, LoginError, Misbehaviour};
+use super::error::{KeyProblem, Limit, LoginError, Misbehaviour};
+use super::excerpt::Excerpt;
 use super::text::{self, Pair, TextFull, TextWriter};
 
 /// A row of the table: everything RFC 7143 §12 and §13 say about a key.

@@ -19,11 +19,13 @@ mod address;
 mod chap;
 mod config;
 mod error;
+mod excerpt;
 mod keys;
 mod names;
 mod negotiation;
 mod outcome;
 mod parameters;
+mod secret;
 mod stages;
 pub mod text;
 
@@ -31,14 +33,15 @@ pub mod text;
 mod tests;
 
 pub use address::{AddressError, AddressProblem, Host, TargetAddress};
-pub use chap::{Secret, SecretError};
 pub use config::{
     Authentication, Credentials, Digest, DigestOffer, LoginConfig, OperationalOffer, SessionType,
 };
 pub use error::{
-    AuthenticationFailure, ConfigurationError, Disagreement, Excerpt, KeyProblem, Limit,
-    LoginError, Misbehaviour, status_meaning,
+    AuthenticationFailure, ConfigurationError, Disagreement, KeyProblem, Limit, LoginError,
+    Misbehaviour, status_meaning,
 };
+pub use excerpt::Excerpt;
 pub use names::{Name, NameError};
 pub use negotiation::{LOGIN_SEGMENT_LIMIT, Login};
 pub use outcome::{LoginPart, LoginProgress, Negotiated, Redirection};
+pub use secret::{Secret, SecretError};

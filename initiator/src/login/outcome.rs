@@ -18,7 +18,7 @@ pub struct LoginPart<'t> {
     pub current_stage: Stage,
     /// NSG; equal to `current_stage` without `transit`.
     pub next_stage: Stage,
-    /// The data segment, at most [`LOGIN_SEGMENT_LIMIT`] bytes.
+    /// The data segment, at most [`LOGIN_SEGMENT_LIMIT`](super::LOGIN_SEGMENT_LIMIT) bytes.
     pub text: &'t [u8],
 }
 
@@ -26,7 +26,7 @@ pub struct LoginPart<'t> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::large_enum_variant, reason = "without an allocator there is nothing to box in")]
 pub enum LoginProgress {
-    /// Send [`Login::request`].
+    /// Send [`Login::request`](super::Login::request).
     SendNext,
     /// Full feature phase: these values hold from the next PDU on, in both directions.
     LoggedIn(Negotiated),

@@ -8,7 +8,7 @@ use core::fmt::{self, Write as _};
 
 use heapless::VecView;
 
-use super::error::Excerpt;
+use super::excerpt::Excerpt;
 
 /// Longest key in bytes (RFC 7143 §6.1).
 pub const MAX_KEY_LENGTH: usize = 63;

@@ -11,7 +11,7 @@ use crate::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LinkWanted {
     /// Drop any connection that there still is, connect to this portal, then say
-    /// [`Session::link_up`]. After each `link_up` this asks for a new connection.
+    /// [`Session::link_up`](super::Session::link_up). After each `link_up` this asks for a new connection.
     Connect(SocketAddr),
     /// Keep the connection.
     Keep,
