@@ -124,7 +124,7 @@ fn summary(results: &[(&Step, Option<(Outcome, Duration)>)], taken: Duration) ->
     if !skipped.is_empty() {
         println!("skipped: {}", skipped.join(", "));
     }
-    println!("{passed} passed, {failed} failed in {:.0} s", taken.as_secs_f64());
+    println!("in {:.0} s:\n{passed} passed, {failed} failed", taken.as_secs_f64());
     u8::from(failed > 0)
 }
 
