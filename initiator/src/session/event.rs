@@ -22,7 +22,7 @@ pub enum LinkWanted {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<'b> {
-    /// Full feature phase reached; [`Session::negotiated`] tells on which terms.
+    /// Full feature phase reached; [`Session::negotiated`](super::Session::negotiated) tells on which terms.
     LoggedIn,
     /// A piece of read data, borrowed from the input. Not vouched for before `Completed`.
     DataIn {
@@ -55,8 +55,8 @@ pub enum Event<'b> {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {
-    /// The target executed it and gave this SAM status. [`Session::sense`] holds the sense data
-    /// until the next call of [`Session::receive`].
+    /// The target executed it and gave this SAM status. [`Session::sense`](super::Session::sense) holds the sense data
+    /// until the next call of [`Session::receive`](super::Session::receive).
     Status {
         /// SAM-5 §5.3.1.
         status: u8,
