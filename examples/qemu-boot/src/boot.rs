@@ -123,6 +123,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
     let mut watch = Watch::new(start);
     let mut bytes_at_detach = None;
     let mut target_is_dead = false;
+    let mut knocker = None;
 
     let end = loop {
         let line = machine.serial().recv_timeout(TICK);
@@ -137,6 +138,11 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
             }
             match &news {
                 News::Stage(sighting) => {
+                    // From the last transfer on the NIC gets frames that nobody asked for: that
+                    // it is quiet after the detach shall mean something.
+                    if sighting.stage == Stage::Flush && knocker.is_none() {
+                        knocker = Some(machine.knock());
+                    }
                     if sighting.stage == Stage::Detach {
                         bytes_at_detach = fs::metadata(files.capture()).ok().map(|file| file.len());
                     }
@@ -164,6 +170,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
             break End::TimedOut(sentence);
         }
     };
+    drop(knocker);
     machine.stop();
     let seconds = start.elapsed().as_secs_f64();
 

@@ -13,6 +13,7 @@ pub mod event;
 pub mod fault;
 pub mod interrupt;
 pub mod judge;
+pub mod knock;
 pub mod machine;
 pub mod matrix;
 pub mod pcap;

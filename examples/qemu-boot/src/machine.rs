@@ -9,6 +9,7 @@ use std::sync::mpsc::Receiver;
 use isboot_tests::process::{Line, Process, RigError};
 use serde::Serialize;
 
+use crate::knock::{self, Knocker};
 use crate::plan::{Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Plan, Start, TableFault};
 use crate::qmp::Qmp;
 use crate::table;
@@ -32,6 +33,8 @@ pub struct Machine {
     process: Process,
     serial: Receiver<Line>,
     monitor: PathBuf,
+    /// The UDP port of the host that leads to the guest.
+    knock_port: u16,
 }
 
 /// How the machine ended, by the value that the guest wrote to the debug exit.
@@ -137,9 +140,11 @@ impl Machine {
             target.port()
         ));
         let _ = fs::remove_file(&monitor);
-        let command = command(plan, target, files, &monitor)?;
+        let knock_port = knock::free_port()
+            .map_err(|error| RigError::Failed(format!("finding a free UDP port: {error}")))?;
+        let command = command(plan, target, files, &monitor, knock_port)?;
         let (process, serial) = Process::spawn_followed(command, "qemu-system-x86")?;
-        let machine = Self { process, serial, monitor };
+        let machine = Self { process, serial, monitor, knock_port };
         if plan.disturbance == Disturbance::LinkDown {
             // It waits, paused, so that the cable is out before the first instruction.
             let unplug = |monitor: &Path| -> std::io::Result<()> {
@@ -151,6 +156,12 @@ impl Machine {
                 .map_err(|error| machine.process.failed(&format!("took no orders: {error}")))?;
         }
         Ok(machine)
+    }
+
+    /// From now on frames come for the guest, until what this returns is dropped.
+    #[must_use]
+    pub fn knock(&self) -> Knocker {
+        Knocker::start(self.knock_port)
     }
 
     /// The lines of the serial port, as they come.
@@ -188,6 +199,7 @@ fn command(
     target: &Target,
     files: &Files,
     monitor: &Path,
+    knock_port: u16,
 ) -> Result<Command, RigError> {
     let io = |what: &str, path: &Path| {
         let (what, path) = (what.to_owned(), path.display().to_string());
@@ -202,6 +214,7 @@ fn command(
     if plan.disturbance == Disturbance::LinkDown {
         command.arg("-S");
     }
+    let forward = format!("hostfwd=udp:127.0.0.1:{knock_port}-:{}", knock::PORT);
     let capture = files.capture();
     let kept = if plan.keep { 65_536 } else { CAPTURED_HEADERS };
     command
@@ -226,7 +239,7 @@ fn command(
             fs::write(tftp.join("boot.ipxe"), script).map_err(io("writing into", &tftp))?;
             command
                 .arg("-netdev")
-                .arg(format!("user,id=n,tftp={},bootfile=boot.ipxe", tftp.display()));
+                .arg(format!("user,id=n,{forward},tftp={},bootfile=boot.ipxe", tftp.display()));
             match plan.firmware {
                 Firmware::Bios => command.arg("-device").arg(format!("{device},bootindex=0")),
                 Firmware::Uefi => {
@@ -251,8 +264,8 @@ fn command(
         Start::Direct => {
             let netdev = match plan.disturbance {
                 // A hub with one port: link, and nobody there.
-                Disturbance::NobodyAnswers => "hubport,id=n,hubid=1",
-                _ => "user,id=n",
+                Disturbance::NobodyAnswers => "hubport,id=n,hubid=1".to_owned(),
+                _ => format!("user,id=n,{forward}"),
             };
             command.arg("-netdev").arg(netdev);
             command.arg("-device").arg(format!("{device},romfile="));

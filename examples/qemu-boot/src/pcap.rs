@@ -24,6 +24,15 @@ impl Frame {
         self.bytes.get(6..12).is_some_and(|source| source == mac)
     }
 
+    /// Whether it carries a UDP datagram for this port of `mac`.
+    #[must_use]
+    pub fn is_datagram_for(&self, mac: [u8; 6], port: u16) -> bool {
+        self.bytes.get(..6).is_some_and(|destination| destination == mac)
+            && self.bytes.get(12..14) == Some(&[0x08, 0x00])
+            && self.bytes.get(23) == Some(&17)
+            && self.bytes.get(36..38).is_some_and(|bytes| bytes == port.to_be_bytes())
+    }
+
     /// Its payload type and length in words, for a sentence about it.
     #[must_use]
     pub fn describe(&self) -> String {
