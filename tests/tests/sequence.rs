@@ -364,7 +364,76 @@ fn a_ping_without_an_answer_ends_the_connection_unless_something_else_comes() {
     assert_eq!(pair.isboot.last_error(), Some(Error::Timeout(Waiting::Ping)));
 }
 
+#[test]
+fn a_flood_of_pings_that_cannot_be_answered_ends_the_connection() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    pair.wire.set_room(0);
+    for _ in 0..32 {
+        target.ping(&[]);
+    }
+    pair.pass(Duration::from_secs(1));
+    assert_eq!(pair.isboot.last_error(), None);
+    target.ping(&[]);
+    pair.pass(Duration::from_secs(1));
+    assert!(matches!(pair.isboot.last_error(), Some(Error::PeerMisbehaved(_))));
+    pair.wire.set_room(1 << 16);
+    pair.read(0, 0, 512).unwrap();
+    pair.log_out();
+}
+
 // --- answers that lie ---
+
+/// Nothing is done twice because something came twice; at worst the session is renewed.
+#[test]
+fn whatever_comes_twice_counts_once() {
+    for code in [
+        opcode::DATA_IN,
+        opcode::SCSI_RESPONSE,
+        opcode::READY_TO_TRANSFER,
+        opcode::NOP_IN,
+        opcode::LOGIN_RESPONSE,
+    ] {
+        let target = target().immediate_data(false).build();
+        let mut pair = Pair::new(&target, &[("initial_r2t", "yes")]);
+        let mut doubles = 2;
+        target.on_response(move |_, pdu| {
+            if pdu.header.opcode() == code && doubles > 0 {
+                doubles -= 1;
+                return Fate::Twice;
+            }
+            Fate::Send
+        });
+        pair.become_ready();
+        target.ping(&[]);
+        let data = Random(9).bytes(4096);
+        pair.write(0, 0, &data).unwrap();
+        pair.pass(Duration::from_secs(7));
+        assert_eq!(pair.read(0, 0, 4096).unwrap(), data, "opcode {code:#04x}");
+        assert!(pair.take_completion().is_none());
+        // A ping that comes twice is answered twice, which the target cannot know.
+        if code != opcode::NOP_IN {
+            pair.log_out();
+        }
+    }
+}
+
+/// The end of a logout bounds everything, also a command that is overdue meanwhile.
+#[test]
+fn a_logout_next_to_an_overdue_command_ends_in_time() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[("command_timeout", "30")]);
+    target.on_request(|_, pdu| match pdu.header.opcode() {
+        opcode::NOP_OUT => Handling::Proceed,
+        _ => Handling::Swallow,
+    });
+    pair.submit_read(0, 0, 512);
+    pair.pass(Duration::from_secs(28));
+    let now = pair.now();
+    pair.isboot.detach(now);
+    assert_eq!(pair.end(), Some(Error::Timeout(Waiting::Logout)));
+    assert_eq!(pair.now().since(now), Duration::from_secs(5));
+}
 
 /// The target says GOOD although it never asked for the data: nothing of it may count as
 /// written.

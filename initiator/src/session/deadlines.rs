@@ -95,10 +95,13 @@ impl<const TASKS: usize> Session<TASKS> {
         let mut next = now.after(timeouts.command.min(timeouts.outage));
         let (mut sent, mut overdue) = (false, false);
         for (_, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
-            let deadline = task.sent_at.after(timeouts.command);
             sent = true;
-            overdue |= now >= deadline;
-            next = next.min(deadline);
+            // While logging out the end of that bounds them all.
+            if up {
+                let deadline = task.sent_at.after(timeouts.command);
+                overdue |= now >= deadline;
+                next = next.min(deadline);
+            }
         }
         let mut expired = false;
         if !sent {
@@ -122,7 +125,7 @@ impl<const TASKS: usize> Session<TASKS> {
             self.queued.retain(|&index| waits(index));
         }
         self.next_scan = next;
-        if up && overdue {
+        if overdue {
             // The command is issued again in a new session; no answer to the old one can
             // reach it, and the same ISID ends the old one's work at the target.
             self.lose(now, Error::Timeout(Waiting::Command));
