@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use isboot::boot::State;
+use isboot::disk::RequestError;
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
-use isboot::pdu::response::{Residual, Response, ScsiResponse, SequenceNumbers};
+use isboot::pdu::response::{ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, Waiting};
 use isboot_tests::pair::{Chart, Direction, Pair, Random, Setting, Wire};
@@ -28,9 +29,13 @@ const NUMBERS: SequenceNumbers = SequenceNumbers {
 
 /// GOOD for a task, whatever became of its data.
 fn good(initiator_task_tag: u32, residual: Residual) -> Injection {
+    scsi_response(initiator_task_tag, 0, residual)
+}
+
+fn scsi_response(initiator_task_tag: u32, status: u8, residual: Residual) -> Injection {
     let response = ScsiResponse {
         response: 0,
-        status: 0,
+        status,
         initiator_task_tag,
         snack_tag: 0,
         numbers: NUMBERS,
@@ -475,25 +480,60 @@ fn good_in_the_middle_of_a_burst_is_no_success_either() {
     assert_eq!(target.read_lun(0, 0, 8192).unwrap(), data);
 }
 
+/// The status comes while a Data-Out PDU is half on the wire: the request fails once, its buffer
+/// comes back at once, and the PDU goes to its end without it, so that the stream stays in step.
 #[test]
-fn a_refused_write_whose_data_is_half_sent_fails_once_and_the_connection_goes_on() {
-    let target = target().immediate_data(false).max_recv_data_segment_length(4096).build();
+fn a_write_that_fails_in_the_middle_of_a_pdu_gives_its_buffer_back_and_the_stream_goes_on() {
+    let target = target()
+        .immediate_data(false)
+        .max_recv_data_segment_length(4096)
+        .digests(DigestPolicy::Force)
+        .build();
     let mut pair = Pair::ready(&target, &[]);
-    let mut refusals = 1;
-    let handle = target.clone();
+    let (mut wanted, mut seen) = (None, Vec::new());
+    let data = std::sync::Arc::new(std::sync::Mutex::new(Vec::<u8>::new()));
+    let arrived = data.clone();
     target.on_request(move |_, pdu| {
-        if refusals > 0
-            && pdu.header.opcode() == opcode::SCSI_COMMAND
-            && pdu.header.as_bytes()[1] & 0x20 != 0
-        {
-            refusals -= 1;
-            handle.set_bad_blocks(0, std::slice::from_ref(&(0..4)));
+        let tag = pdu.header.initiator_task_tag();
+        match (pdu.header.opcode(), wanted) {
+            (opcode::SCSI_COMMAND, None) => {
+                wanted = Some(tag);
+                let r2t = ReadyToTransfer {
+                    lun: [0; 8],
+                    initiator_task_tag: tag,
+                    target_transfer_tag: 1,
+                    numbers: NUMBERS,
+                    r2t_sn: 0,
+                    buffer_offset: 0,
+                    desired_data_transfer_length: 8192,
+                };
+                let pdu = Pdu::new(Response::ReadyToTransfer(r2t).emit(), Vec::new());
+                Handling::Answer(vec![Injection { pdu, numbering: Numbering::Current }])
+            }
+            (opcode::DATA_OUT, Some(failed)) if failed == tag => {
+                seen.push(pdu.data.len());
+                arrived.lock().unwrap().extend(&pdu.data);
+                match seen.len() {
+                    1 => Handling::Answer(vec![scsi_response(tag, 0x18, Residual::None)]),
+                    _ => Handling::Swallow,
+                }
+            }
+            _ => Handling::Proceed,
         }
-        Handling::Proceed
     });
     pair.wire.set_room(100);
-    pair.write(0, 0, &[7; 8192]).unwrap_err();
+    let id = pair.submit_write(0, 0, &[7; 8192]);
+    let finished = pair.finish_one();
+    assert_eq!(finished.id, id);
+    assert_eq!(finished.outcome, Err(RequestError::Scsi { status: 0x18, sense: None }));
+    assert_eq!(finished.buffer, Some(vec![7; 8192]));
     pair.write(0, 8, &[8; 8192]).unwrap();
+    assert_eq!(target.read_lun(0, 8 * 512, 8192).unwrap(), [8; 8192]);
+    let data = data.lock().unwrap();
+    assert_eq!(data.len(), 8192, "the PDU that was begun is finished");
+    assert_eq!(data[..4096], [7; 4096]);
+    let own = data.iter().filter(|&&byte| byte == 7).count();
+    assert!(own < 8192 && data[own..].iter().all(|&byte| byte == 0), "without the buffer");
     assert_eq!(pair.isboot.last_error(), None);
     pair.log_out();
 }
@@ -527,6 +567,8 @@ fn redirections_in_circles_end_and_later_ones_are_followed_again() {
     target.set_redirect(circle(20));
     pair.wire.break_now(isboot_tests::pair::Break::Reset);
     pair.read(0, 0, 512).unwrap();
+    // Nine lead to the limit, nine more the next time, and the last two to the target.
+    assert_eq!(pair.wire.portals().last(), Some(&"192.0.2.7:3261".parse().unwrap()));
     pair.log_out();
 }
 
