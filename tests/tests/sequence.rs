@@ -5,7 +5,10 @@ use std::time::Duration;
 use isboot::boot::State;
 use isboot::disk::RequestError;
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
-use isboot::pdu::response::{ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers};
+use isboot::pdu::request::Stage;
+use isboot::pdu::response::{
+    LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers,
+};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, Waiting};
 use isboot_tests::pair::{Chart, Direction, Pair, Random, Setting, Wire};
@@ -538,6 +541,46 @@ fn a_write_that_fails_in_the_middle_of_a_pdu_gives_its_buffer_back_and_the_strea
     pair.log_out();
 }
 
+/// An answer to a Login Request that is still being sent is an answer to nothing.
+#[test]
+fn a_login_response_before_the_end_of_its_request_ends_the_connection() {
+    let target = target().build();
+    let mut pair = Pair::new(&target, &[]);
+    // The first exchange goes well; of the second request the target has less than it needs.
+    pair.wire.set_room(60);
+    let handle = target.clone();
+    let mut requests = 0;
+    target.on_request(move |_, pdu| {
+        requests += 1;
+        if requests == 1 {
+            let response = LoginResponse {
+                transit: true,
+                text_continues: false,
+                current_stage: Stage::SecurityNegotiation,
+                next_stage: Stage::OperationalNegotiation,
+                version_max: 0,
+                version_active: 0,
+                isid: [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01],
+                tsih: 0,
+                initiator_task_tag: pdu.header.initiator_task_tag(),
+                numbers: NUMBERS,
+                status_class: 0,
+                status_detail: 0,
+                data_segment_length: 0,
+            };
+            // Delivered with the next piece of the second request.
+            let pdu = Pdu::new(Response::Login(response).emit(), Vec::new());
+            handle.inject(Injection { pdu, numbering: Numbering::Status });
+        }
+        Handling::Proceed
+    });
+    pair.run_until("the loss", |isboot| {
+        isboot.last_error().is_some() || isboot.state() == State::Ready
+    });
+    let rule = "a Login Response answers a Login Request";
+    assert_eq!(pair.isboot.last_error(), Some(Error::PeerMisbehaved(rule)));
+}
+
 // --- redirection (RFC 7143 §11.13.5) ---
 
 #[test]
@@ -626,6 +669,21 @@ fn a_logout_that_the_target_refuses_ends_all_the_same() {
     pair.isboot.detach(now);
     let _ = pair.end();
     pair.run_until("the close", |isboot| isboot.is_detached());
+}
+
+#[test]
+fn a_logout_response_with_another_tag_is_none() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    target.on_response(|_, pdu| {
+        if pdu.header.opcode() == opcode::LOGOUT_RESPONSE {
+            pdu.header.set_initiator_task_tag(0);
+        }
+        Fate::Send
+    });
+    let now = pair.now();
+    pair.isboot.detach(now);
+    assert!(matches!(pair.end(), Some(Error::PeerMisbehaved(_))));
 }
 
 #[test]
