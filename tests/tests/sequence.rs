@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use isboot::boot::State;
 use isboot::disk::RequestError;
+use isboot::login::{LoginConfig, Name};
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
+use isboot::pdu::digest::Crc32cFunction;
 use isboot::pdu::request::Stage;
 use isboot::pdu::response::{
     LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers,
 };
 use isboot::pdu::serial::SerialNumber;
-use isboot::session::{Error, Waiting};
+use isboot::session::{Error, Event, LinkWanted, Session, SessionConfig, Timeouts, Waiting};
+use isboot::time::Instant;
 use isboot_tests::pair::{Chart, Direction, Pair, Random, Setting, Wire};
 use isboot_tests::target::{
     Builder, DigestPolicy, Fate, Handling, Injection, Lun, Numbering, Pdu, Redirect, Target,
@@ -544,41 +547,42 @@ fn a_write_that_fails_in_the_middle_of_a_pdu_gives_its_buffer_back_and_the_strea
 /// An answer to a Login Request that is still being sent is an answer to nothing.
 #[test]
 fn a_login_response_before_the_end_of_its_request_ends_the_connection() {
-    let target = target().build();
-    let mut pair = Pair::new(&target, &[]);
-    // The first exchange goes well; of the second request the target has less than it needs.
-    pair.wire.set_room(60);
-    let handle = target.clone();
-    let mut requests = 0;
-    target.on_request(move |_, pdu| {
-        requests += 1;
-        if requests == 1 {
-            let response = LoginResponse {
-                transit: true,
-                text_continues: false,
-                current_stage: Stage::SecurityNegotiation,
-                next_stage: Stage::OperationalNegotiation,
-                version_max: 0,
-                version_active: 0,
-                isid: [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01],
-                tsih: 0,
-                initiator_task_tag: pdu.header.initiator_task_tag(),
-                numbers: NUMBERS,
-                status_class: 0,
-                status_detail: 0,
-                data_segment_length: 0,
-            };
-            // Delivered with the next piece of the second request.
-            let pdu = Pdu::new(Response::Login(response).emit(), Vec::new());
-            handle.inject(Injection { pdu, numbering: Numbering::Status });
-        }
-        Handling::Proceed
-    });
-    pair.run_until("the loss", |isboot| {
-        isboot.last_error().is_some() || isboot.state() == State::Ready
-    });
+    let name = |name| Name::new(name).unwrap();
+    let isid = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
+    let config = SessionConfig {
+        portal: Wire::PORTAL,
+        login: LoginConfig::new(name("iqn.2026-11.org.example:host"), name(NAME), isid),
+        timeouts: Timeouts::default(),
+        initial_cmd_sn: SerialNumber(1),
+        crc32c: Crc32cFunction::default(),
+    };
+    let now = Instant::ZERO;
+    let mut session = Box::new(Session::<4>::new(config, now));
+    session.link_up(now, None);
+    let mut sent = [0; 60];
+    assert_eq!(session.transmit(now, &mut sent, &mut ()), 60);
+    let response = LoginResponse {
+        transit: true,
+        text_continues: false,
+        current_stage: Stage::SecurityNegotiation,
+        next_stage: Stage::OperationalNegotiation,
+        version_max: 0,
+        version_active: 0,
+        isid,
+        tsih: 0,
+        initiator_task_tag: u32::from_be_bytes(sent[16..20].try_into().unwrap()),
+        numbers: NUMBERS,
+        status_class: 0,
+        status_detail: 0,
+        data_segment_length: 0,
+    };
+    let early = Response::Login(response).emit();
+    assert_eq!(session.receive(now, &mut &early.as_bytes()[..]), None);
+    assert_eq!(session.link(), LinkWanted::Close);
     let rule = "a Login Response answers a Login Request";
-    assert_eq!(pair.isboot.last_error(), Some(Error::PeerMisbehaved(rule)));
+    let error = Error::PeerMisbehaved(rule);
+    assert!(matches!(session.poll(now), Some(Event::Lost { error: why, .. }) if why == error));
+    assert_eq!(session.transmit(now, &mut sent, &mut ()), 0, "nothing more of the request");
 }
 
 // --- redirection (RFC 7143 §11.13.5) ---
