@@ -8,14 +8,13 @@ use super::disk::{Disk, DiskId};
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
-use super::slot::{Buffer, Owner, Piece, Slot};
+use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::verdict::{Verdict, judge};
-use super::write_data::{WriteData, range};
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
 use crate::scsi::cdb;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{Command, Completion, DataOut, Session, SubmitError, TaskTag, Transfer};
+use crate::session::{Command, Completion, Session, SubmitError, TaskTag, Transfer};
 use crate::time::{Duration, Instant};
 
 /// How often one command is repeated because the unit asked for it.
@@ -293,11 +292,6 @@ where
                 self.piece_completed(now, piece, judge(completion, sense));
             }
         }
-    }
-
-    /// The write data of all requests, for [`Session::transmit`].
-    pub fn data_out<'d>(&'d self, lent: &'d Lent<'_>) -> impl DataOut + 'd {
-        WriteData { disks: self, lent }
     }
 
     // --- requests and slots ---

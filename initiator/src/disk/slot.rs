@@ -1,5 +1,7 @@
 //! One request in its slot, and the parts of it that commands move.
 
+use core::ops::Range;
+
 use super::disk::DiskId;
 use super::request::{RequestError, RequestKind};
 use crate::session::TaskTag;
@@ -56,4 +58,10 @@ pub(super) enum Owner {
     Nobody,
     BringUp(TaskTag),
     Request(TaskTag, Piece),
+}
+
+/// `length` bytes at `offset` of a piece that starts at `start` of its buffer.
+pub(super) fn range(start: u32, offset: u32, length: usize) -> Option<Range<usize>> {
+    let from = usize::try_from(start.checked_add(offset)?).ok()?;
+    Some(from..from.checked_add(length)?)
 }

@@ -1,17 +1,25 @@
 //! Write data, lent to the session while it sends.
 
-use core::ops::Range;
-
 use super::disks::Disks;
 use super::request::Lent;
-use super::slot::{Buffer, Owner};
+use super::slot::{Buffer, Owner, range};
 use crate::session::{DataOut, TaskTag};
 
-/// Lends the session the data it sends.
-pub(super) struct WriteData<'d, 'l, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
+impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
+    Disks<B, LUNS, REQUESTS, TASKS>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
 {
-    pub(super) disks: &'d Disks<B, LUNS, REQUESTS, TASKS>,
-    pub(super) lent: &'d Lent<'l>,
+    /// The write data of all requests, for [`Session::transmit`].
+    pub fn data_out<'d>(&'d self, lent: &'d Lent<'_>) -> impl DataOut + 'd {
+        WriteData { disks: self, lent }
+    }
+}
+
+/// Lends the session the data it sends.
+struct WriteData<'d, 'l, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
+    disks: &'d Disks<B, LUNS, REQUESTS, TASKS>,
+    lent: &'d Lent<'l>,
 }
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> DataOut
@@ -38,10 +46,4 @@ where
             None => out.fill(0),
         }
     }
-}
-
-/// `length` bytes at `offset` of a piece that starts at `start` of its buffer.
-pub(super) fn range(start: u32, offset: u32, length: usize) -> Option<Range<usize>> {
-    let from = usize::try_from(start.checked_add(offset)?).ok()?;
-    Some(from..from.checked_add(length)?)
 }

@@ -1,10 +1,10 @@
 //! The passing of time: every wait has its bound here.
 
+use super::connection::Control;
 use super::error::{Error, TaskError, Waiting};
 use super::event::{Completion, Event};
 use super::session::{Phase, Session};
 use super::task::TaskState;
-use super::transmit::Control;
 use crate::time::Instant;
 
 impl<const TASKS: usize> Session<TASKS> {

@@ -6,6 +6,7 @@
 
 mod arriving;
 mod config;
+mod connection;
 mod deadlines;
 mod error;
 mod event;

@@ -1,11 +1,11 @@
 //! What arrives: PDUs judged against the session, turned into events.
 
 use super::arriving::{Arriving, SensePrefix};
+use super::connection::Control;
 use super::error::{Error, TaskError};
 use super::event::{Completion, Event};
 use super::session::{Phase, Session};
 use super::task::{Burst, Transfer};
-use super::transmit::Control;
 use crate::login::LoginProgress;
 use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
 use crate::pdu::framer::{Fragment, FrameError};

@@ -4,28 +4,20 @@ use core::net::SocketAddr;
 
 use heapless::{Deque, Vec};
 
-use super::arriving::Arriving;
 use super::config::SessionConfig;
+use super::connection::Connection;
 use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag};
-use super::transmit::{Control, Source, Unsolicited};
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
-use crate::pdu::digest::{Crc32cFunction, Digests};
-use crate::pdu::framer::Framer;
+use crate::pdu::digest::Digests;
 use crate::pdu::serial::SerialNumber;
-use crate::pdu::serializer::Serializer;
 use crate::time::{Duration, Instant};
 
-/// Requests of our own that wait to be sent besides commands; a target that makes us owe it
-/// more answers than this at once is flooding us.
-pub(super) const CONTROL_LIMIT: usize = 32;
 /// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
 pub(super) const SENSE_LIMIT: usize = 252;
-/// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
-const LOGIN_SEGMENT_LIMIT: u32 = 8192;
 /// How often one command goes on the wire before it fails.
 const ISSUE_LIMIT: u8 = 8;
 /// Redirections followed between two full feature phases.
@@ -56,40 +48,6 @@ pub(super) enum Phase {
         until: Instant,
     },
     Ended(Option<Error>),
-}
-
-/// What belongs to one connection and starts afresh with the next.
-#[derive(Debug)]
-pub(super) struct Connection {
-    pub(super) framer: Framer,
-    pub(super) arriving: Arriving,
-    pub(super) serializer: Serializer,
-    pub(super) source: Source,
-    pub(super) control: Deque<Control, CONTROL_LIMIT>,
-    pub(super) unsolicited: Option<Unsolicited>,
-    pub(super) exp_stat_sn: SerialNumber,
-    pub(super) last_heard: Instant,
-    /// Tag of the NOP-Out that waits for its answer, and when it was due to be sent.
-    pub(super) ping: Option<(u32, Instant)>,
-    /// Time2Wait that the target announced together with the end, in seconds.
-    pub(super) announced_wait: Option<u16>,
-}
-
-impl Connection {
-    fn new(crc32c: Crc32cFunction, now: Instant) -> Self {
-        Self {
-            framer: Framer::new(crc32c, LOGIN_SEGMENT_LIMIT),
-            arriving: Arriving::Nothing,
-            serializer: Serializer::new(crc32c),
-            source: Source::Nothing,
-            control: Deque::new(),
-            unsolicited: None,
-            exp_stat_sn: SerialNumber(0),
-            last_heard: now,
-            ping: None,
-            announced_wait: None,
-        }
-    }
 }
 
 /// An iSCSI session with room for `TASKS` commands at a time.

@@ -1,8 +1,9 @@
 //! What leaves: which PDU goes next, and its bytes.
 
+use super::connection::{Control, Source, Unsolicited};
 use super::event::DataOut;
 use super::session::{Phase, Session};
-use super::task::{TaskState, TaskTag, Transfer};
+use super::task::{TaskState, Transfer};
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{
     DataOut as DataOutRequest, LoginRequest, LogoutReason, LogoutRequest, NopOut, Request,
@@ -12,35 +13,6 @@ use crate::time::Instant;
 
 /// CID of the only connection of a session (RFC 7143 §11.12.7).
 const CONNECTION_ID: u16 = 0;
-
-/// Where the data segment of the PDU being sent comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// There is none.
-    Nothing,
-    /// The login text.
-    LoginText,
-    /// Write data of a task, from this offset on.
-    Task { tag: TaskTag, offset: u32 },
-}
-
-/// A request besides commands and their data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Control {
-    /// Answers a NOP-In that asked for it (RFC 7143 §11.18).
-    NopReply { lun: [u8; 8], target_transfer_tag: u32 },
-    /// Asks for a sign of life.
-    Ping { tag: u32 },
-}
-
-/// Unsolicited Data-Out that a command announced (F=0) and that is still to be sent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Unsolicited {
-    pub(super) index: u16,
-    offset: u32,
-    end: u32,
-    data_sn: u32,
-}
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Writes bytes to send into `out` and tells how many; zero when there is nothing to send.

@@ -1,0 +1,80 @@
+//! One connection: what arrives on it, what leaves, and what is owed to the target.
+
+use heapless::Deque;
+
+use super::arriving::Arriving;
+use super::task::TaskTag;
+use crate::pdu::digest::Crc32cFunction;
+use crate::pdu::framer::Framer;
+use crate::pdu::serial::SerialNumber;
+use crate::pdu::serializer::Serializer;
+use crate::time::Instant;
+
+/// Requests of our own that wait to be sent besides commands; a target that makes us owe it
+/// more answers than this at once is flooding us.
+const CONTROL_LIMIT: usize = 32;
+/// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
+const LOGIN_SEGMENT_LIMIT: u32 = 8192;
+
+/// What belongs to one connection and starts afresh with the next.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) framer: Framer,
+    pub(super) arriving: Arriving,
+    pub(super) serializer: Serializer,
+    pub(super) source: Source,
+    pub(super) control: Deque<Control, CONTROL_LIMIT>,
+    pub(super) unsolicited: Option<Unsolicited>,
+    pub(super) exp_stat_sn: SerialNumber,
+    pub(super) last_heard: Instant,
+    /// Tag of the NOP-Out that waits for its answer, and when it was due to be sent.
+    pub(super) ping: Option<(u32, Instant)>,
+    /// Time2Wait that the target announced together with the end, in seconds.
+    pub(super) announced_wait: Option<u16>,
+}
+
+impl Connection {
+    pub(super) fn new(crc32c: Crc32cFunction, now: Instant) -> Self {
+        Self {
+            framer: Framer::new(crc32c, LOGIN_SEGMENT_LIMIT),
+            arriving: Arriving::Nothing,
+            serializer: Serializer::new(crc32c),
+            source: Source::Nothing,
+            control: Deque::new(),
+            unsolicited: None,
+            exp_stat_sn: SerialNumber(0),
+            last_heard: now,
+            ping: None,
+            announced_wait: None,
+        }
+    }
+}
+
+/// Where the data segment of the PDU being sent comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// There is none.
+    Nothing,
+    /// The login text.
+    LoginText,
+    /// Write data of a task, from this offset on.
+    Task { tag: TaskTag, offset: u32 },
+}
+
+/// A request besides commands and their data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Control {
+    /// Answers a NOP-In that asked for it (RFC 7143 §11.18).
+    NopReply { lun: [u8; 8], target_transfer_tag: u32 },
+    /// Asks for a sign of life.
+    Ping { tag: u32 },
+}
+
+/// Unsolicited Data-Out that a command announced (F=0) and that is still to be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unsolicited {
+    pub(super) index: u16,
+    pub(super) offset: u32,
+    pub(super) end: u32,
+    pub(super) data_sn: u32,
+}
