@@ -7,6 +7,7 @@ pub mod pair;
 pub mod ports;
 pub mod process;
 pub mod target;
+pub mod tgt;
 
 /// The embedding example of the project's README compiles.
 #[cfg(doctest)]

@@ -53,6 +53,7 @@ const BOOT: &[Need] = &[
 ];
 
 const TEST: &[Need] = &[
+    Need { package: "tgt", files: &["tgtd"], what_for: "another iSCSI target" },
     Need {
         package: "busybox-static",
         files: &["/bin/busybox", "busybox"],
