@@ -7,6 +7,10 @@ use crate::process::{Task, build_folder};
 
 const TARGET: &str = "x86_64-unknown-none";
 
+/// Hashes by plain instructions: the target has no vector registers, and without optimisation
+/// LLVM gives up on the code that would use them.
+const PLAIN_HASHES: &str = r#"--cfg sha1_backend="soft" --cfg sha2_backend="soft""#;
+
 /// Everything that the core may depend on, and why each is harmless: all are `no_std`, none does
 /// input or output, none knows a clock.
 const ALLOWED: &[&str] = &[
@@ -18,8 +22,15 @@ const ALLOWED: &[&str] = &[
     "stable_deref_trait",
     // The facade; the hosting kernel supplies the logger.
     "log",
-    // MD5 for CHAP.
+    // MD5, SHA1, SHA-256 and SHA3-256 for CHAP.
     "md-5",
+    "sha1",
+    "sha2",
+    "sha3",
+    "keccak",
+    "sponge-cursor",
+    // Finds the CPU's instructions for them, and none where there is no operating system.
+    "cpufeatures",
     "digest",
     "block-buffer",
     "crypto-common",
@@ -77,7 +88,10 @@ fn bare_metal_task(packages: &str) -> Task {
     let folder = build_folder().join("bare-metal");
     let line = format!("build --quiet --lib --target {TARGET} {packages}");
     if toolchain_has_bare_metal_target() {
-        return Task::cargo(&line).argument("--target-dir").argument(folder);
+        return Task::cargo(&line)
+            .argument("--target-dir")
+            .argument(folder)
+            .variable("RUSTFLAGS", PLAIN_HASHES);
     }
     // Debian's toolchain has the sources of core, and may build them.
     let words = line.split_whitespace();
@@ -87,6 +101,7 @@ fn bare_metal_task(packages: &str) -> Task {
         .argument(folder)
         // Unoptimised: core is compiled too, and nobody runs the result.
         .variable("CARGO_PROFILE_DEV_OPT_LEVEL", "0")
+        .variable("RUSTFLAGS", PLAIN_HASHES)
         .variable("RUSTC_BOOTSTRAP", "1")
         .variable("RUSTC", "/usr/bin/rustc")
 }

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
-use crate::login::{DigestOffer, OperationalOffer};
+use crate::login::{ChapAlgorithms, DigestOffer, OperationalOffer};
 use crate::session::{OUTSTANDING_R2T_LIMIT, Timeouts};
 use crate::time::Duration;
 
@@ -40,6 +40,8 @@ pub struct Parameters {
     pub address: AddressSource,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
+    /// CHAP algorithms that are acceptable, in order of preference.
+    pub chap_algorithms: ChapAlgorithms,
     /// Digests that are acceptable for headers, in order of preference.
     pub header_digest: DigestOffer,
     /// Digests that are acceptable for data, in order of preference.
@@ -68,6 +70,7 @@ impl Default for Parameters {
             nic: NicChoice::Ibft,
             address: AddressSource::Ibft,
             mtu: 1500,
+            chap_algorithms: ChapAlgorithms::default(),
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             queue_depth: 32,
@@ -298,6 +301,17 @@ const TABLE: &[ParameterInfo] = &[
         },
     },
     number!("mtu", mtu, 576..=1500, "576-1500", "bytes", "largest IP packet"),
+    ParameterInfo {
+        name: "chap_algorithms",
+        range: "any of sha3-256,sha256,sha1,md5 in any order",
+        unit: "",
+        meaning: "acceptable CHAP algorithms, best first",
+        read: |parameters, f| write!(f, "{}", parameters.chap_algorithms),
+        write: |parameters, value| {
+            parameters.chap_algorithms = value.parse().ok()?;
+            Some(())
+        },
+    },
     digest!("header_digest", header_digest, "acceptable header digests, best first"),
     digest!("data_digest", data_digest, "acceptable data digests, best first"),
     number!(
@@ -439,6 +453,9 @@ mod tests {
             ("queue_depth", "-1"),
             ("queue_depth", "8x"),
             ("queue_depth", ""),
+            ("chap_algorithms", "sha512"),
+            ("chap_algorithms", ""),
+            ("chap_algorithms", "md5,md5"),
             ("header_digest", "CRC32C"),
             ("header_digest", "crc32c,"),
             ("nic", "00:20.0"),
@@ -459,10 +476,12 @@ mod tests {
     fn values_are_taken() {
         let mut parameters = Parameters::default();
         parameters.set("nic", "0a:1f.7").unwrap();
+        parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
         parameters.set("data_digest", "crc32c").unwrap();
         parameters.set("first_burst_length", "512").unwrap();
         parameters.set("outage_limit", "3").unwrap();
         assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
+        assert_eq!(parameters.chap_algorithms.to_string(), "sha256,sha3-256");
         assert_eq!(parameters.data_digest, DigestOffer::Crc32c);
         assert_eq!(parameters.offer.first_burst_length, 512);
         assert_eq!(parameters.timeouts.outage, Duration::from_secs(3));

@@ -210,6 +210,7 @@ impl BootPlan {
         let mut login =
             LoginConfig::new(self.initiator_name.clone(), self.target_name.clone(), self.isid);
         login.authentication = self.authentication.clone();
+        login.chap_algorithms = parameters.chap_algorithms;
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
         login.offer = parameters.offer;

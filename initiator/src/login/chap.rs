@@ -1,10 +1,14 @@
-//! CHAP (RFC 1994, RFC 7143 §12.1.3): the algorithms, our challenges, and the two steps.
+//! CHAP (RFC 1994, RFC 7143 §12.1.3): the responses, our challenges, and the two steps.
 
 use core::fmt;
 
-use md5::{Digest as _, Md5};
+use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+use sha3::Sha3_256;
 use subtle::ConstantTimeEq as _;
 
+use super::algorithms::{ChapAlgorithm, ChapAlgorithms};
 use super::config::Credentials;
 use super::error::{AuthenticationFailure, ConfigurationError, KeyProblem, LoginError};
 use super::keys::{Key, KeyId, key_problem};
@@ -17,33 +21,15 @@ const MAX_CHALLENGE_LENGTH: usize = 1024;
 /// Longest response of any algorithm in bytes.
 const MAX_RESPONSE_LENGTH: usize = 32;
 
-/// A row of the algorithm table (CHAP_A, RFC 7143 §12.1.3 and its registry).
-pub(super) struct Algorithm {
-    /// The number on the wire.
-    number: u8,
-    /// Length of a response in bytes.
-    response_length: usize,
-    /// hash(identifier, secret, challenge), into the front of the last argument.
-    respond: fn(u8, &Secret, &[u8], &mut [u8; MAX_RESPONSE_LENGTH]),
-}
-
-/// What is offered, best first; MD5 always belongs to it (§12.1.3).
-static ALGORITHMS: [Algorithm; 1] = [Algorithm { number: 5, response_length: 16, respond: md5 }];
-
-fn md5(identifier: u8, secret: &Secret, challenge: &[u8], out: &mut [u8; MAX_RESPONSE_LENGTH]) {
-    let hash =
-        Md5::new().chain_update([identifier]).chain_update(secret.expose()).chain_update(challenge);
-    for (out, byte) in out.iter_mut().zip(hash.finalize()) {
-        *out = byte;
-    }
-}
-
-impl Algorithm {
-    fn response(&self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
-        let mut response =
-            Response { bytes: [0; MAX_RESPONSE_LENGTH], length: self.response_length };
-        (self.respond)(identifier, secret, challenge, &mut response.bytes);
-        response
+impl ChapAlgorithm {
+    /// hash(identifier, secret, challenge) (RFC 1994 §4.1).
+    fn response(self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
+        match self {
+            Self::Md5 => Response::of::<Md5>(identifier, secret, challenge),
+            Self::Sha1 => Response::of::<Sha1>(identifier, secret, challenge),
+            Self::Sha256 => Response::of::<Sha256>(identifier, secret, challenge),
+            Self::Sha3_256 => Response::of::<Sha3_256>(identifier, secret, challenge),
+        }
     }
 }
 
@@ -53,6 +39,19 @@ struct Response {
 }
 
 impl Response {
+    fn of<Hash: Digest>(identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
+        let hash = Hash::new()
+            .chain_update([identifier])
+            .chain_update(secret.expose())
+            .chain_update(challenge)
+            .finalize();
+        let mut response = Response { bytes: [0; MAX_RESPONSE_LENGTH], length: hash.len() };
+        for (out, byte) in response.bytes.iter_mut().zip(hash) {
+            *out = byte;
+        }
+        response
+    }
+
     fn as_slice(&self) -> &[u8] {
         self.bytes.get(..self.length).unwrap_or_default()
     }
@@ -185,40 +184,42 @@ impl<'t> Items<'t> {
     }
 }
 
-/// Step 1: the algorithms of this node.
-///
-/// Some old targets refuse a list: with more than one algorithm, a second attempt offers 5 alone.
-pub(super) fn offer_algorithms(writer: &mut TextWriter<'_>) -> Result<(), LoginError> {
-    struct Numbers;
-    impl fmt::Display for Numbers {
+/// Step 1: the algorithms of this node, best first.
+pub(super) fn offer_algorithms(
+    offer: &ChapAlgorithms,
+    writer: &mut TextWriter<'_>,
+) -> Result<(), LoginError> {
+    struct Numbers<'o>(&'o ChapAlgorithms);
+    impl fmt::Display for Numbers<'_> {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            ALGORITHMS.iter().enumerate().try_for_each(|(index, algorithm)| {
-                write!(f, "{}{}", if index == 0 { "" } else { "," }, algorithm.number)
+            self.0.iter().enumerate().try_for_each(|(index, algorithm)| {
+                write!(f, "{}{}", if index == 0 { "" } else { "," }, algorithm.number())
             })
         }
     }
-    Ok(writer.pair("CHAP_A", Numbers)?)
+    Ok(writer.pair("CHAP_A", Numbers(offer))?)
 }
 
 /// Step 3: answers the target's CHAP_A, CHAP_I and CHAP_C, and sends `own` after it when the
 /// target is to prove itself. Returns the algorithm that the target chose.
 pub(super) fn answer_challenge(
     items: &Items<'_>,
+    offer: &ChapAlgorithms,
     initiator_name: &str,
     initiator: &Credentials,
     own: Option<&OwnChallenge>,
     challenges: &Challenges,
     writer: &mut TextWriter<'_>,
-) -> Result<&'static Algorithm, LoginError> {
+) -> Result<ChapAlgorithm, LoginError> {
     items.only(&["CHAP_A", "CHAP_I", "CHAP_C"])?;
     let chosen = items.algorithm.ok_or_else(|| missing("CHAP_A"))?;
     if chosen == b"Reject" {
         return Err(LoginError::AuthFailed(AuthenticationFailure::AlgorithmRejected));
     }
     let number = text::number(chosen);
-    let algorithm = ALGORITHMS
+    let algorithm = offer
         .iter()
-        .find(|algorithm| number == Some(algorithm.number.into()))
+        .find(|algorithm| number == Some(algorithm.number().into()))
         .ok_or_else(|| key_problem("CHAP_A", KeyProblem::NotOffered, chosen))?;
     let identifier = items.identifier.ok_or_else(|| missing("CHAP_I"))?;
     let identifier = text::number(identifier)
@@ -243,7 +244,7 @@ pub(super) fn answer_challenge(
 /// Step 4: judges the target's CHAP_N and CHAP_R for our challenge.
 pub(super) fn verify_target(
     items: &Items<'_>,
-    algorithm: &Algorithm,
+    algorithm: ChapAlgorithm,
     own: &OwnChallenge,
     initiator: &Credentials,
     target: &Credentials,

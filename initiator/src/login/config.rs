@@ -4,6 +4,7 @@ use core::fmt;
 
 use heapless::String;
 
+use super::algorithms::ChapAlgorithms;
 use super::error::ConfigurationError;
 use super::names::Name;
 use super::secret::Secret;
@@ -23,6 +24,8 @@ pub struct LoginConfig {
     pub isid: [u8; 6],
     /// Who proves what to whom.
     pub authentication: Authentication,
+    /// Acceptable CHAP algorithms, in order. One outside the list is never used.
+    pub chap_algorithms: ChapAlgorithms,
     /// Acceptable header digests, in order.
     pub header_digest: DigestOffer,
     /// Acceptable data digests, in order.
@@ -45,6 +48,7 @@ impl LoginConfig {
             session_type: SessionType::Normal,
             isid,
             authentication: Authentication::None,
+            chap_algorithms: ChapAlgorithms::default(),
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             offer: OperationalOffer::default(),

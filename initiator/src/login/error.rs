@@ -339,7 +339,9 @@ impl fmt::Display for AuthenticationFailure {
             }
             Self::MethodRejected => "the target does not take CHAP, the method offered",
             Self::MethodNotChosen => "CHAP is required, and the target did not choose it",
-            Self::AlgorithmRejected => "the target accepts none of the CHAP algorithms offered",
+            Self::AlgorithmRejected => {
+                "the target accepts none of the CHAP algorithms offered; allow one that it knows"
+            }
             Self::Missing(key) => return write!(f, "the target left out {key}"),
             Self::BadItem(key) => return write!(f, "the target's {key} cannot be read"),
             Self::ChallengeReflected => "the target sent our own CHAP challenge back",

@@ -6,7 +6,7 @@
 //! ```text
 //! begin ──► request ──► (Login Request on the wire)
 //!              ▲                    │
-//!         SendNext        receive_text*, on_response ──► LoggedIn | Redirected | error
+//!         SendNext        receive_text*, on_response ──► LoggedIn | Redirected | TryAgain | error
 //!              └────────────────────┘
 //! ```
 //!
@@ -16,6 +16,7 @@
 //! configured authentication.
 
 mod address;
+mod algorithms;
 mod chap;
 mod config;
 mod error;
@@ -33,6 +34,7 @@ pub mod text;
 mod tests;
 
 pub use address::{AddressError, AddressProblem, Host, TargetAddress};
+pub use algorithms::{ChapAlgorithm, ChapAlgorithms, ChapAlgorithmsError};
 pub use config::{
     Authentication, Credentials, Digest, DigestOffer, LoginConfig, OperationalOffer, SessionType,
 };

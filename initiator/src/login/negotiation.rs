@@ -6,9 +6,12 @@ use core::mem;
 use heapless::{String, Vec};
 
 use super::address::TargetAddress;
+use super::algorithms::Offering;
 use super::chap::{Challenges, Items};
 use super::config::{Authentication, Digest, LoginConfig, SessionType};
-use super::error::{ConfigurationError, Disagreement, Limit, LoginError, Misbehaviour};
+use super::error::{
+    AuthenticationFailure, ConfigurationError, Disagreement, Limit, LoginError, Misbehaviour,
+};
 use super::keys::{self, Key, KeyId, Value};
 use super::outcome::{LoginPart, LoginProgress, Negotiated, Redirection};
 use super::parameters::Parameters;
@@ -31,6 +34,10 @@ const SENT_TEXT_LIMIT: usize = 12 * 1024;
 /// least six (§6.2). A response with C=1 and text is bounded by the text instead.
 const EXCHANGE_LIMIT: u16 = 64;
 
+/// The details of status class 2 with which a target may refuse an offer of CHAP algorithms:
+/// initiator error, authentication failure, invalid during login. The others have their own cause.
+const OFFER_REFUSED: [u8; 3] = [0x00, 0x01, 0x0b];
+
 /// One login attempt after another: what to send, what came, what was agreed.
 ///
 /// Kept in place for the life of a session, since it holds the text buffers; each
@@ -48,6 +55,7 @@ pub struct Login {
     exchanges: u16,
     target_alias: Option<String<255>>,
     challenges: Challenges,
+    offering: Offering,
 }
 
 impl Login {
@@ -64,11 +72,13 @@ impl Login {
             exchanges: 0,
             target_alias: None,
             challenges: Challenges::new(),
+            offering: Offering::List,
         }
     }
 
     /// Starts an attempt on a new connection. Nothing of an earlier one is left, except the
-    /// CHAP challenges sent so far, which are not to be used again.
+    /// CHAP challenges sent so far, which are not to be used again, and that the target takes no
+    /// list of CHAP algorithms.
     ///
     /// `entropy` is fresh for every attempt; only mutual CHAP needs it.
     ///
@@ -79,7 +89,10 @@ impl Login {
         config: &LoginConfig,
         entropy: Option<&[u8; 32]>,
     ) -> Result<(), LoginError> {
-        self.state = State::Idle;
+        if let State::AwaitingChallenge { .. } = mem::replace(&mut self.state, State::Idle) {
+            // Closed, reset or left without an answer: how some refuse a list.
+            self.offering.refused(&config.chap_algorithms);
+        }
         config.check().map_err(LoginError::ApiMisuse)?;
         if let Authentication::Chap { initiator, .. } | Authentication::MutualChap { initiator, .. } =
             &config.authentication
@@ -104,7 +117,8 @@ impl Login {
         introduce(config, &mut TextWriter::new(&mut self.to_send))?;
         // With None alone to offer nothing else can follow; CHAP has steps first (§6.3.3).
         let transit = matches!(config.authentication, Authentication::None);
-        self.state = State::ChoosingMethod { own, transit };
+        let offer = self.offering.of(&config.chap_algorithms);
+        self.state = State::ChoosingMethod { offer, own, transit };
         Ok(())
     }
 
@@ -159,7 +173,14 @@ impl Login {
             // T, C and the stages mean nothing here (§11.13.5); the class alone decides.
             1 => return self.redirection(response.status_detail).map(LoginProgress::Redirected),
             class @ (2 | 3) => {
-                return Err(LoginError::Rejected { class, detail: response.status_detail });
+                let detail = response.status_detail;
+                let algorithms = matches!(state, State::AwaitingChallenge { .. })
+                    && class == 2
+                    && OFFER_REFUSED.contains(&detail);
+                if algorithms && self.offering.refused(&config.chap_algorithms) {
+                    return Ok(LoginProgress::TryAgain);
+                }
+                return Err(LoginError::Rejected { class, detail });
             }
             class => return Err(misbehaved(Misbehaviour::StatusClass(class))),
         }
@@ -208,10 +229,18 @@ impl Login {
         }
         check_portal_group(config, parameters)?;
         let challenges = &self.challenges;
-        let next = state.on(&items, granted, config, challenges, parameters, &mut writer)?;
+        let next = state.on(&items, granted, config, challenges, parameters, &mut writer);
+        if let Err(LoginError::AuthFailed(AuthenticationFailure::AlgorithmRejected)) = next
+            && self.offering.refused(&config.chap_algorithms)
+        {
+            return Ok(LoginProgress::TryAgain);
+        }
+        let next = next?;
         self.received.clear();
         if matches!(next, State::FullFeature) {
-            return self.conclude(config, response.tsih).map(LoginProgress::LoggedIn);
+            let negotiated = self.conclude(config, response.tsih)?;
+            self.offering.succeeded();
+            return Ok(LoginProgress::LoggedIn(negotiated));
         }
         self.state = next;
         Ok(LoginProgress::SendNext)

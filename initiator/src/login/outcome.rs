@@ -32,6 +32,12 @@ pub enum LoginProgress {
     LoggedIn(Negotiated),
     /// Close this connection and log in at one of these addresses instead.
     Redirected(Redirection),
+    /// Close this connection, connect to the same portal at once and begin again: the target did
+    /// not take the CHAP algorithms offered, and the next attempt offers one of them alone.
+    ///
+    /// At most five times between two errors: the algorithm of an earlier login, the whole list,
+    /// and each of its four but the last, whose refusal is an error.
+    TryAgain,
 }
 
 /// Where the target wants the login instead (RFC 7143 §11.13.5).

@@ -1,6 +1,7 @@
 //! The stages of a login and the moves between them (RFC 7143 §6.3, §8.1).
 
-use super::chap::{self, Algorithm, Challenges, Items, OwnChallenge};
+use super::algorithms::{ChapAlgorithm, ChapAlgorithms};
+use super::chap::{self, Challenges, Items, OwnChallenge};
 use super::config::{Authentication, LoginConfig};
 use super::error::{AuthenticationFailure, KeyProblem, LoginError, Misbehaviour};
 use super::keys;
@@ -15,11 +16,11 @@ pub(super) enum State {
     /// No attempt is under way.
     Idle,
     /// Stage 0: names and AuthMethod were sent. `transit`: without a method is fine.
-    ChoosingMethod { own: Option<OwnChallenge>, transit: bool },
+    ChoosingMethod { offer: ChapAlgorithms, own: Option<OwnChallenge>, transit: bool },
     /// Stage 0: CHAP_A was sent; CHAP_A, CHAP_I, CHAP_C are to come.
-    AwaitingChallenge { own: Option<OwnChallenge> },
+    AwaitingChallenge { offer: ChapAlgorithms, own: Option<OwnChallenge> },
     /// Stage 0: CHAP_N and CHAP_R were sent with a challenge; the target's are to come.
-    AwaitingProof { algorithm: &'static Algorithm, own: OwnChallenge },
+    AwaitingProof { algorithm: ChapAlgorithm, own: OwnChallenge },
     /// Stage 0: nothing left to say.
     Authenticated,
     /// Stage 1: every key was sent.
@@ -72,18 +73,19 @@ impl State {
         let authentication = &config.authentication;
         let state = match self {
             // §12.1: the target chooses from AuthMethod.
-            State::ChoosingMethod { own, .. } => {
+            State::ChoosingMethod { offer, own, .. } => {
                 items.only(&["AuthMethod"])?;
-                choose_method(items.auth_method, authentication, own, writer)?
+                choose_method(items.auth_method, authentication, offer, own, writer)?
             }
             // §12.1.3: CHAP_A, CHAP_I, CHAP_C are answered by CHAP_N, CHAP_R [CHAP_I, CHAP_C].
-            State::AwaitingChallenge { own } => match authentication {
+            State::AwaitingChallenge { offer, own } => match authentication {
                 Authentication::Chap { initiator, .. }
                 | Authentication::MutualChap { initiator, .. } => {
                     let name = config.initiator_name.as_str();
                     let own = own.as_ref();
-                    let algorithm =
-                        chap::answer_challenge(items, name, initiator, own, challenges, writer)?;
+                    let algorithm = chap::answer_challenge(
+                        items, &offer, name, initiator, own, challenges, writer,
+                    )?;
                     match own {
                         Some(own) => State::AwaitingProof { algorithm, own: *own },
                         None => State::Authenticated,
@@ -143,21 +145,22 @@ impl State {
 fn choose_method(
     chosen: Option<&[u8]>,
     authentication: &Authentication,
+    offer: ChapAlgorithms,
     own: Option<OwnChallenge>,
     writer: &mut TextWriter<'_>,
 ) -> Result<State, LoginError> {
     let (chap, none) = acceptable(authentication);
     match chosen {
         Some(b"CHAP") if chap => {
-            chap::offer_algorithms(writer)?;
-            Ok(State::AwaitingChallenge { own })
+            chap::offer_algorithms(&offer, writer)?;
+            Ok(State::AwaitingChallenge { offer, own })
         }
         Some(b"None") if none => Ok(State::Authenticated),
         Some(b"Reject") if chap => Err(auth_failed(AuthenticationFailure::MethodRejected)),
         Some(b"Reject") => Err(auth_failed(AuthenticationFailure::ChapDemanded)),
         Some(value) => Err(keys::key_problem("AuthMethod", KeyProblem::NotOffered, value)),
         // Says nothing yet, or will go on without.
-        None if none => Ok(State::ChoosingMethod { own, transit: true }),
+        None if none => Ok(State::ChoosingMethod { offer, own, transit: true }),
         None => Err(auth_failed(AuthenticationFailure::MethodNotChosen)),
     }
 }

@@ -243,6 +243,11 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.redirected(now, &redirection);
                 Ok(Step::Went)
             }
+            LoginProgress::TryAgain => {
+                // To the same portal, also after a redirection; the login bounds how often.
+                self.phase = Phase::Waiting { until: now };
+                Ok(Step::Went)
+            }
         }
     }
 

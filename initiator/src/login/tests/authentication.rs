@@ -23,6 +23,11 @@ fn chap(required: bool) -> LoginConfig {
     LoginConfig { authentication: Authentication::Chap { initiator, required }, ..plain() }
 }
 
+/// `config` with these algorithms alone.
+fn with(algorithms: &str, config: LoginConfig) -> LoginConfig {
+    LoginConfig { chap_algorithms: algorithms.parse().unwrap(), ..config }
+}
+
 fn mutual() -> LoginConfig {
     let initiator = credentials("user", SECRET);
     let target = credentials("target", TARGET_SECRET);
@@ -32,9 +37,15 @@ fn mutual() -> LoginConfig {
 /// CHAP is chosen, CHAP_A offered.
 fn at_challenge(config: LoginConfig) -> Rig {
     let mut rig = Rig::new(config);
-    rig.goes_on("0", "TargetPortalGroupTag=1 AuthMethod=CHAP");
-    rig.sends("0", "CHAP_A=5");
+    offers(&mut rig, "8,7,6,5");
     rig
+}
+
+/// The target chooses CHAP, and gets exactly this offer.
+#[track_caller]
+fn offers(rig: &mut Rig, numbers: &str) {
+    rig.goes_on("0", "TargetPortalGroupTag=1 AuthMethod=CHAP");
+    rig.sends("0", &format!("CHAP_A={numbers}"));
 }
 
 /// The initiator has proven itself and waits for the target to.
@@ -149,16 +160,195 @@ fn secrets_hold_any_bytes_up_to_255() {
     assert!(!Secret::new(&[1; 12]).unwrap().is_short());
 }
 
+/// Number, name, answer to [`CHALLENGE`], proof for the challenge that [`entropy`] makes, and what
+/// the initiator's own secret would make of that.
+const ALGORITHMS: [(&str, &str, &str, &str, &str); 4] = [
+    (
+        "5",
+        "md5",
+        "b5acf4353f7f990cd7cd8a562f75712e",
+        "14596fd8b2bfc8bf4fb90cea382c84ba",
+        "39a13857992f15f071f223eaab2b0cea",
+    ),
+    (
+        "6",
+        "sha1",
+        "4ca3d4bb072c577b7036ab463e4291fbb2954f47",
+        "9d2c6cabc0d50dc15df73ff2dfad3d6d43057ce3",
+        "2b608e83da489985a36e99536ace2acc2a249df6",
+    ),
+    (
+        "7",
+        "sha256",
+        "37c56179e222cc9dad13a34ee4d2866f957e1eb8185c4e072a067a17ba0abf6c",
+        "edced8b59c69d7ae59b09d93236fd72edfab8eb86608b6816fc1cfb67c8ec56e",
+        "1e0bf4287da5ed4fd502f478d1c45d62556b422cf047187b4bdbd5c777d6ec5e",
+    ),
+    (
+        "8",
+        "sha3-256",
+        "cbb852f9f94c5d7d76182e26c5245834944ae665db9b8586cf44c13e7da4b340",
+        "6253b17bd7d906f9d7fbbac91af97e8b9f9a8b642bd0e48327987ee2ac52e0fc",
+        "0ad67164930d1b7c416e4695dd199f914a51757457382dd82bc7a70008aed84c",
+    ),
+];
+
+#[test]
+fn every_algorithm_answers_and_is_verified() {
+    for (number, _, answer, proof, reflected) in ALGORITHMS {
+        let challenge = CHALLENGE.replace("CHAP_A=5", &format!("CHAP_A={number}"));
+        let mut rig = at_challenge(chap(true));
+        rig.goes_on("0", &challenge);
+        rig.sends("0>1", &format!("CHAP_N=user CHAP_R=0x{answer}"));
+
+        let at_proof = || {
+            let mut rig = at_challenge(mutual());
+            rig.goes_on("0", &challenge);
+            rig
+        };
+        let (_, own) = MUTUAL_ANSWER.split_once(" CHAP_I").unwrap();
+        at_proof().sends("0>1", &format!("CHAP_N=user CHAP_R=0x{answer} CHAP_I{own}"));
+        let mut rig = at_proof();
+        rig.goes_on("0>1", &format!("CHAP_N=target CHAP_R=0x{proof}"));
+        rig.sends("1>3", OFFER);
+        let outcome = at_proof().answers("0>1", &format!("CHAP_N=target CHAP_R=0x{reflected}"));
+        assert_eq!(outcome, failed(AuthenticationFailure::ResponseReflected));
+        // What another algorithm makes of the right secret, or the right response cut short.
+        let others = ALGORITHMS.iter().filter(|(other, ..)| *other != number);
+        for wrong in others.map(|(.., proof, _)| *proof).chain([&proof[..proof.len() - 2]]) {
+            let outcome = at_proof().answers("0>1", &format!("CHAP_N=target CHAP_R=0x{wrong}"));
+            assert_eq!(outcome, failed(AuthenticationFailure::TargetResponse), "{number} {wrong}");
+        }
+    }
+}
+
+#[test]
+fn the_policy_says_which_algorithms_are_offered() {
+    for (algorithms, numbers) in [
+        ("sha3-256,sha256,sha1,md5", "8,7,6,5"),
+        ("md5,sha256", "5,7"),
+        ("sha256,sha3-256", "7,8"),
+        ("sha1", "6"),
+    ] {
+        offers(&mut Rig::new(with(algorithms, chap(true))), numbers);
+    }
+}
+
 #[test]
 fn an_algorithm_that_was_not_offered_is_refused() {
-    for algorithm in ["6", "0", "255", "261", "4294967301", "MD5", "", "5,6", "05", "5%"] {
+    let refused = |mut rig: Rig, algorithm: &str| {
         let items = CHALLENGE.replace("CHAP_A=5", &format!("CHAP_A={algorithm}"));
-        let outcome = at_challenge(chap(true)).answers("0", &items);
+        let outcome = rig.answers("0", &items);
         assert_eq!(key_error(outcome), ("CHAP_A", KeyProblem::NotOffered), "{algorithm}");
+    };
+    for algorithm in
+        ["0", "4", "9", "255", "261", "4294967301", "MD5", "", "5,6", "8,7,6,5", "05", "5%"]
+    {
+        refused(at_challenge(chap(true)), algorithm);
     }
-    let items = CHALLENGE.replace("CHAP_A=5", "CHAP_A=Reject");
-    let outcome = at_challenge(chap(true)).answers("0", &items);
-    assert_eq!(outcome, failed(AuthenticationFailure::AlgorithmRejected));
+    // Known, and not wanted.
+    for (number, name, ..) in ALGORITHMS {
+        for (other, ..) in ALGORITHMS.iter().filter(|(other, ..)| *other != number) {
+            let mut rig = Rig::new(with(name, chap(true)));
+            offers(&mut rig, number);
+            refused(rig, other);
+        }
+    }
+    // Nor does one come back that was in the list before.
+    let mut rig = at_challenge(chap(true));
+    assert_eq!(ends(&mut rig, 2, 1), Ok(LoginProgress::TryAgain));
+    rig.login.begin(&rig.config, None).unwrap();
+    offers(&mut rig, "8");
+    refused(rig, "5");
+}
+
+/// The target ends the login with this status.
+fn ends(rig: &mut Rig, class: u8, detail: u8) -> Result<LoginProgress, LoginError> {
+    let status = LoginResponse { status_class: class, status_detail: detail, ..response("0") };
+    rig.answers_bytes(status, b"")
+}
+
+#[test]
+fn a_target_that_takes_no_list_gets_one_algorithm_a_try() {
+    type Refusal = fn(&mut Rig) -> Option<Result<LoginProgress, LoginError>>;
+    let rejected = |detail| Err(LoginError::Rejected { class: 2, detail });
+    let refusals: [(Refusal, _); 5] = [
+        (|rig| Some(ends(rig, 2, 0)), rejected(0)),
+        (|rig| Some(ends(rig, 2, 1)), rejected(1)),
+        (|rig| Some(ends(rig, 2, 11)), rejected(11)),
+        (
+            |rig| Some(rig.answers("0", "CHAP_A=Reject")),
+            failed(AuthenticationFailure::AlgorithmRejected),
+        ),
+        // The connection is closed without an answer.
+        (|_| None, Ok(LoginProgress::TryAgain)),
+    ];
+    for (refuse, last) in refusals {
+        let mut rig = at_challenge(chap(true));
+        for number in ["8", "7", "6", "5"] {
+            let outcome = refuse(&mut rig);
+            assert!(outcome.is_none_or(|outcome| outcome == Ok(LoginProgress::TryAgain)));
+            rig.login.begin(&rig.config, None).unwrap();
+            offers(&mut rig, number);
+        }
+        // The last one's refusal is an error; a later login starts from the list.
+        assert_eq!(refuse(&mut rig).unwrap_or_else(|| last.clone()), last);
+        rig.login.begin(&rig.config, None).unwrap();
+        offers(&mut rig, "8,7,6,5");
+    }
+}
+
+#[test]
+fn only_what_is_acceptable_is_tried() {
+    let mut rig = Rig::new(with("sha256,sha1", mutual()));
+    offers(&mut rig, "7,6");
+    for (attempt, number) in (1..).zip(["7", "6"]) {
+        assert_eq!(ends(&mut rig, 2, 1), Ok(LoginProgress::TryAgain));
+        rig.login.begin(&rig.config, Some(&[attempt; 32])).unwrap();
+        offers(&mut rig, number);
+    }
+    let refused = Err(LoginError::Rejected { class: 2, detail: 1 });
+    assert_eq!(ends(&mut rig, 2, 1), refused);
+    // With one algorithm there is nothing else to try.
+    let mut rig = Rig::new(with("sha3-256", chap(true)));
+    offers(&mut rig, "8");
+    assert_eq!(ends(&mut rig, 2, 1), refused);
+}
+
+#[test]
+fn a_refusal_of_something_else_is_no_refusal_of_the_list() {
+    for (class, detail) in [(2, 2), (2, 3), (2, 6), (2, 9), (3, 0), (3, 1)] {
+        let mut rig = at_challenge(chap(true));
+        let outcome = ends(&mut rig, class, detail);
+        assert_eq!(outcome, Err(LoginError::Rejected { class, detail }));
+        rig.login.begin(&rig.config, None).unwrap();
+        offers(&mut rig, "8,7,6,5");
+    }
+    // Before the offer, and after the answer: a wrong secret.
+    let refused = Err(LoginError::Rejected { class: 2, detail: 1 });
+    assert_eq!(ends(&mut Rig::new(chap(true)), 2, 1), refused);
+    let mut rig = at_challenge(chap(true));
+    rig.goes_on("0", CHALLENGE);
+    assert_eq!(ends(&mut rig, 2, 1), refused);
+}
+
+#[test]
+fn the_algorithm_of_a_login_is_offered_alone_by_the_next() {
+    let mut rig = at_challenge(chap(true));
+    for number in ["8", "7"] {
+        assert_eq!(ends(&mut rig, 2, 1), Ok(LoginProgress::TryAgain));
+        rig.login.begin(&rig.config, None).unwrap();
+        offers(&mut rig, number);
+    }
+    rig.goes_on("0", &CHALLENGE.replace("CHAP_A=5", "CHAP_A=7"));
+    rig.goes_on("0>1", "");
+    logged_in(rig.answers("1>3", ACCEPT));
+    rig.login.begin(&rig.config, None).unwrap();
+    offers(&mut rig, "7");
+    // The target has changed: from the list on.
+    assert_eq!(ends(&mut rig, 2, 1), Ok(LoginProgress::TryAgain));
+    rig.login.begin(&rig.config, None).unwrap();
+    offers(&mut rig, "8,7,6,5");
 }
 
 #[test]
@@ -320,7 +510,7 @@ fn optional_chap_goes_on_without_it() {
     let mut rig = Rig::new(chap(false));
     rig.goes_on("0", "TargetPortalGroupTag=1");
     rig.goes_on("0", "AuthMethod=CHAP");
-    rig.sends("0", "CHAP_A=5");
+    rig.sends("0", "CHAP_A=8,7,6,5");
     rig.goes_on("0", CHALLENGE);
     rig.sends("0>1", ANSWER);
 }

@@ -188,7 +188,7 @@ fn lio_names_itself_and_answers_one_way_chap() {
                  TargetName=iqn.2026-01.org.example:disk1 SessionType=Normal AuthMethod=CHAP",
             ),
             T("0", "TargetAlias=LIO%Target TargetPortalGroupTag=1 AuthMethod=CHAP"),
-            I("0", "CHAP_A=5"),
+            I("0", "CHAP_A=8,7,6,5"),
             T("0", "CHAP_A=5 CHAP_I=1 CHAP_C=0x000102030405060708090a0b0c0d0e0f"),
             I("0>1", "CHAP_N=user CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e"),
             T("0>1", ""),
