@@ -164,10 +164,11 @@ fn chap_one_way_and_mutual() {
     let target = Target::builder(NAME)
         .lun(Lun::memory(MIB))
         .chap_policy(Chap {
-            initiator: Credentials::new(initiator, secret),
-            target: Some(Credentials::new("disks", "targetsecret0002")),
-            require_mutual: false,
             challenge_length: 1024,
+            ..Chap::new(
+                Credentials::new(initiator, secret),
+                Some(Credentials::new("disks", "targetsecret0002")),
+            )
         })
         .build();
     let server = serve(&target);

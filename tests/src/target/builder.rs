@@ -50,16 +50,13 @@ impl Builder {
 
     /// The initiator must show by CHAP who it is.
     pub fn chap(mut self, initiator: Credentials) -> Self {
-        self.policy.chap =
-            Some(Chap { initiator, target: None, require_mutual: false, challenge_length: 16 });
+        self.policy.chap = Some(Chap::new(initiator, None));
         self
     }
 
     /// As [`chap`](Self::chap), and the target shows who it is when the initiator asks.
     pub fn mutual_chap(mut self, initiator: Credentials, target: Credentials) -> Self {
-        let target = Some(target);
-        self.policy.chap =
-            Some(Chap { initiator, target, require_mutual: false, challenge_length: 16 });
+        self.policy.chap = Some(Chap::new(initiator, Some(target)));
         self
     }
 

@@ -372,7 +372,7 @@ impl Login {
     fn complete(&mut self, link: &mut Link, data: Vec<u8>) -> Progress {
         let Some(request) = self.last else { return Progress::Failed };
         let parameters = self.negotiation(link).parameters();
-        let (chap, mutual_chap) = self.security.chap();
+        let (chap_algorithm, mutual_chap) = self.security.chap();
         let mut state = link.shared.state();
         let tsih = if self.discovery {
             state.statistics.discovery_logins += 1;
@@ -386,8 +386,9 @@ impl Login {
                 initiator: self.initiator.clone(),
                 isid: request.isid,
                 tsih,
-                chap,
+                chap: chap_algorithm.is_some(),
                 mutual_chap,
+                chap_algorithm,
                 offered: std::mem::take(&mut self.offered),
                 parameters: parameters.clone(),
             });

@@ -56,7 +56,7 @@ pub use connection::Connection;
 pub use frame::Pdu;
 pub use hook::{Fate, Handling, Injection, Numbering, Wire};
 pub use lun::Lun;
-pub use policy::{Chap, Credentials, DigestPolicy, Redirect, SenseFormat};
+pub use policy::{AlgorithmOffer, Chap, Credentials, DigestPolicy, Redirect, SenseFormat};
 pub use rules::Violation;
 pub use server::Server;
 pub use statistics::{Negotiated, Parameters, Statistics};

@@ -49,6 +49,43 @@ pub struct Chap {
     pub require_mutual: bool,
     /// Bytes of the challenge; 1 to 1024.
     pub challenge_length: usize,
+    /// Numbers of the algorithms that the target knows; the first of the initiator's list that
+    /// is among them is chosen.
+    pub algorithms: Vec<u8>,
+    /// How offers of algorithms are received.
+    pub algorithm_offer: AlgorithmOffer,
+}
+
+impl Chap {
+    /// One way or, with `target`, both ways when asked; every algorithm is known.
+    #[must_use]
+    pub fn new(initiator: Credentials, target: Option<Credentials>) -> Self {
+        Self {
+            initiator,
+            target,
+            require_mutual: false,
+            challenge_length: 16,
+            algorithms: vec![5, 6, 7, 8],
+            algorithm_offer: AlgorithmOffer::Taken,
+        }
+    }
+}
+
+/// What a target does with an offer of CHAP algorithms (RFC 7143 §12.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum AlgorithmOffer {
+    /// The first that it knows is chosen; none: `CHAP_A=Reject`.
+    #[default]
+    Taken,
+    /// More than one, or one unknown, ends the login with status 0201, as LIO before Linux 3.15
+    /// does.
+    ListRefused,
+    /// More than one, or one unknown, is answered `CHAP_A=Reject`.
+    ListRejected,
+    /// More than one, or one unknown, and the connection is closed without a word.
+    ListHungUpOn,
+    /// Answered with this number, offered or not.
+    AnsweredWith(u8),
 }
 
 /// Form of sense data (SPC-4 §4.5).

@@ -1,8 +1,11 @@
 //! The security stage: AuthMethod and CHAP (RFC 7143 §12.1).
 
 use md5::{Digest, Md5};
+use sha1::Sha1;
+use sha2::Sha256;
+use sha3::Sha3_256;
 
-use super::policy::Chap;
+use super::policy::{AlgorithmOffer, Chap};
 use super::rules::{End, broken};
 use super::text::{Pairs, binary, number, to_hexadecimal};
 
@@ -15,9 +18,9 @@ pub(super) enum Security {
     /// CHAP was chosen; CHAP_A is awaited.
     ChapChosen,
     /// The challenge is out.
-    Challenged { identifier: u8, challenge: Vec<u8> },
+    Challenged { algorithm: u8, identifier: u8, challenge: Vec<u8> },
     /// The initiator may go on.
-    Done { chap: bool, mutual: bool },
+    Done { algorithm: Option<u8>, mutual: bool },
     /// Nobody else may try on this connection.
     Failed,
 }
@@ -43,10 +46,11 @@ impl Security {
         }
     }
 
-    pub(super) fn chap(&self) -> (bool, bool) {
+    /// The number of CHAP's algorithm, and whether it was used in both directions.
+    pub(super) fn chap(&self) -> (Option<u8>, bool) {
         match *self {
-            Self::Done { chap, mutual } => (chap, mutual),
-            _ => (false, false),
+            Self::Done { algorithm, mutual } => (algorithm, mutual),
+            _ => (None, false),
         }
     }
 
@@ -75,26 +79,24 @@ impl Security {
                 let (["CHAP_A"], Some(offered)) = (names.as_slice(), value("CHAP_A")) else {
                     return broken(CLAUSE, format!("{names:?} where CHAP_A alone was due"));
                 };
-                if !offered.split(',').any(|algorithm| algorithm == "5") {
-                    return broken(
-                        CLAUSE,
-                        format!("CHAP_A={offered} without 5, which is mandatory"),
-                    );
-                }
-                let length = policy.map_or(16, |chap| chap.challenge_length);
-                let mut random = challenge(length + 1);
+                let Some(policy) = policy else { return Ok(Step::Refuse(AUTHENTICATION_FAILURE)) };
+                let algorithm = match choose_algorithm(offered, policy)? {
+                    Choice::Algorithm(algorithm) => algorithm,
+                    Choice::Instead(step) => return Ok(step),
+                };
+                let mut random = challenge(policy.challenge_length + 1);
                 let identifier = random.pop().unwrap_or_default();
                 let answer = vec![
-                    ("CHAP_A".to_owned(), "5".to_owned()),
+                    ("CHAP_A".to_owned(), algorithm.to_string()),
                     ("CHAP_I".to_owned(), identifier.to_string()),
                     ("CHAP_C".to_owned(), to_hexadecimal(&random)),
                 ];
-                *self = Self::Challenged { identifier, challenge: random };
+                *self = Self::Challenged { algorithm, identifier, challenge: random };
                 Ok(Step::Answer(answer))
             }
-            Self::Challenged { identifier, challenge } => {
+            Self::Challenged { algorithm, identifier, challenge } => {
                 let Some(policy) = policy else { return Ok(Step::Refuse(AUTHENTICATION_FAILURE)) };
-                self.check(keys, policy, identifier, &challenge)
+                self.check(keys, policy, algorithm, identifier, &challenge)
             }
             Self::Done { .. } | Self::Failed => {
                 broken(CLAUSE, format!("{names:?} after authentication was over"))
@@ -106,7 +108,7 @@ impl Security {
         let lists = |method: &str| offered.split(',').any(|offer| offer == method);
         let (chosen, state) = match policy {
             Some(_) if lists("CHAP") => ("CHAP", Self::ChapChosen),
-            None if lists("None") => ("None", Self::Done { chap: false, mutual: false }),
+            None if lists("None") => ("None", Self::Done { algorithm: None, mutual: false }),
             _ => return Step::Refuse(AUTHENTICATION_FAILURE),
         };
         *self = state;
@@ -117,6 +119,7 @@ impl Security {
         &mut self,
         keys: &[(String, String)],
         policy: &Chap,
+        algorithm: u8,
         identifier: u8,
         challenge: &[u8],
     ) -> Result<Step, End> {
@@ -133,14 +136,14 @@ impl Security {
         let Some(response) = binary(response) else {
             return broken(CLAUSE, "CHAP_R that is neither hexadecimal nor Base64");
         };
-        let expected = chap_response(identifier, &policy.initiator.secret, challenge);
+        let expected = chap_response(algorithm, identifier, &policy.initiator.secret, challenge);
         if name != policy.initiator.name || response != expected {
             return Ok(Step::Refuse(AUTHENTICATION_FAILURE));
         }
         let (their_identifier, their_challenge) = match (value("CHAP_I"), value("CHAP_C")) {
             (Some(identifier), Some(challenge)) => (identifier, challenge),
             (None, None) if !policy.require_mutual => {
-                *self = Self::Done { chap: true, mutual: false };
+                *self = Self::Done { algorithm: Some(algorithm), mutual: false };
                 return Ok(Step::Answer(Vec::new()));
             }
             (None, None) => return Ok(Step::Refuse(AUTHENTICATION_FAILURE)),
@@ -158,8 +161,8 @@ impl Security {
             return broken("RFC 7143 §9.2.1", "the target's own challenge came back as CHAP_C");
         }
         let Some(target) = &policy.target else { return Ok(Step::Refuse(AUTHENTICATION_FAILURE)) };
-        let response = chap_response(their_identifier, &target.secret, &their_challenge);
-        *self = Self::Done { chap: true, mutual: true };
+        let response = chap_response(algorithm, their_identifier, &target.secret, &their_challenge);
+        *self = Self::Done { algorithm: Some(algorithm), mutual: true };
         Ok(Step::Answer(vec![
             ("CHAP_N".to_owned(), target.name.clone()),
             ("CHAP_R".to_owned(), to_hexadecimal(&response)),
@@ -167,29 +170,87 @@ impl Security {
     }
 }
 
-/// RFC 1994 §4.1 with MD5.
-pub(super) fn chap_response(identifier: u8, secret: &[u8], challenge: &[u8]) -> [u8; 16] {
-    let mut hash = Md5::new();
-    hash.update([identifier]);
-    hash.update(secret);
-    hash.update(challenge);
-    hash.finalize().into()
+/// What becomes of an offer of algorithms.
+enum Choice {
+    Algorithm(u8),
+    /// No challenge follows.
+    Instead(Step),
+}
+
+/// Judges the offer and chooses from it as the policy has it.
+fn choose_algorithm(offered: &str, policy: &Chap) -> Result<Choice, End> {
+    let mut numbers = Vec::new();
+    for algorithm in offered.split(',') {
+        match number(algorithm).and_then(|number| u8::try_from(number).ok()) {
+            Some(number) if !numbers.contains(&number) => numbers.push(number),
+            _ => return broken(CLAUSE, format!("CHAP_A={offered} is no list of algorithms")),
+        }
+    }
+    let known = numbers.iter().find(|number| policy.algorithms.contains(number));
+    let rejected = || Step::Answer(vec![("CHAP_A".to_owned(), "Reject".to_owned())]);
+    let refused = match (policy.algorithm_offer, known) {
+        (AlgorithmOffer::AnsweredWith(number), _) => return Ok(Choice::Algorithm(number)),
+        (AlgorithmOffer::Taken, Some(&known)) => return Ok(Choice::Algorithm(known)),
+        (_, Some(&known)) if numbers.len() == 1 => return Ok(Choice::Algorithm(known)),
+        (AlgorithmOffer::Taken | AlgorithmOffer::ListRejected, _) => rejected(),
+        (AlgorithmOffer::ListRefused, _) => Step::Refuse(AUTHENTICATION_FAILURE),
+        (AlgorithmOffer::ListHungUpOn, _) => return Err(End::Closed),
+    };
+    Ok(Choice::Instead(refused))
+}
+
+/// RFC 1994 §4.1 with the algorithm of this number (RFC 7143 §12.1.3).
+///
+/// # Panics
+/// When there is no such algorithm.
+pub(super) fn chap_response(
+    algorithm: u8,
+    identifier: u8,
+    secret: &[u8],
+    challenge: &[u8],
+) -> Vec<u8> {
+    fn hash<Hash: Digest>(parts: [&[u8]; 3]) -> Vec<u8> {
+        parts.into_iter().fold(Hash::new(), Digest::chain_update).finalize().to_vec()
+    }
+    let parts = [&[identifier], secret, challenge];
+    match algorithm {
+        5 => hash::<Md5>(parts),
+        6 => hash::<Sha1>(parts),
+        7 => hash::<Sha256>(parts),
+        8 => hash::<Sha3_256>(parts),
+        _ => panic!("no CHAP algorithm {algorithm}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Computed apart from this code with coreutils' md5sum.
+    /// Computed apart from this code: MD5 with coreutils' md5sum, the others with Python's
+    /// hashlib.
     #[test]
     fn known_responses() {
         let rising: Vec<u8> = (0..16).collect();
-        let response = chap_response(1, b"initiatorsecret1", &rising);
-        assert_eq!(to_hexadecimal(&response), "0xb5acf4353f7f990cd7cd8a562f75712e");
-        let response = chap_response(255, b"initiatorsecret1", &[0xa5; 1024]);
-        assert_eq!(to_hexadecimal(&response), "0x14a18dd0acb2e1eecfab36cfc55172d4");
+        for (algorithm, response) in [
+            (5, "0xb5acf4353f7f990cd7cd8a562f75712e"),
+            (6, "0x4ca3d4bb072c577b7036ab463e4291fbb2954f47"),
+            (7, "0x37c56179e222cc9dad13a34ee4d2866f957e1eb8185c4e072a067a17ba0abf6c"),
+            (8, "0xcbb852f9f94c5d7d76182e26c5245834944ae665db9b8586cf44c13e7da4b340"),
+        ] {
+            let ours = chap_response(algorithm, 1, b"initiatorsecret1", &rising);
+            assert_eq!(to_hexadecimal(&ours), response);
+        }
+        for (algorithm, response) in [
+            (5, "0x14a18dd0acb2e1eecfab36cfc55172d4"),
+            (6, "0x3741d005e1e70d5983bfedc1bc0793a04ca6b4bb"),
+            (7, "0xae59af2a06ab9cb9065a0552877255a84df8f736ad2ca900584056e82998190a"),
+            (8, "0x1f2db087390efcfdcd432da3200f2ae2b1c9b7724720868d3f4509ad83cb1924"),
+        ] {
+            let ours = chap_response(algorithm, 255, b"initiatorsecret1", &[0xa5; 1024]);
+            assert_eq!(to_hexadecimal(&ours), response);
+        }
         let rising: Vec<u8> = (16..32).collect();
-        let response = chap_response(42, b"targetsecret0002", &rising);
+        let response = chap_response(5, 42, b"targetsecret0002", &rising);
         assert_eq!(to_hexadecimal(&response), "0x14596fd8b2bfc8bf4fb90cea382c84ba");
     }
 }

@@ -53,6 +53,8 @@ pub struct Negotiated {
     pub chap: bool,
     /// CHAP was used in both directions.
     pub mutual_chap: bool,
+    /// The number of CHAP's algorithm.
+    pub chap_algorithm: Option<u8>,
     /// Every key that the initiator sent, in order, secrets excluded.
     pub offered: Vec<(String, String)>,
     /// The values in force.

@@ -136,7 +136,7 @@ fn challenged(hand: &mut Hand) -> (u8, Vec<u8>) {
     let (response, said) = begin(hand, request, &keys);
     assert!(!response.transit && said.ends_with("AuthMethod=CHAP\0"), "{said}");
     request.exp_stat_sn = hand.exp_stat_sn;
-    let (response, said) = hand.login_text(request, &["CHAP_A=7,5"]);
+    let (response, said) = hand.login_text(request, &["CHAP_A=9,5,7"]);
     assert!(!response.transit);
     let value = |key: &str| {
         let pair = said.split('\0').find_map(|pair| pair.strip_prefix(key));
@@ -156,7 +156,7 @@ fn answer(hand: &mut Hand, keys: &[String]) -> (LoginResponse, String) {
 }
 
 fn proof(identifier: u8, challenge: &[u8]) -> String {
-    let response = chap_response(identifier, b"initiatorsecret1", challenge);
+    let response = chap_response(5, identifier, b"initiatorsecret1", challenge);
     format!("CHAP_R={}", to_hexadecimal(&response))
 }
 
