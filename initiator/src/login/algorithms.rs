@@ -151,6 +151,8 @@ pub(super) enum Offering {
     List,
     /// The one at this place of the list. `proven`: a login with it succeeded.
     Only { place: usize, proven: bool },
+    /// MD5, at this place of the list, after the target misread another number. Nothing follows.
+    Instead { place: usize },
 }
 
 impl Offering {
@@ -158,7 +160,9 @@ impl Offering {
     pub(super) fn of(self, acceptable: &ChapAlgorithms) -> ChapAlgorithms {
         let only = match self {
             Offering::List => None,
-            Offering::Only { place, .. } => acceptable.iter().nth(place),
+            Offering::Only { place, .. } | Offering::Instead { place } => {
+                acceptable.iter().nth(place)
+            }
         };
         only.and_then(|only| ChapAlgorithms::new(&[only]).ok()).unwrap_or(*acceptable)
     }
@@ -169,7 +173,7 @@ impl Offering {
         let count = acceptable.iter().count();
         let next = match *self {
             Offering::List if count > 1 => Some(Offering::Only { place: 0, proven: false }),
-            Offering::List => None,
+            Offering::List | Offering::Instead { .. } => None,
             // The target has changed.
             Offering::Only { proven: true, .. } => Some(Offering::List),
             Offering::Only { place, .. } => Some(place.saturating_add(1))
@@ -180,10 +184,25 @@ impl Offering {
         next.is_some()
     }
 
+    /// The target chose `answered` and finds an answer by it in error: not wrong, which would be
+    /// a failed authentication, but none at all. Whether there is another offer to make.
+    ///
+    /// tgt and IET take 7 for SHA1, and a response of SHA-256 is too long for them. MD5 they know.
+    pub(super) fn misread(&mut self, answered: ChapAlgorithm, acceptable: &ChapAlgorithms) -> bool {
+        let place = acceptable.iter().position(|algorithm| algorithm == ChapAlgorithm::Md5);
+        match place {
+            Some(place) if answered == ChapAlgorithm::Sha256 => {
+                *self = Offering::Instead { place };
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// The login succeeded: the next one offers the same at once.
     pub(super) fn succeeded(&mut self) {
-        if let Offering::Only { proven, .. } = self {
-            *proven = true;
+        if let Offering::Only { place, .. } | Offering::Instead { place } = *self {
+            *self = Offering::Only { place, proven: true };
         }
     }
 }

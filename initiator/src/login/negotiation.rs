@@ -36,7 +36,10 @@ const EXCHANGE_LIMIT: u16 = 64;
 
 /// The details of status class 2 with which a target may refuse an offer of CHAP algorithms:
 /// initiator error, authentication failure, invalid during login. The others have their own cause.
-const OFFER_REFUSED: [u8; 3] = [0x00, 0x01, 0x0b];
+const OFFER_REFUSED: [u8; 3] = [INITIATOR_ERROR, 0x01, 0x0b];
+
+/// The detail of status class 2 that says no more than that something is wrong.
+const INITIATOR_ERROR: u8 = 0x00;
 
 /// One login attempt after another: what to send, what came, what was agreed.
 ///
@@ -174,10 +177,17 @@ impl Login {
             1 => return self.redirection(response.status_detail).map(LoginProgress::Redirected),
             class @ (2 | 3) => {
                 let detail = response.status_detail;
-                let algorithms = matches!(state, State::AwaitingChallenge { .. })
-                    && class == 2
-                    && OFFER_REFUSED.contains(&detail);
-                if algorithms && self.offering.refused(&config.chap_algorithms) {
+                let acceptable = &config.chap_algorithms;
+                let another_offer = match (&state, state.answered(), class) {
+                    (State::AwaitingChallenge { .. }, _, 2) => {
+                        OFFER_REFUSED.contains(&detail) && self.offering.refused(acceptable)
+                    }
+                    (_, Some(algorithm), 2) => {
+                        detail == INITIATOR_ERROR && self.offering.misread(algorithm, acceptable)
+                    }
+                    _ => false,
+                };
+                if another_offer {
                     return Ok(LoginProgress::TryAgain);
                 }
                 return Err(LoginError::Rejected { class, detail });

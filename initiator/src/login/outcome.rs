@@ -35,8 +35,9 @@ pub enum LoginProgress {
     /// Close this connection, connect to the same portal at once and begin again: the target did
     /// not take the CHAP algorithms offered, and the next attempt offers one of them alone.
     ///
-    /// At most five times between two errors: the algorithm of an earlier login, the whole list,
-    /// and each of its four but the last, whose refusal is an error.
+    /// At most six times between two errors: after the algorithm of an earlier login, the whole
+    /// list, and each of its four; the last of them only when the target misread it and MD5 was
+    /// refused before.
     TryAgain,
 }
 

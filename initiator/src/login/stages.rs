@@ -21,8 +21,8 @@ pub(super) enum State {
     AwaitingChallenge { offer: ChapAlgorithms, own: Option<OwnChallenge> },
     /// Stage 0: CHAP_N and CHAP_R were sent with a challenge; the target's are to come.
     AwaitingProof { algorithm: ChapAlgorithm, own: OwnChallenge },
-    /// Stage 0: nothing left to say.
-    Authenticated,
+    /// Stage 0: nothing left to say. `answered`: how the last request proved this node.
+    Authenticated { answered: Option<ChapAlgorithm> },
     /// Stage 1: every key was sent.
     Operational,
     /// Both sides have T=1 and NSG=3.
@@ -37,7 +37,7 @@ impl State {
             | State::ChoosingMethod { .. }
             | State::AwaitingChallenge { .. }
             | State::AwaitingProof { .. }
-            | State::Authenticated => Stage::SecurityNegotiation,
+            | State::Authenticated { .. } => Stage::SecurityNegotiation,
             State::Operational => Stage::OperationalNegotiation,
             State::FullFeature => Stage::FullFeaturePhase,
         }
@@ -49,12 +49,25 @@ impl State {
         match self {
             State::ChoosingMethod { transit: true, .. }
             | State::AwaitingProof { .. }
-            | State::Authenticated => Some(Stage::OperationalNegotiation),
+            | State::Authenticated { .. } => Some(Stage::OperationalNegotiation),
             State::Operational => Some(Stage::FullFeaturePhase),
             // CHAP has steps to come.
             State::ChoosingMethod { transit: false, .. }
             | State::AwaitingChallenge { .. }
             | State::Idle
+            | State::FullFeature => None,
+        }
+    }
+
+    /// The algorithm of this node's response, as long as the target has not judged it.
+    pub(super) fn answered(&self) -> Option<ChapAlgorithm> {
+        match self {
+            State::AwaitingProof { algorithm, .. } => Some(*algorithm),
+            State::Authenticated { answered } => *answered,
+            State::Idle
+            | State::ChoosingMethod { .. }
+            | State::AwaitingChallenge { .. }
+            | State::Operational
             | State::FullFeature => None,
         }
     }
@@ -88,7 +101,7 @@ impl State {
                     )?;
                     match own {
                         Some(own) => State::AwaitingProof { algorithm, own: *own },
-                        None => State::Authenticated,
+                        None => State::Authenticated { answered: Some(algorithm) },
                     }
                 }
                 Authentication::None => {
@@ -102,14 +115,14 @@ impl State {
                         State::AwaitingProof { algorithm, own }
                     } else {
                         chap::verify_target(items, algorithm, &own, initiator, target)?;
-                        State::Authenticated
+                        State::Authenticated { answered: None }
                     }
                 }
                 Authentication::None | Authentication::Chap { .. } => {
                     return Err(auth_failed(AuthenticationFailure::TargetNotProven));
                 }
             },
-            state @ (State::Authenticated
+            state @ (State::Authenticated { .. }
             | State::Operational
             | State::Idle
             | State::FullFeature) => {
@@ -121,7 +134,7 @@ impl State {
             (state, None) => Ok(state),
             // §6.3: SecurityNegotiation → LoginOperationalNegotiation.
             (
-                State::ChoosingMethod { .. } | State::Authenticated,
+                State::ChoosingMethod { .. } | State::Authenticated { .. },
                 Some(Stage::OperationalNegotiation),
             ) => {
                 parameters.offer_all(writer)?;
@@ -155,7 +168,7 @@ fn choose_method(
             chap::offer_algorithms(&offer, writer)?;
             Ok(State::AwaitingChallenge { offer, own })
         }
-        Some(b"None") if none => Ok(State::Authenticated),
+        Some(b"None") if none => Ok(State::Authenticated { answered: None }),
         Some(b"Reject") if chap => Err(auth_failed(AuthenticationFailure::MethodRejected)),
         Some(b"Reject") => Err(auth_failed(AuthenticationFailure::ChapDemanded)),
         Some(value) => Err(keys::key_problem("AuthMethod", KeyProblem::NotOffered, value)),

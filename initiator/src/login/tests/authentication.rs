@@ -332,6 +332,47 @@ fn a_refusal_of_something_else_is_no_refusal_of_the_list() {
     assert_eq!(ends(&mut rig, 2, 1), refused);
 }
 
+/// tgt and IET take 7 for SHA1: the response is too long for them, which is an error of its own.
+#[test]
+fn a_target_that_misreads_sha256_gets_md5() {
+    let misread = |rig: &mut Rig| {
+        rig.goes_on("0", &CHALLENGE.replace("CHAP_A=5", "CHAP_A=7"));
+        ends(rig, 2, 0)
+    };
+    for config in [chap(true), mutual()] {
+        let mut rig = at_challenge(config);
+        assert_eq!(misread(&mut rig), Ok(LoginProgress::TryAgain));
+        rig.login.begin(&rig.config, Some(&[1; 32])).unwrap();
+        offers(&mut rig, "5");
+        // Nothing follows it, and a later login starts from the list.
+        let refused = Err(LoginError::Rejected { class: 2, detail: 1 });
+        assert_eq!(ends(&mut rig, 2, 1), refused);
+        rig.login.begin(&rig.config, Some(&[2; 32])).unwrap();
+        offers(&mut rig, "8,7,6,5");
+    }
+    // A login by MD5 is remembered.
+    let mut rig = at_challenge(chap(true));
+    assert_eq!(misread(&mut rig), Ok(LoginProgress::TryAgain));
+    for _ in 0..2 {
+        rig.login.begin(&rig.config, None).unwrap();
+        offers(&mut rig, "5");
+        rig.goes_on("0", CHALLENGE);
+        rig.goes_on("0>1", "");
+        logged_in(rig.answers("1>3", ACCEPT));
+    }
+    // A wrong answer is no misread one, and MD5 is not tried when it is not acceptable.
+    let refused = |detail| Err(LoginError::Rejected { class: 2, detail });
+    let mut rig = at_challenge(chap(true));
+    rig.goes_on("0", &CHALLENGE.replace("CHAP_A=5", "CHAP_A=7"));
+    assert_eq!(ends(&mut rig, 2, 1), refused(1));
+    let mut rig = at_challenge(chap(true));
+    rig.goes_on("0", &CHALLENGE.replace("CHAP_A=5", "CHAP_A=8"));
+    assert_eq!(ends(&mut rig, 2, 0), refused(0));
+    let mut rig = Rig::new(with("sha3-256,sha256,sha1", chap(true)));
+    offers(&mut rig, "8,7,6");
+    assert_eq!(misread(&mut rig), refused(0));
+}
+
 #[test]
 fn the_algorithm_of_a_login_is_offered_alone_by_the_next() {
     let mut rig = at_challenge(chap(true));
