@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use isboot::boot::Parameters;
 use isboot::disk::{DiskId, Finished, RequestKind, SubmitRequestError};
 use isboot::login::{Authentication as InitiatorSide, Credentials, Secret};
 use isboot::session::Error;
@@ -397,6 +398,18 @@ fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
     let data = host.read(DiskId(0), 0, MIB, 65_536, 4).unwrap();
     assert!(data == fs::read(&lun.image).unwrap());
     log_out(host, &tgt);
+
+    // tgt takes 7, SHA-256, for SHA1: the default list ends at MD5 by way of a refusal.
+    for (algorithms, lets_in) in [("md5", true), ("sha256", false), ("sha1", false)] {
+        access.parameters.set("chap_algorithms", algorithms).unwrap();
+        match Host::log_in(&access) {
+            Ok(host) if lets_in => log_out(host, &tgt),
+            Err(Error::Login(_)) if !lets_in => {}
+            Ok(_) => panic!("logged in with {algorithms}"),
+            Err(error) => panic!("{algorithms}: {error}"),
+        }
+    }
+    access.parameters = Parameters::default();
 
     for (name, secret) in [("host", "another-byte-key"), ("guest", "sixteen-byte-key")] {
         let initiator = credentials(name, secret);
