@@ -238,11 +238,16 @@ impl Host {
             if done(&mut self.isboot) {
                 return;
             }
-            assert!(begin.elapsed() < PATIENCE, "still {:?} after {PATIENCE:?}", self.isboot.state());
+            assert!(
+                begin.elapsed() < PATIENCE,
+                "still {:?} after {PATIENCE:?}",
+                self.isboot.state()
+            );
             // Whatever `done` submitted goes out before anything is waited for.
             let now = self.now();
             let next = self.isboot.poll(now).into_iter().chain(next).min();
-            let limit = next.map_or(PATIENCE, |next| next.since(now)).min(Duration::from_millis(50));
+            let limit =
+                next.map_or(PATIENCE, |next| next.since(now)).min(Duration::from_millis(50));
             self.isboot.stream().wait(limit);
         }
     }

@@ -76,7 +76,10 @@ fn exercise(mut host: Host, istgt: &Istgt, read: &Lun, written: &Lun) {
     let after = fs::read(&written.image).unwrap();
     let end = offset + data.len();
     assert!(after[offset..end] == data, "what was written is in the file");
-    assert!(after[..offset] == before[..offset] && after[end..] == before[end..], "nothing else is");
+    assert!(
+        after[..offset] == before[..offset] && after[end..] == before[end..],
+        "nothing else is"
+    );
     let back = host.read(DiskId(1), offset as u64, data.len(), MIB, 2).unwrap();
     assert!(back == data, "what was written reads back");
 

@@ -10,7 +10,7 @@ impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// The write data of all requests, for [`Session::transmit`].
+    /// The write data of all requests, for [`Session::transmit`](crate::session::Session::transmit).
     pub fn data_out<'d>(&'d self, lent: &'d Lent<'_>) -> impl DataOut + 'd {
         WriteData { disks: self, lent }
     }
