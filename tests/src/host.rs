@@ -1,19 +1,25 @@
 //! The initiator as a process on this host, over the host's own sockets.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use isboot::boot::{BootPlan, Isboot, Parameters, State, WantedNic};
 use isboot::disk::{Disk, DiskId, Finished, RequestError};
-use isboot::login::{Authentication, Name};
+use isboot::login::{Authentication, Credentials, Name, Secret};
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::Error;
 use isboot_transport::netstack::Addressing;
 use isboot_transport::std_tcp::StdTcp;
 
+use crate::scratch::noise;
+
 /// The name that the initiator logs in with.
 pub const INITIATOR_NAME: &str = "iqn.2026-11.org.example:host";
+
+const MIB: usize = 1 << 20;
 
 /// No wait of a [`Host`] is longer than this: a hang is a failed test, not a stuck one.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,10 +28,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub type HostIsboot = Isboot<StdTcp, Vec<u8>, 320, 64, 64>;
 
 /// An initiator on this host, polled in the caller's thread.
-#[derive(Debug)]
 pub struct Host {
     isboot: Box<HostIsboot>,
     start: Instant,
+}
+
+/// Where it stands; its buffers would fill the screen.
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host").field("state", &self.isboot.state()).finish_non_exhaustive()
+    }
 }
 
 /// What to log in to, and how.
@@ -212,6 +224,35 @@ impl Host {
         error.map_or(Ok(()), Err)
     }
 
+    /// Reads disk 0 whole, writes disk 1 unaligned to any burst, and looks at its file from the
+    /// outside: what was written is there, and nothing else changed.
+    ///
+    /// # Panics
+    /// When anything of it does not hold.
+    pub fn exercise(&mut self, read: &Path, written: &Path) {
+        let file = |path: &Path| match std::fs::read(path) {
+            Ok(content) => content,
+            Err(error) => panic!("reading {}: {error}", path.display()),
+        };
+        let content = file(read);
+        let back = self.read(DiskId(0), 0, content.len(), 384 * 1024, 8);
+        assert!(back == Ok(content), "the LUN reads as the file is");
+
+        let before = file(written);
+        let block = self.disks()[1].block_size as usize;
+        let (offset, data) = (7 * block, noise(99, 3 * MIB + 5 * block));
+        let outcome = self.write(DiskId(1), offset as u64, &data, 400 * 1024 / block * block, 8);
+        assert_eq!(outcome, Ok(()));
+        let after = file(written);
+        let end = offset + data.len();
+        assert!(after[offset..end] == data, "what was written is in the file");
+        let rest_is_untouched =
+            after[..offset] == before[..offset] && after[end..] == before[end..];
+        assert!(rest_is_untouched, "nothing else is");
+        let back = self.read(DiskId(1), offset as u64, data.len(), MIB, 2);
+        assert!(back == Ok(data), "what was written reads back");
+    }
+
     /// Logs out.
     ///
     /// # Errors
@@ -234,7 +275,7 @@ impl Host {
         let begin = Instant::now();
         loop {
             let now = self.now();
-            let next = self.isboot.poll(now);
+            self.isboot.poll(now);
             if done(&mut self.isboot) {
                 return;
             }
@@ -245,15 +286,29 @@ impl Host {
             );
             // Whatever `done` submitted goes out before anything is waited for.
             let now = self.now();
-            let next = self.isboot.poll(now).into_iter().chain(next).min();
-            let limit =
-                next.map_or(PATIENCE, |next| next.since(now)).min(Duration::from_millis(50));
-            self.isboot.stream().wait(limit);
+            let next = self.isboot.poll(now);
+            if self.isboot.finished() > 0 {
+                continue;
+            }
+            let limit = next.map_or(PATIENCE, |next| next.since(now));
+            self.isboot.stream().wait(limit.min(Duration::from_millis(50)));
         }
     }
 
     fn now(&self) -> isboot::time::Instant {
         isboot::time::Instant::ZERO.after(self.start.elapsed())
+    }
+}
+
+/// One side's CHAP identity.
+///
+/// # Panics
+/// When name or secret cannot be used.
+#[must_use]
+pub fn credentials(name: &str, secret: &str) -> Credentials {
+    match (name.try_into(), Secret::new(secret.as_bytes())) {
+        (Ok(name), Ok(secret)) => Credentials { name: Some(name), secret },
+        _ => panic!("{name} and its secret are no CHAP identity"),
     }
 }
 

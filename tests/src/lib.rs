@@ -6,6 +6,7 @@ pub mod linux_guest;
 pub mod pair;
 pub mod ports;
 pub mod process;
+pub mod scratch;
 pub mod target;
 pub mod tgt;
 

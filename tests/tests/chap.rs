@@ -2,11 +2,10 @@
 
 use isboot::disk::DiskId;
 use isboot::login::{
-    Authentication, AuthenticationFailure, ConfigurationError, Credentials, KeyProblem, LoginError,
-    Misbehaviour, Secret,
+    Authentication, AuthenticationFailure, ConfigurationError, KeyProblem, LoginError, Misbehaviour,
 };
 use isboot::session::Error;
-use isboot_tests::host::{Access, Host};
+use isboot_tests::host::{Access, Host, credentials};
 use isboot_tests::target::{self, AlgorithmOffer, Chap, Lun, Server, Target};
 
 const NAME: &str = "iqn.2001-04.com.example:disks";
@@ -22,11 +21,6 @@ fn target(change: impl FnOnce(&mut Chap)) -> Target {
     );
     change(&mut chap);
     Target::builder(NAME).lun(Lun::memory(1 << 20)).chap_policy(chap).build()
-}
-
-fn credentials(name: &str, secret: &str) -> Credentials {
-    let name = Some(name.try_into().unwrap());
-    Credentials { name, secret: Secret::new(secret.as_bytes()).unwrap() }
 }
 
 fn one_way() -> Authentication {

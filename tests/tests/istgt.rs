@@ -1,59 +1,29 @@
 //! The initiator against the real istgt, over the host's own sockets.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
-use isboot::login::{Authentication as InitiatorSide, Credentials, Secret};
+use isboot::login::Authentication as InitiatorSide;
 use isboot::session::{Error, LinkFailure, TaskError};
-use isboot_tests::host::{Access, Host};
+use isboot_tests::host::{Access, Host, credentials};
 use isboot_tests::istgt::{Authentication, DigestPolicy, Istgt, Lun, Options, PRODUCT, VENDOR};
+use isboot_tests::scratch::{Scratch, noise};
 
 const MIB: usize = 1 << 20;
 
-/// Files of one test: gone when it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("istgt-{}-{number}", std::process::id());
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self(directory)
-    }
-
-    /// A file of pseudo-random content, different for each seed.
-    fn image(&self, seed: u64, length: usize) -> Lun {
-        let image = self.0.join(format!("{seed}.img"));
-        fs::write(&image, noise(seed, length)).unwrap();
-        Lun { image, serial: format!("SERIAL-{seed}") }
-    }
+fn scratch() -> Scratch {
+    Scratch::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// splitmix64 over the word's number.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let words = (0u64..).map(|index| {
-        let mut z = seed.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    });
-    words.flat_map(u64::to_le_bytes).take(length).collect()
+/// A LUN of pseudo-random content, different for each seed.
+fn lun(scratch: &Scratch, seed: u64, length: usize) -> Lun {
+    Lun { image: scratch.image(seed, length), serial: format!("SERIAL-{seed}") }
 }
 
 fn start(scratch: &Scratch, luns: &[Lun], options: &Options) -> Istgt {
-    match Istgt::start(&scratch.0.join("istgt"), luns, options) {
+    match Istgt::start(&scratch.path().join("istgt"), luns, options) {
         Ok(istgt) => istgt,
         Err(error) => panic!("{error}"),
     }
@@ -63,37 +33,15 @@ fn access(istgt: &Istgt, parameters: &[(&str, &str)]) -> Access {
     Access::new(istgt.portal(), istgt.target_name(), parameters)
 }
 
-/// Reads a whole LUN, writes unaligned to any burst, and looks at the file from the host.
-fn exercise(mut host: Host, istgt: &Istgt, read: &Lun, written: &Lun) {
-    let content = fs::read(&read.image).unwrap();
-    let back = host.read(DiskId(0), 0, content.len(), 384 * 1024, 8).unwrap();
-    assert!(back == content, "the LUN reads as the file is");
-
-    let before = fs::read(&written.image).unwrap();
-    let block = host.disks()[1].block_size as usize;
-    let (offset, data) = (7 * block, noise(99, 3 * MIB + 5 * block));
-    host.write(DiskId(1), offset as u64, &data, 400 * 1024 / block * block, 8).unwrap();
-    let after = fs::read(&written.image).unwrap();
-    let end = offset + data.len();
-    assert!(after[offset..end] == data, "what was written is in the file");
-    assert!(
-        after[..offset] == before[..offset] && after[end..] == before[end..],
-        "nothing else is"
-    );
-    let back = host.read(DiskId(1), offset as u64, data.len(), MIB, 2).unwrap();
-    assert!(back == data, "what was written reads back");
-
-    host.log_out().unwrap();
-    assert!(istgt.wait_for_log("Logout from ", Duration::from_secs(5)), "{}", istgt.log());
-}
-
 fn exercise_with(options: &Options, parameters: &[(&str, &str)], check: impl Fn(&mut Host)) {
-    let scratch = Scratch::new();
-    let luns = [scratch.image(1, 9 * MIB), scratch.image(2, 5 * MIB)];
+    let scratch = scratch();
+    let luns = [lun(&scratch, 1, 9 * MIB), lun(&scratch, 2, 5 * MIB)];
     let istgt = start(&scratch, &luns, options);
     let mut host = Host::log_in(&access(&istgt, parameters)).unwrap();
     check(&mut host);
-    exercise(host, &istgt, &luns[0], &luns[1]);
+    host.exercise(&luns[0].image, &luns[1].image);
+    host.log_out().unwrap();
+    assert!(istgt.wait_for_log("Logout from ", Duration::from_secs(5)), "{}", istgt.log());
 }
 
 #[test]
@@ -121,9 +69,9 @@ fn a_target_that_forces_digests_gets_them_when_they_are_acceptable() {
 
 #[test]
 fn a_digest_that_the_target_refuses_is_an_error() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options { digest: DigestPolicy::HeaderData, ..Options::default() };
-    let istgt = start(&scratch, &[scratch.image(1, MIB)], &options);
+    let istgt = start(&scratch, &[lun(&scratch, 1, MIB)], &options);
     let parameters = [("header_digest", "none"), ("data_digest", "none")];
     let error = Host::log_in(&access(&istgt, &parameters)).unwrap_err();
     assert!(matches!(error, Error::Login(_)), "{error:?}");
@@ -168,8 +116,8 @@ fn blocks_of_4096_bytes_work() {
 
 #[test]
 fn disks_are_listed_with_what_they_say_of_themselves() {
-    let scratch = Scratch::new();
-    let luns = [scratch.image(1, MIB), scratch.image(2, 2 * MIB), scratch.image(3, 3 * MIB)];
+    let scratch = scratch();
+    let luns = [lun(&scratch, 1, MIB), lun(&scratch, 2, 2 * MIB), lun(&scratch, 3, 3 * MIB)];
     let istgt = start(&scratch, &luns, &Options { read_only: true, ..Options::default() });
     let mut host = Host::log_in(&access(&istgt, &[])).unwrap();
     let listed: Vec<_> = host
@@ -190,16 +138,9 @@ fn disks_are_listed_with_what_they_say_of_themselves() {
     assert_eq!(rejected.reason, SubmitRequestError::OutOfRange);
 }
 
-fn credentials(name: &str, secret: &str) -> Credentials {
-    Credentials {
-        name: Some(name.try_into().unwrap()),
-        secret: Secret::new(secret.as_bytes()).unwrap(),
-    }
-}
-
 #[test]
 fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options {
         authentication: Authentication::Chap {
             user: "host".to_owned(),
@@ -207,7 +148,7 @@ fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
         },
         ..Options::default()
     };
-    let istgt = start(&scratch, &[scratch.image(1, MIB)], &options);
+    let istgt = start(&scratch, &[lun(&scratch, 1, MIB)], &options);
     let mut access = access(&istgt, &[]);
     let initiator = credentials("host", "sixteen-byte-key");
     access.authentication = InitiatorSide::Chap { initiator, required: true };
@@ -228,7 +169,7 @@ fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
 
 #[test]
 fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options {
         authentication: Authentication::MutualChap {
             user: "host".to_owned(),
@@ -238,7 +179,7 @@ fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
         },
         ..Options::default()
     };
-    let istgt = start(&scratch, &[scratch.image(1, MIB)], &options);
+    let istgt = start(&scratch, &[lun(&scratch, 1, MIB)], &options);
     let mut access = access(&istgt, &[]);
     access.authentication = InitiatorSide::MutualChap {
         initiator: credentials("host", "sixteen-byte-key"),
@@ -256,8 +197,8 @@ fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
 
 #[test]
 fn a_target_name_that_is_not_there_is_named_as_the_trouble() {
-    let scratch = Scratch::new();
-    let istgt = start(&scratch, &[scratch.image(1, MIB)], &Options::default());
+    let scratch = scratch();
+    let istgt = start(&scratch, &[lun(&scratch, 1, MIB)], &Options::default());
     let access = Access::new(istgt.portal(), "iqn.2007-09.jp.ne.peach.istgt:nowhere", &[]);
     let error = Host::log_in(&access).unwrap_err();
     assert!(error.to_string().contains("not found"), "{error}");
@@ -279,8 +220,8 @@ fn a_portal_that_refuses_is_given_up_after_the_outage_limit() {
 
 #[test]
 fn a_read_survives_a_target_that_is_killed_and_comes_back() {
-    let scratch = Scratch::new();
-    let lun = scratch.image(1, 48 * MIB);
+    let scratch = scratch();
+    let lun = lun(&scratch, 1, 48 * MIB);
     let mut istgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
     let mut host = Host::log_in(&access(&istgt, &[])).unwrap();
     let reader = thread::spawn(move || {
@@ -299,8 +240,8 @@ fn a_read_survives_a_target_that_is_killed_and_comes_back() {
 
 #[test]
 fn requests_fail_when_the_target_stays_away_for_longer_than_the_outage_limit() {
-    let scratch = Scratch::new();
-    let mut istgt = start(&scratch, &[scratch.image(1, 8 * MIB)], &Options::default());
+    let scratch = scratch();
+    let mut istgt = start(&scratch, &[lun(&scratch, 1, 8 * MIB)], &Options::default());
     let mut host = Host::log_in(&access(&istgt, &[("outage_limit", "2")])).unwrap();
     istgt.kill();
     let begin = Instant::now();

@@ -3,61 +3,38 @@
 use std::collections::HashMap;
 use std::fs;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use isboot::boot::Parameters;
 use isboot::disk::{DiskId, Finished, RequestKind, SubmitRequestError};
-use isboot::login::{Authentication as InitiatorSide, Credentials, Secret};
+use isboot::login::Authentication as InitiatorSide;
 use isboot::session::Error;
-use isboot_tests::host::{Access, Host};
+use isboot_tests::host::{Access, Host, credentials};
 use isboot_tests::pair::Random;
 use isboot_tests::process::within;
+use isboot_tests::scratch::{Scratch, noise};
 use isboot_tests::tgt::{
     Authentication, Lun, Options, PRODUCT, REVISION, TARGET_NAME, Tgt, VENDOR,
 };
 
 const MIB: usize = 1 << 20;
 
-/// Files of one test: gone when it ends.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("tgt-{}-{number}", std::process::id());
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&directory).unwrap();
-        Self(directory)
-    }
-
-    /// A file of pseudo-random content, different for each seed.
-    fn image(&self, seed: u64, length: usize) -> Lun {
-        let image = self.0.join(format!("{seed}.img"));
-        fs::write(&image, noise(seed, length)).unwrap();
-        Lun { image, serial: format!("SERIAL-{seed}"), block_size: 512, read_only: false }
-    }
-
-    fn start(&self, luns: &[Lun], options: &Options) -> Tgt {
-        match Tgt::start(&self.0.join("tgt"), luns, options) {
-            Ok(tgt) => tgt,
-            Err(error) => panic!("{error}"),
-        }
-    }
+fn scratch() -> Scratch {
+    Scratch::new(env!("CARGO_TARGET_TMPDIR"))
 }
 
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+/// A LUN of pseudo-random content, different for each seed.
+fn lun(scratch: &Scratch, seed: u64, length: usize) -> Lun {
+    let (image, serial) = (scratch.image(seed, length), format!("SERIAL-{seed}"));
+    Lun { image, serial, block_size: 512, read_only: false }
 }
 
-/// Content that differs for each seed, the same in every run.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    Random(seed << 32).bytes(length)
+fn start(scratch: &Scratch, luns: &[Lun], options: &Options) -> Tgt {
+    match Tgt::start(&scratch.path().join("tgt"), luns, options) {
+        Ok(tgt) => tgt,
+        Err(error) => panic!("{error}"),
+    }
 }
 
 fn access(tgt: &Tgt, parameters: &[(&str, &str)]) -> Access {
@@ -84,36 +61,14 @@ fn log_out(host: Host, tgt: &Tgt) {
     assert!(within(Duration::from_secs(5), || tgt.connections().unwrap() == 0), "{}", tgt.log());
 }
 
-/// Reads one LUN whole, writes another unaligned to any burst, and looks at the file from the
-/// host.
-fn exercise(mut host: Host, tgt: &Tgt, read: &Lun, written: &Lun) {
-    let content = fs::read(&read.image).unwrap();
-    let back = host.read(DiskId(0), 0, content.len(), 384 * 1024, 8).unwrap();
-    assert!(back == content, "the LUN reads as the file is");
-
-    let before = fs::read(&written.image).unwrap();
-    let block = host.disks()[1].block_size as usize;
-    let (offset, data) = (7 * block, noise(99, 3 * MIB + 5 * block));
-    host.write(DiskId(1), offset as u64, &data, 400 * 1024 / block * block, 8).unwrap();
-    let after = fs::read(&written.image).unwrap();
-    let end = offset + data.len();
-    assert!(after[offset..end] == data, "what was written is in the file");
-    assert!(
-        after[..offset] == before[..offset] && after[end..] == before[end..],
-        "nothing else is"
-    );
-    let back = host.read(DiskId(1), offset as u64, data.len(), MIB, 2).unwrap();
-    assert!(back == data, "what was written reads back");
-    log_out(host, tgt);
-}
-
 fn exercise_with(options: &Options, parameters: &[(&str, &str)], check: impl Fn(&mut Host)) {
-    let scratch = Scratch::new();
-    let luns = [scratch.image(1, 9 * MIB), scratch.image(2, 5 * MIB)];
-    let tgt = scratch.start(&luns, options);
+    let scratch = scratch();
+    let luns = [lun(&scratch, 1, 9 * MIB), lun(&scratch, 2, 5 * MIB)];
+    let tgt = start(&scratch, &luns, options);
     let mut host = log_in(&tgt, parameters);
     check(&mut host);
-    exercise(host, &tgt, &luns[0], &luns[1]);
+    host.exercise(&luns[0].image, &luns[1].image);
+    log_out(host, &tgt);
 }
 
 #[test]
@@ -132,9 +87,9 @@ fn digests_are_exactly_those_asked_for() {
 
 #[test]
 fn a_digest_that_the_target_does_without_is_an_error_when_demanded() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options::with(&[("HeaderDigest", "None"), ("DataDigest", "None")]);
-    let tgt = scratch.start(&[scratch.image(1, MIB)], &options);
+    let tgt = start(&scratch, &[lun(&scratch, 1, MIB)], &options);
     for digest in ["header_digest", "data_digest"] {
         let error = refusal(&access(&tgt, &[(digest, "crc32c")]));
         assert!(matches!(error, Error::Login(_)), "{error:?}");
@@ -183,26 +138,27 @@ fn small_bursts_segments_and_windows_work() {
 
 #[test]
 fn blocks_of_4096_bytes_work() {
-    let scratch = Scratch::new();
-    let luns = [1, 2].map(|seed| Lun { block_size: 4096, ..scratch.image(seed, 5 * MIB) });
-    let tgt = scratch.start(&luns, &Options::default());
+    let scratch = scratch();
+    let luns = [1, 2].map(|seed| Lun { block_size: 4096, ..lun(&scratch, seed, 5 * MIB) });
+    let tgt = start(&scratch, &luns, &Options::default());
     let mut host = log_in(&tgt, &[]);
     assert_eq!((host.disks()[0].block_size, host.disks()[0].blocks), (4096, 5 * 256));
     let rejected = host.isboot().submit_read(DiskId(0), 0, vec![0; 512]).unwrap_err();
     assert_eq!(rejected.reason, SubmitRequestError::BadLength);
-    exercise(host, &tgt, &luns[0], &luns[1]);
+    host.exercise(&luns[0].image, &luns[1].image);
+    log_out(host, &tgt);
 }
 
 /// tgt's LUN 0 is a controller: the disks begin at LUN 1.
 #[test]
 fn disks_are_listed_with_what_they_say_of_themselves_and_the_controller_is_not() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let luns = [
-        scratch.image(1, MIB),
-        Lun { read_only: true, ..scratch.image(2, 2 * MIB) },
-        Lun { block_size: 4096, ..scratch.image(3, 3 * MIB) },
+        lun(&scratch, 1, MIB),
+        Lun { read_only: true, ..lun(&scratch, 2, 2 * MIB) },
+        Lun { block_size: 4096, ..lun(&scratch, 3, 3 * MIB) },
     ];
-    let tgt = scratch.start(&luns, &Options::default());
+    let tgt = start(&scratch, &luns, &Options::default());
     let mut host = log_in(&tgt, &[]);
     let listed: Vec<_> = host
         .disks()
@@ -306,10 +262,10 @@ fn run(
 #[test]
 fn random_reads_and_writes_at_depth_agree_with_a_model() {
     for (depth, digest) in [(1, "none"), (32, "none"), (32, "crc32c")] {
-        let scratch = Scratch::new();
-        let lun = scratch.image(1, 8 * MIB);
+        let scratch = scratch();
+        let lun = lun(&scratch, 1, 8 * MIB);
         let options = Options::with(&[("InitialR2T", "No")]);
-        let tgt = scratch.start(std::slice::from_ref(&lun), &options);
+        let tgt = start(&scratch, std::slice::from_ref(&lun), &options);
         let parameters =
             [("initial_r2t", "no"), ("header_digest", digest), ("data_digest", digest)];
         let mut host = log_in(&tgt, &parameters);
@@ -338,9 +294,9 @@ fn random_reads_and_writes_at_depth_agree_with_a_model() {
 /// Reads or writes a disk in whole while the target is killed in the middle and stays away for
 /// some tenths of a second.
 fn survive_a_crash(write: bool) {
-    let scratch = Scratch::new();
-    let lun = scratch.image(1, 48 * MIB);
-    let tgt = scratch.start(std::slice::from_ref(&lun), &Options::default());
+    let scratch = scratch();
+    let lun = lun(&scratch, 1, 48 * MIB);
+    let tgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
     let mut host = log_in(&tgt, &[]);
     let mut model = fs::read(&lun.image).unwrap();
     let (mut tgt, mut restarted) = (Some(tgt), None);
@@ -372,16 +328,9 @@ fn a_write_survives_a_target_that_is_killed_and_comes_back() {
     survive_a_crash(true);
 }
 
-fn credentials(name: &str, secret: &str) -> Credentials {
-    Credentials {
-        name: Some(name.try_into().unwrap()),
-        secret: Secret::new(secret.as_bytes()).unwrap(),
-    }
-}
-
 #[test]
 fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options {
         authentication: Authentication::Chap {
             user: "host".to_owned(),
@@ -389,8 +338,8 @@ fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
         },
         ..Options::default()
     };
-    let lun = scratch.image(1, MIB);
-    let tgt = scratch.start(std::slice::from_ref(&lun), &options);
+    let lun = lun(&scratch, 1, MIB);
+    let tgt = start(&scratch, std::slice::from_ref(&lun), &options);
     let mut access = access(&tgt, &[]);
     let initiator = credentials("host", "sixteen-byte-key");
     access.authentication = InitiatorSide::Chap { initiator, required: true };
@@ -427,7 +376,7 @@ fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
 
 #[test]
 fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
-    let scratch = Scratch::new();
+    let scratch = scratch();
     let options = Options {
         authentication: Authentication::MutualChap {
             user: "host".to_owned(),
@@ -437,8 +386,8 @@ fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
         },
         ..Options::default()
     };
-    let lun = scratch.image(1, MIB);
-    let tgt = scratch.start(std::slice::from_ref(&lun), &options);
+    let lun = lun(&scratch, 1, MIB);
+    let tgt = start(&scratch, std::slice::from_ref(&lun), &options);
     let mut access = access(&tgt, &[]);
     let mut log_in = |initiator: &str, target_user: &str, target: &str| {
         access.authentication = InitiatorSide::MutualChap {
@@ -464,8 +413,8 @@ fn mutual_chap_lets_in_only_to_the_target_that_knows_its_secret() {
 
 #[test]
 fn a_target_name_that_is_not_there_is_named_as_the_trouble() {
-    let scratch = Scratch::new();
-    let tgt = scratch.start(&[scratch.image(1, MIB)], &Options::default());
+    let scratch = scratch();
+    let tgt = start(&scratch, &[lun(&scratch, 1, MIB)], &Options::default());
     let access = Access::new(tgt.portal(), "iqn.2026-11.org.example:nowhere", &[]);
     let error = refusal(&access);
     assert!(error.to_string().contains("not found"), "{error}");

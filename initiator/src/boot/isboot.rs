@@ -188,6 +188,12 @@ where
         self.disks.submit_flush(disk)
     }
 
+    /// Requests that are done and wait to be taken: nothing to sleep on while there are any.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        self.disks.finished()
+    }
+
     /// The next request that is done.
     pub fn take_completion(&mut self) -> Option<Finished<B>> {
         self.disks.take_completion()

@@ -175,6 +175,12 @@ where
         Ok(self.occupy(index, kind, disk, lba, length, Buffer::Lent))
     }
 
+    /// Requests that are done and wait to be taken.
+    #[must_use]
+    pub fn finished(&self) -> usize {
+        self.done.len()
+    }
+
     /// The next request that is done.
     pub fn take_completion(&mut self) -> Option<Finished<B>> {
         let index = self.done.pop_front()?;
