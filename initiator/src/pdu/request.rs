@@ -538,6 +538,16 @@ pub(super) struct Stages {
     pub(super) next: Stage,
 }
 
+impl Stages {
+    /// Where every login starts, and nothing about where it goes.
+    pub(super) const NONE: Self = Self {
+        transit: false,
+        text_continues: false,
+        current: Stage::SecurityNegotiation,
+        next: Stage::SecurityNegotiation,
+    };
+}
+
 pub(super) fn parse_stages(header: &BasicHeaderSegment) -> Result<Stages, ParseError> {
     let byte = header.u8::<1>();
     let transit = byte & TRANSIT != 0;

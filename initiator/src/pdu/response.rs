@@ -2,7 +2,7 @@
 
 use super::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
 use super::parse::{ParseError, flag};
-use super::request::{Stage, emit_stages, parse_stages, parse_text_flags};
+use super::request::{Stage, Stages, emit_stages, parse_stages, parse_text_flags};
 use super::serial::SerialNumber;
 
 /// A response, decoded: one variant per target opcode.
@@ -444,7 +444,13 @@ impl LoginResponse {
     }
 
     fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
-        let stages = parse_stages(header)?;
+        // A login that ends here goes to no stage: what a target leaves in those fields when it
+        // redirects or refuses is no reason to miss what it says.
+        let status_class = header.u8::<36>();
+        let stages = match parse_stages(header) {
+            Err(_) if status_class != 0 => Stages::NONE,
+            stages => stages?,
+        };
         Ok(Self {
             transit: stages.transit,
             text_continues: stages.text_continues,
@@ -456,7 +462,7 @@ impl LoginResponse {
             tsih: header.u16::<14>(),
             initiator_task_tag: header.initiator_task_tag(),
             numbers: SequenceNumbers::parse(header),
-            status_class: header.u8::<36>(),
+            status_class,
             status_detail: header.u8::<37>(),
             data_segment_length: header.data_segment_length(),
         })

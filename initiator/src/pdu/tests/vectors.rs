@@ -569,12 +569,29 @@ fn login_response() {
     );
     response_ignores(LOGIN_RESPONSE, [0xc030_0000, 0, 0, 0, 0, !0, 0, 0, 0, 0xffff, !0, !0]);
     let mut words = LOGIN_RESPONSE;
+    words[9] = 0; // a login that goes on
     words[0] = 0x238a_0000;
     response_refused(words, 0x23, "CSG", 2);
     words[0] = 0x2386_0000;
     response_refused(words, 0x23, "NSG", 2);
     words[0] = 0x23c7_0000;
     response_refused(words, 0x23, "T together with C", 0xc7);
+}
+
+/// Targets leave all kinds of things in the flags of a redirection or a refusal.
+#[test]
+fn the_stages_of_a_login_that_ends_are_no_reason_to_miss_its_status() {
+    for flags in [0x238a_0000, 0x2386_0000, 0x23c7_0000, 0x23ff_0000] {
+        let mut words = LOGIN_RESPONSE;
+        (words[0], words[9]) = (flags, 0x0101_0000);
+        match Response::parse(&header(words)) {
+            Ok(Response::Login(response)) => {
+                assert_eq!((response.status_class, response.status_detail), (1, 1), "{flags:#x}");
+                assert!(!response.transit && !response.text_continues, "{flags:#x}");
+            }
+            other => panic!("{flags:#x}: {other:?}"),
+        }
+    }
 }
 
 #[test]
