@@ -72,20 +72,7 @@ where
         }
         Self {
             bring_up: BringUp::new(boot_lun, ready_timeout),
-            slots: core::array::from_fn(|_| Slot {
-                generation: 0,
-                kind: RequestKind::Flush,
-                disk: DiskId(0),
-                lba: 0,
-                submitted_at: Instant::ZERO,
-                buffer: Buffer::None,
-                length: 0,
-                issued: 0,
-                outstanding: 0,
-                flush_due: false,
-                is_issuing: false,
-                outcome: Ok(()),
-            }),
+            slots: [const { Slot::EMPTY }; REQUESTS],
             free,
             issuing: Deque::new(),
             unseen: 0,
@@ -361,14 +348,11 @@ where
                 kind,
                 disk,
                 lba,
-                submitted_at: Instant::ZERO,
                 buffer,
                 length,
-                issued: 0,
-                outstanding: 0,
                 flush_due: kind == RequestKind::Flush,
                 is_issuing: true,
-                outcome: Ok(()),
+                ..Slot::EMPTY
             };
             let _ = self.issuing.push_back(index);
             self.unseen = self.unseen.saturating_add(1);

@@ -30,6 +30,22 @@ pub(super) struct Slot<B> {
 }
 
 impl<B> Slot<B> {
+    /// A slot without a request.
+    pub(super) const EMPTY: Self = Self {
+        generation: 0,
+        kind: RequestKind::Flush,
+        disk: DiskId(0),
+        lba: 0,
+        submitted_at: Instant::ZERO,
+        buffer: Buffer::None,
+        length: 0,
+        issued: 0,
+        outstanding: 0,
+        flush_due: false,
+        is_issuing: false,
+        outcome: Ok(()),
+    };
+
     pub(super) fn has_more_to_issue(&self) -> bool {
         self.outcome.is_ok() && (self.issued < self.length || self.flush_due)
     }

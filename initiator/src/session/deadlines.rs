@@ -28,8 +28,9 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         let timeouts = &self.config.timeouts;
         let phase = match &self.phase {
-            Phase::Connecting { deadline } | Phase::LoggingIn { deadline, .. } => *deadline,
-            Phase::LoggingOut { deadline, .. } => *deadline,
+            Phase::Connecting { deadline }
+            | Phase::LoggingIn { deadline, .. }
+            | Phase::LoggingOut { deadline, .. } => *deadline,
             Phase::FullFeature { .. } => match self.connection.ping {
                 Some((_, sent_at)) => self.ping_deadline(sent_at),
                 None => self.connection.last_heard.after(timeouts.ping_interval),
