@@ -371,15 +371,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-
-    /// A directory under the target directory of the build, one for each test.
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::current_exe()
-            .unwrap()
-            .with_file_name(format!("istgt-rig-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
+    use crate::scratch::Scratch;
 
     fn lun(directory: &Path, name: &str, bytes: u64) -> Lun {
         let image = directory.join(name);
@@ -389,8 +381,9 @@ mod tests {
 
     #[test]
     fn it_listens_logs_restarts_on_its_port_and_leaves_nothing() {
-        let images = directory("life");
-        let luns = [lun(&images, "one", 1 << 20), lun(&images, "two", 2 << 20)];
+        let scratch = Scratch::beside_the_test();
+        let images = scratch.path();
+        let luns = [lun(images, "one", 1 << 20), lun(images, "two", 2 << 20)];
         let own = images.join("istgt");
         let mut target = Istgt::start(&own, &luns, &Options::default()).unwrap();
         let portal = target.portal();
@@ -407,22 +400,22 @@ mod tests {
         drop(target);
         assert!(TcpStream::connect(portal).is_err());
         assert!(!own.exists());
-        fs::remove_dir_all(images).unwrap();
     }
 
     #[test]
     fn a_configuration_that_it_refuses_is_an_error_with_its_words() {
-        let images = directory("refused");
+        let scratch = Scratch::beside_the_test();
+        let images = scratch.path();
         let missing = Lun { image: images.join("absent"), serial: "none".to_owned() };
         let error =
             Istgt::start(&images.join("istgt"), &[missing], &Options::default()).unwrap_err();
         assert!(error.to_string().contains("ended instead of listening"), "{error}");
-        fs::remove_dir_all(images).unwrap();
     }
 
     #[test]
     fn secrets_go_into_a_file_that_only_the_owner_reads() {
-        let own = directory("secrets");
+        let scratch = Scratch::beside_the_test();
+        let own = scratch.path();
         let options = Options {
             authentication: Authentication::MutualChap {
                 user: "guest".to_owned(),
@@ -432,12 +425,11 @@ mod tests {
             },
             ..Options::default()
         };
-        write_configuration(&own, 3260, &[], &options).unwrap();
+        write_configuration(own, 3260, &[], &options).unwrap();
         let mode = fs::metadata(own.join(SECRETS)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let configuration = fs::read_to_string(own.join(CONFIGURATION)).unwrap();
         assert!(configuration.contains("AuthMethod CHAP Mutual"));
         assert!(!configuration.contains("guest-secret"));
-        fs::remove_dir_all(own).unwrap();
     }
 }

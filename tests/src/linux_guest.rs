@@ -6,10 +6,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::process::{Process, RigError};
+use crate::scratch::Scratch;
 
 /// Debian's package that depends on the newest kernel's.
 const META_PACKAGE: &str = "linux-image-amd64";
@@ -77,8 +77,9 @@ impl LinuxGuest {
     pub fn start(self) -> Result<RunningGuest, RigError> {
         let kernel = Kernel::fetch()?;
         let initramfs = self.initramfs(&kernel)?;
-        let scratch = Scratch::new()?;
-        let path = scratch.0.join("initramfs");
+        let scratch =
+            Scratch::create(&cache()).map_err(failed("making a directory in", &cache()))?;
+        let path = scratch.path().join("initramfs");
         fs::write(&path, initramfs).map_err(failed("writing", &path))?;
 
         let mut command = Command::new("qemu-system-x86_64");
@@ -350,26 +351,6 @@ fn failed(doing: &str, path: &Path) -> impl Fn(std::io::Error) -> RigError + use
     move |error| RigError::Failed(format!("{what}: {error}"))
 }
 
-/// A directory of one guest's, removed with it.
-#[derive(Debug)]
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn new() -> Result<Self, RigError> {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = cache().join(format!("run-{}-{number}", std::process::id()));
-        fs::create_dir_all(&path).map_err(failed("making", &path))?;
-        Ok(Scratch(path))
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
 /// A cpio archive in the "newc" format, which the kernel unpacks as its first file system.
 #[derive(Default)]
 struct Archive {
@@ -435,7 +416,7 @@ mod tests {
         guest.end = Instant::now() + Duration::from_millis(100);
         let error = guest.wait_for("more").unwrap_err().to_string();
         assert!(error.contains("did not print \"more\""), "{error}");
-        let scratch = guest._scratch.0.clone();
+        let scratch = guest._scratch.path().to_owned();
         let error = guest.finish().unwrap_err().to_string();
         assert!(error.contains("did not power off"), "{error}");
         assert!(!scratch.exists());

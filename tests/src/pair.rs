@@ -16,15 +16,33 @@ use isboot::boot::{Isboot, Parameters, State};
 use isboot::disk::{DiskId, Disks, Finished, RequestError, RequestId};
 use isboot::login::{LoginConfig, Name};
 use isboot::pdu::digest::Crc32cFunction;
+use isboot::pdu::response::SequenceNumbers;
 use isboot::pdu::serial::SerialNumber;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session, SessionConfig};
 use isboot::time::Instant;
 
-use crate::target::Target;
+use crate::target::{Builder, Lun, Target};
 
 /// Commands at a time.
 pub const TASKS: usize = 32;
+
+/// The name of [`target`].
+pub const NAME: &str = "iqn.2001-04.com.example:disks";
+/// 2^20 bytes.
+pub const MIB: u64 = 1 << 20;
+
+/// The target that most tests start from: one LUN of a mebibyte in memory.
+pub fn target() -> Builder {
+    Target::builder(NAME).lun(Lun::memory(MIB))
+}
+
+/// Numbers of a PDU to inject, which the target fills in.
+pub const NUMBERS: SequenceNumbers = SequenceNumbers {
+    stat_sn: SerialNumber(0),
+    exp_cmd_sn: SerialNumber(0),
+    max_cmd_sn: SerialNumber(0),
+};
 
 /// An initiator over memory.
 pub type PairIsboot<const LUNS: usize> = Isboot<MemoryStream, Vec<u8>, LUNS, 64, TASKS>;

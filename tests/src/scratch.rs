@@ -1,6 +1,7 @@
 //! Files of one test: made with known content, gone when it ends.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -16,14 +17,30 @@ impl Scratch {
     /// # Panics
     /// When it cannot be made.
     #[must_use]
-    pub fn new(parent: &str) -> Self {
+    pub fn new(parent: impl AsRef<Path>) -> Self {
+        let parent = parent.as_ref();
+        match Self::create(parent) {
+            Ok(scratch) => scratch,
+            Err(error) => panic!("making a directory in {}: {error}", parent.display()),
+        }
+    }
+
+    /// A new directory in `parent`.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn create(parent: &Path) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory = Path::new(parent).join(format!("scratch-{}-{number}", std::process::id()));
-        if let Err(error) = fs::create_dir_all(&directory) {
-            panic!("making {}: {error}", directory.display());
-        }
-        Self(directory)
+        let directory = parent.join(format!("scratch-{}-{number}", std::process::id()));
+        fs::create_dir_all(&directory)?;
+        Ok(Self(directory))
+    }
+
+    /// A new directory beside the unit test's own binary, in the build's directory.
+    #[cfg(test)]
+    pub(crate) fn beside_the_test() -> Self {
+        Self::new(std::env::current_exe().unwrap().parent().unwrap())
     }
 
     /// Where it is.

@@ -284,15 +284,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
-
-    /// A directory under the target directory of the build, one for each test.
-    fn directory(name: &str) -> PathBuf {
-        let directory = std::env::current_exe()
-            .unwrap()
-            .with_file_name(format!("tgt-rig-{name}-{}", std::process::id()));
-        fs::create_dir_all(&directory).unwrap();
-        directory
-    }
+    use crate::scratch::Scratch;
 
     fn lun(directory: &Path, name: &str, bytes: u64) -> Lun {
         let image = directory.join(name);
@@ -302,9 +294,10 @@ mod tests {
 
     #[test]
     fn it_listens_restarts_on_its_port_and_leaves_nothing() {
-        let images = directory("life");
+        let scratch = Scratch::beside_the_test();
+        let images = scratch.path();
         let own = images.join("tgt");
-        let luns = [lun(&images, "one", 1 << 20), lun(&images, "two", 2 << 20)];
+        let luns = [lun(images, "one", 1 << 20), lun(images, "two", 2 << 20)];
         let mut target = Tgt::start(&own, &luns, &Options::default()).unwrap();
         let portal = target.portal();
         assert!(TcpStream::connect(portal).is_ok());
@@ -323,14 +316,14 @@ mod tests {
         drop(target);
         assert!(TcpStream::connect(portal).is_err());
         assert!(!own.exists());
-        fs::remove_dir_all(images).unwrap();
     }
 
     #[test]
     fn what_it_refuses_is_an_error_that_keeps_secrets() {
-        let images = directory("refused");
+        let scratch = Scratch::beside_the_test();
+        let images = scratch.path();
         let own = images.join("tgt");
-        let missing = Lun { image: images.join("absent"), ..lun(&images, "one", 1 << 20) };
+        let missing = Lun { image: images.join("absent"), ..lun(images, "one", 1 << 20) };
         let error = Tgt::start(&own, &[missing], &Options::default()).unwrap_err();
         assert!(error.to_string().contains("--op new --mode logicalunit"), "{error}");
         assert!(!own.exists());
@@ -338,6 +331,5 @@ mod tests {
         let error = Tgt::start(&own, &[], &options).unwrap_err();
         assert!(error.to_string().contains("--op update --mode target"), "{error}");
         assert!(!error.to_string().contains("hidden"), "{error}");
-        fs::remove_dir_all(images).unwrap();
     }
 }

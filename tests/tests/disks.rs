@@ -5,25 +5,11 @@ use std::time::Duration;
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::request::Request;
-use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse, SequenceNumbers};
-use isboot::pdu::serial::SerialNumber;
+use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse};
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session};
-use isboot_tests::pair::{LargePair, Pair, Random, Setting};
-use isboot_tests::target::{Builder, Fate, Handling, Injection, Lun, Numbering, Pdu, Target};
-
-const NAME: &str = "iqn.2001-04.com.example:disks";
-const MIB: u64 = 1 << 20;
-
-fn target() -> Builder {
-    Target::builder(NAME).lun(Lun::memory(MIB))
-}
-
-const NUMBERS: SequenceNumbers = SequenceNumbers {
-    stat_sn: SerialNumber(0),
-    exp_cmd_sn: SerialNumber(0),
-    max_cmd_sn: SerialNumber(0),
-};
+use isboot_tests::pair::{LargePair, MIB, NAME, NUMBERS, Pair, Random, Setting, target};
+use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu, Target};
 
 /// CHECK CONDITION with fixed sense data.
 fn check_condition(tag: u32, key: u8, code: u8, qualifier: u8) -> Handling {

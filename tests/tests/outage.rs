@@ -9,26 +9,11 @@ use isboot::boot::State;
 use isboot::disk::RequestError;
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::framer::FrameError;
-use isboot::pdu::response::{AsyncMessage, Reject, Response, SequenceNumbers};
-use isboot::pdu::serial::SerialNumber;
+use isboot::pdu::response::{AsyncMessage, Reject, Response};
 use isboot::session::{Error, TaskError, Waiting};
-use isboot_tests::pair::{Break, Direction, Pair, Portal, Random};
+use isboot_tests::pair::{Break, Direction, MIB, NAME, NUMBERS, Pair, Portal, Random, target};
 use isboot_tests::target::{
-    Backing, Builder, DigestPolicy, Fate, Handling, Injection, Lun, Memory, Numbering, Pdu, Target,
-};
-
-const NAME: &str = "iqn.2001-04.com.example:disks";
-const MIB: u64 = 1 << 20;
-
-fn target() -> Builder {
-    Target::builder(NAME).lun(Lun::memory(MIB))
-}
-
-/// Numbers that the target fills in.
-const NUMBERS: SequenceNumbers = SequenceNumbers {
-    stat_sn: SerialNumber(0),
-    exp_cmd_sn: SerialNumber(0),
-    max_cmd_sn: SerialNumber(0),
+    Backing, DigestPolicy, Fate, Handling, Injection, Lun, Memory, Numbering, Pdu, Target,
 };
 
 /// Memory that notes the order in which writes land.

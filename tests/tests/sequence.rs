@@ -4,25 +4,10 @@ use std::time::Duration;
 
 use isboot::boot::State;
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
-use isboot::pdu::response::{Response, SequenceNumbers};
-use isboot::pdu::serial::SerialNumber;
+use isboot::pdu::response::Response;
 use isboot::session::{Error, Waiting};
-use isboot_tests::pair::{Chart, Pair, Random, Setting};
-use isboot_tests::target::{Builder, DigestPolicy, Fate, Injection, Lun, Numbering, Pdu, Target};
-
-const NAME: &str = "iqn.2001-04.com.example:disks";
-const MIB: u64 = 1 << 20;
-
-fn target() -> Builder {
-    Target::builder(NAME).lun(Lun::memory(MIB))
-}
-
-/// Numbers that the target fills in.
-const NUMBERS: SequenceNumbers = SequenceNumbers {
-    stat_sn: SerialNumber(0),
-    exp_cmd_sn: SerialNumber(0),
-    max_cmd_sn: SerialNumber(0),
-};
+use isboot_tests::pair::{Chart, NUMBERS, Pair, Random, Setting, target};
+use isboot_tests::target::{DigestPolicy, Fate, Injection, Numbering, Pdu};
 
 // --- write data: what goes when (RFC 7143 §13.10, §13.11, §13.14) ---
 

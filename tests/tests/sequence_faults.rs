@@ -8,30 +8,12 @@ use isboot::login::{LoginConfig, Name};
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::pdu::request::Stage;
-use isboot::pdu::response::{
-    LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers,
-};
+use isboot::pdu::response::{LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, Event, LinkWanted, Session, SessionConfig, Timeouts, Waiting};
 use isboot::time::Instant;
-use isboot_tests::pair::{Direction, Pair, Random, Wire};
-use isboot_tests::target::{
-    Builder, DigestPolicy, Fate, Handling, Injection, Lun, Numbering, Pdu, Redirect, Target,
-};
-
-const NAME: &str = "iqn.2001-04.com.example:disks";
-const MIB: u64 = 1 << 20;
-
-fn target() -> Builder {
-    Target::builder(NAME).lun(Lun::memory(MIB))
-}
-
-/// Numbers that the target fills in.
-const NUMBERS: SequenceNumbers = SequenceNumbers {
-    stat_sn: SerialNumber(0),
-    exp_cmd_sn: SerialNumber(0),
-    max_cmd_sn: SerialNumber(0),
-};
+use isboot_tests::pair::{Direction, NAME, NUMBERS, Pair, Random, Wire, target};
+use isboot_tests::target::{DigestPolicy, Fate, Handling, Injection, Numbering, Pdu, Redirect};
 
 /// GOOD for a task, whatever became of its data.
 fn good(initiator_task_tag: u32, residual: Residual) -> Injection {

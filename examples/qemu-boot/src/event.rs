@@ -53,7 +53,7 @@ impl Event {
     /// The value of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        field(&self.fields, name)
     }
 
     /// The value of a field that counts something.
@@ -139,6 +139,11 @@ pub fn plain_text(line: &str) -> String {
         }
     }
     text.trim_end().to_owned()
+}
+
+/// The value of a field by its name.
+pub(crate) fn field<'f>(fields: &'f [(String, String)], name: &str) -> Option<&'f str> {
+    fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::event::{Event, Malformed, plain_text};
+use crate::event::{self, Event, Malformed, plain_text};
 use crate::machine::IPXE_FAILURE;
 use crate::stage::Stage;
 
@@ -196,7 +196,7 @@ impl Sighting {
     /// The value of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        event::field(&self.fields, name)
     }
 
     /// The value of a field that counts something.

@@ -5,6 +5,7 @@ mod istgt;
 
 use std::process::{Command, Output, Stdio};
 
+use isboot_tests::scratch::noise;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
@@ -40,17 +41,6 @@ fn help_lists_the_parameters_with_their_defaults() {
     let words: Vec<&str> = row.split_whitespace().take(4).collect();
     assert_eq!(words, ["queue_depth", "32", "1-1024", "commands"]);
     assert!(text(&["--help"]).contains("Exit status"));
-}
-
-/// splitmix64 over the word's number.
-fn noise(seed: u64, length: usize) -> Vec<u8> {
-    let words = (0u64..).map(|index| {
-        let mut z = seed.wrapping_add(index).wrapping_add(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    });
-    words.flat_map(u64::to_le_bytes).take(length).collect()
 }
 
 fn hex_sha256(bytes: &[u8]) -> String {
