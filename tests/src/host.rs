@@ -5,13 +5,11 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use isboot::boot::{BootPlan, Isboot, Parameters, State, WantedNic};
+use isboot::boot::{BootPlan, Isboot, Parameters, State};
 use isboot::disk::{Disk, DiskId, Finished, RequestError};
 use isboot::login::{Authentication, Credentials, Name, Secret};
 use isboot::pdu::digest::Crc32cFunction;
-use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::Error;
-use isboot_transport::netstack::Addressing;
 use isboot_transport::std_tcp::StdTcp;
 
 use crate::scratch::noise;
@@ -86,16 +84,11 @@ impl Host {
             Ok(name) => name,
             Err(error) => panic!("{name}: {error}"),
         };
+        let isid = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
+        let (initiator, target) = (name(INITIATOR_NAME), name(&access.target_name));
         let plan = BootPlan {
-            initiator_name: name(INITIATOR_NAME),
-            target_name: name(&access.target_name),
-            portal: access.portal,
-            lun: LogicalUnitNumber::ZERO,
-            nic: WantedNic::Any,
-            isid: [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01],
-            addressing: Addressing::Dhcp,
-            vlan: 0,
             authentication: access.authentication.clone(),
+            ..BootPlan::without_table(initiator, target, access.portal, isid)
         };
         let start = Instant::now();
         let isboot = Isboot::new(

@@ -5,12 +5,11 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use isboot::boot::{BootPlan, Isboot, Parameters, State, WantedNic};
+use isboot::boot::{BootPlan, Isboot, Parameters, State};
 use isboot::disk::{Disk, DiskId};
 use isboot::login::{Authentication, Name, Negotiated};
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::scsi::lun::LogicalUnitNumber;
-use isboot_transport::netstack::Addressing;
 use isboot_transport::std_tcp::StdTcp;
 
 use crate::failure::Failure;
@@ -109,16 +108,11 @@ impl Initiator {
         portal: SocketAddr,
         access: &Access,
     ) -> Result<Result<Self, isboot::session::Error>, Failure> {
+        let (initiator, target) = (access.initiator_name.clone(), access.url.target.clone());
         let plan = BootPlan {
-            initiator_name: access.initiator_name.clone(),
-            target_name: access.url.target.clone(),
-            portal,
             lun: access.url.lun.unwrap_or(LogicalUnitNumber::ZERO),
-            nic: WantedNic::Any,
-            isid: random_isid()?,
-            addressing: Addressing::Dhcp,
-            vlan: 0,
             authentication: access.authentication.clone(),
+            ..BootPlan::without_table(initiator, target, portal, random_isid()?)
         };
         let start = Instant::now();
         let mut isboot = Box::new(HostIsboot::new(

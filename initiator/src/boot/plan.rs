@@ -167,6 +167,28 @@ impl BootPlan {
         })
     }
 
+    /// A plan for a process with sockets of its own: no table and no network interface; LUN 0, and
+    /// no authentication. Change what differs.
+    #[must_use]
+    pub fn without_table(
+        initiator_name: Name,
+        target_name: Name,
+        portal: SocketAddr,
+        isid: [u8; 6],
+    ) -> Self {
+        Self {
+            initiator_name,
+            target_name,
+            portal,
+            lun: LogicalUnitNumber::ZERO,
+            nic: WantedNic::Any,
+            isid,
+            addressing: Addressing::Dhcp,
+            vlan: 0,
+            authentication: Authentication::None,
+        }
+    }
+
     /// Which of the interfaces found is wanted: their MAC and PCI addresses come in, the place of
     /// the best match goes out, and the plan takes its identity from that interface.
     ///
