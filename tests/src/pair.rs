@@ -7,6 +7,7 @@
 mod chart;
 mod wire;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 pub use chart::Chart;
@@ -105,11 +106,21 @@ impl<const LUNS: usize> PairOf<LUNS> {
     }
 
     /// Both ends, with every setting.
+    #[must_use]
+    pub fn with(target: &Target, setting: &Setting) -> Self {
+        Self::configured(target, setting, |_| {})
+    }
+
+    /// Both ends, with what no setting says: names, authentication, anything of the session's.
     ///
     /// # Panics
     /// When the target's name is none.
     #[must_use]
-    pub fn with(target: &Target, setting: &Setting) -> Self {
+    pub fn configured(
+        target: &Target,
+        setting: &Setting,
+        configure: impl FnOnce(&mut SessionConfig),
+    ) -> Self {
         let name = |name: &str| Name::new(name).expect("an iSCSI name");
         let Setting { parameters, initial_cmd_sn, boot_lun } = setting;
         let isid = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
@@ -118,13 +129,14 @@ impl<const LUNS: usize> PairOf<LUNS> {
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
         login.offer = parameters.offer;
-        let config = SessionConfig {
+        let mut config = SessionConfig {
             portal: Wire::PORTAL,
             login,
             timeouts: parameters.timeouts,
             initial_cmd_sn: SerialNumber(*initial_cmd_sn),
             crc32c: Crc32cFunction::default(),
         };
+        configure(&mut config);
         let disks = Disks::new(
             *boot_lun,
             usize::from(parameters.queue_depth),
@@ -133,7 +145,7 @@ impl<const LUNS: usize> PairOf<LUNS> {
         );
         let wire = Wire::new(target);
         let session = Session::new(config, Instant::ZERO);
-        let isboot = Box::new(Isboot::over(wire.stream(), session, disks, |_| false));
+        let isboot = Box::new(Isboot::over(wire.stream(), session, disks, entropy));
         Self { isboot, wire, target: target.clone(), now: Instant::ZERO, submitted: Vec::new() }
     }
 
@@ -357,6 +369,16 @@ impl<const LUNS: usize> PairOf<LUNS> {
             self.target.violations().iter().map(ToString::to_string).collect();
         assert!(sentences.is_empty(), "{sentences:#?}");
     }
+}
+
+/// Entropy for mutual CHAP: never the same twice in a test.
+fn entropy(out: &mut [u8; 32]) -> bool {
+    thread_local! {
+        static NEXT: Cell<u64> = const { Cell::new(1) };
+    }
+    let seed = NEXT.replace(NEXT.get().wrapping_add(1));
+    out.copy_from_slice(&Random(seed).bytes(32));
+    true
 }
 
 /// splitmix64: content of disks, sizes of pieces, the same in every run.

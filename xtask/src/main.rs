@@ -1,6 +1,7 @@
-//! The project's own commands: `cargo xtask setup | boot | test`.
+//! The project's own commands: `cargo xtask setup | boot | test | conformance`.
 
 mod boot;
+mod conformance;
 mod images;
 mod packages;
 mod process;
@@ -36,6 +37,8 @@ enum Command {
     },
     /// Run every test: formatting, lints, docs, units, proofs, real targets, QEMU boots
     Test(test::Options),
+    /// Run the conformance suites row by row, and write docs/CONFORMANCE.md
+    Conformance(conformance::Options),
 }
 
 const EXAMPLES: &str = "\
@@ -47,7 +50,9 @@ Examples:
   cargo xtask test                             everything; exit status 0 when all of it passed
   cargo xtask test --list                      the steps
   cargo xtask test --only clippy               one step
-  cargo xtask test --skip boots --skip faults  without QEMU";
+  cargo xtask test --skip boots --skip faults  without QEMU
+  cargo xtask conformance                      every row, its tests, its verdict
+  cargo xtask conformance B-RD                 one suite of rows";
 
 fn main() -> ExitCode {
     process::watch_signals();
@@ -56,6 +61,7 @@ fn main() -> ExitCode {
         // The parser would keep a `--` for itself that is qemu-boot's.
         Command::Boot { .. } => boot::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         Command::Test(options) => test::run(&options),
+        Command::Conformance(options) => conformance::run(&options),
     };
     if process::is_interrupted() {
         return ExitCode::from(130);

@@ -1,0 +1,1 @@
+//! B-AM: Asynchronous Messages.

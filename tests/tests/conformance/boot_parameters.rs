@@ -1,0 +1,1 @@
+//! B-BT: root paths and boot parameters.

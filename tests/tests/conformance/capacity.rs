@@ -1,0 +1,1 @@
+//! B-CP: capacity, geometry, write protection.

@@ -1,0 +1,1 @@
+//! B-CH: CHAP and security beyond the suite.

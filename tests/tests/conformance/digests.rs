@@ -1,0 +1,1 @@
+//! B-DG: digests, right and wrong, on every kind of PDU.

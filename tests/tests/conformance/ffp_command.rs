@@ -1,0 +1,1 @@
+//! UNH-IOL full feature phase 16: the SCSI Command PDU and its failures.

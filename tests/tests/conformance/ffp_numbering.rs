@@ -1,0 +1,1 @@
+//! UNH-IOL full feature phase 1–5 and 7: numbering, immediate delivery, the command window.

@@ -1,0 +1,1 @@
+//! B-HX: hostile or broken PDUs.

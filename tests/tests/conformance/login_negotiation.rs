@@ -1,0 +1,1 @@
+//! B-LN: keys, stages, the C bit.

@@ -1,0 +1,1 @@
+//! UNH-IOL login phase.

@@ -1,0 +1,1 @@
+//! B-LS: every status class and detail of a Login Response.

@@ -1,0 +1,1 @@
+//! B-LO: logout responses.

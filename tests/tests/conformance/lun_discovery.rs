@@ -1,0 +1,1 @@
+//! B-LU: REPORT LUNS, INQUIRY and vital product data.

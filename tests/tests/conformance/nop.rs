@@ -1,0 +1,1 @@
+//! B-NP: pings both ways.

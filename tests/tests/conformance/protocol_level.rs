@@ -1,0 +1,1 @@
+//! B-PL: iSCSIProtocolLevel and the newer keys.

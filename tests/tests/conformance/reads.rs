@@ -1,0 +1,1 @@
+//! B-RX: Data-In and residuals.

@@ -1,0 +1,1 @@
+//! B-RC: session recovery at error recovery level 0.

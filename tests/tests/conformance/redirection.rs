@@ -1,0 +1,1 @@
+//! B-RD: the target sends us elsewhere.

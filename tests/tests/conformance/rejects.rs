@@ -1,0 +1,1 @@
+//! B-RJ: Reject of each reason.

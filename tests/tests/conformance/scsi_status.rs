@@ -1,0 +1,1 @@
+//! B-ST: SAM status and service response.

@@ -1,0 +1,1 @@
+//! B-SE: sense data of every form.

@@ -1,0 +1,1 @@
+//! B-SN: CmdSN, StatSN, DataSN, R2TSN and the window.

@@ -1,0 +1,1 @@
+//! B-TG: whose answer is it?

@@ -1,0 +1,1 @@
+//! B-TM: task management responses.

@@ -1,0 +1,1 @@
+//! B-TX: text requests and SendTargets.

@@ -1,0 +1,1 @@
+//! B-TP: what the connection does.

@@ -1,0 +1,1 @@
+//! B-UA: unit attentions, and units that are not ready.

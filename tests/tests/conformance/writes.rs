@@ -1,0 +1,1 @@
+//! B-WX: Data-Out and R2T.
