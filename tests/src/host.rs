@@ -13,6 +13,7 @@ use isboot::session::Error;
 use isboot_transport::std_tcp::StdTcp;
 
 use crate::scratch::noise;
+use crate::standing::{StandingChecks, Watched};
 
 /// The name that the initiator logs in with.
 pub const INITIATOR_NAME: &str = "iqn.2026-11.org.example:host";
@@ -23,12 +24,23 @@ const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An [`Isboot`] with room for what tests do.
-pub type HostIsboot = Isboot<StdTcp, Vec<u8>, 320, 64, 64>;
+pub type HostIsboot = Isboot<Watched<StdTcp>, Vec<u8>, 320, 64, 64>;
 
 /// An initiator on this host, polled in the caller's thread.
 pub struct Host {
     isboot: Box<HostIsboot>,
+    standing: StandingChecks,
     start: Instant,
+}
+
+/// The standing checks hold against real targets too.
+impl Drop for Host {
+    fn drop(&mut self) {
+        let violations = self.standing.violations();
+        if !std::thread::panicking() {
+            assert!(violations.is_empty(), "standing checks: {violations:#?}");
+        }
+    }
 }
 
 /// Where it stands; its buffers would fill the screen.
@@ -91,15 +103,17 @@ impl Host {
             ..BootPlan::without_table(initiator, target, access.portal, isid)
         };
         let start = Instant::now();
+        let stream = Watched::new(StdTcp::new());
+        let standing = stream.checks();
         let isboot = Isboot::new(
             &plan,
             &access.parameters,
             Crc32cFunction::default(),
             entropy,
-            StdTcp::new(),
+            stream,
             isboot::time::Instant::ZERO,
         );
-        Self { isboot: Box::new(isboot), start }
+        Self { isboot: Box::new(isboot), standing, start }
     }
 
     /// Logs in and finds the disks.
@@ -284,7 +298,7 @@ impl Host {
                 continue;
             }
             let limit = next.map_or(PATIENCE, |next| next.since(now));
-            self.isboot.stream().wait(limit.min(Duration::from_millis(50)));
+            self.isboot.stream().stream().wait(limit.min(Duration::from_millis(50)));
         }
     }
 

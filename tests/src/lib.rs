@@ -7,6 +7,7 @@ pub mod pair;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod standing;
 pub mod target;
 pub mod tgt;
 

@@ -23,6 +23,7 @@ use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session, SessionConfig};
 use isboot::time::Instant;
 
+use crate::standing::{StandingChecks, Watched};
 use crate::target::{Builder, Lun, Target};
 
 /// Commands at a time.
@@ -46,7 +47,7 @@ pub const NUMBERS: SequenceNumbers = SequenceNumbers {
 };
 
 /// An initiator over memory.
-pub type PairIsboot<const LUNS: usize> = Isboot<MemoryStream, Vec<u8>, LUNS, 64, TASKS>;
+pub type PairIsboot<const LUNS: usize> = Isboot<Watched<MemoryStream>, Vec<u8>, LUNS, 64, TASKS>;
 
 /// Both ends, and the clock.
 #[derive(Debug)]
@@ -57,6 +58,8 @@ pub struct PairOf<const LUNS: usize> {
     pub wire: Wire,
     /// The target.
     pub target: Target,
+    /// What every PDU of the initiator must obey; looked at when the pair goes.
+    pub standing: StandingChecks,
     now: Instant,
     /// Requests under way.
     submitted: Vec<RequestId>,
@@ -145,8 +148,19 @@ impl<const LUNS: usize> PairOf<LUNS> {
         );
         let wire = Wire::new(target);
         let session = Session::new(config, Instant::ZERO);
-        let isboot = Box::new(Isboot::over(wire.stream(), session, disks, entropy));
-        Self { isboot, wire, target: target.clone(), now: Instant::ZERO, submitted: Vec::new() }
+        let stream = Watched::new(wire.stream());
+        let standing = stream.checks();
+        for secret in target.secrets() {
+            standing.add_secret(&secret);
+        }
+        Self {
+            isboot: Box::new(Isboot::over(stream, session, disks, entropy)),
+            wire,
+            target: target.clone(),
+            standing,
+            now: Instant::ZERO,
+            submitted: Vec::new(),
+        }
     }
 
     /// Both ends, logged in, all disks found.
@@ -368,6 +382,16 @@ impl<const LUNS: usize> PairOf<LUNS> {
         let sentences: Vec<String> =
             self.target.violations().iter().map(ToString::to_string).collect();
         assert!(sentences.is_empty(), "{sentences:#?}");
+    }
+}
+
+/// The standing checks held, also in a test that looked at other things.
+impl<const LUNS: usize> Drop for PairOf<LUNS> {
+    fn drop(&mut self) {
+        let violations = self.standing.violations();
+        if !std::thread::panicking() {
+            assert!(violations.is_empty(), "standing checks: {violations:#?}");
+        }
     }
 }
 

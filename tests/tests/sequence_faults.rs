@@ -273,7 +273,8 @@ fn logout_in_every_phase_ends() {
         let mut pair = Pair::new(&target, &[]);
         pair.wire.split(64);
         pair.run_until("the phase", |isboot| {
-            isboot.stream().carried(Direction::ToTarget) >= bytes || isboot.state() == State::Ready
+            isboot.stream().stream().carried(Direction::ToTarget) >= bytes
+                || isboot.state() == State::Ready
         });
         let now = pair.now();
         pair.isboot.detach(now);

@@ -53,6 +53,14 @@ impl Target {
         Connection::new(Arc::clone(&self.shared), number, portal)
     }
 
+    /// The secrets of both sides.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<Vec<u8>> {
+        let chap = self.shared.policy.chap.iter();
+        let credentials = chap.flat_map(|chap| [Some(&chap.initiator), chap.target.as_ref()]);
+        credentials.flatten().map(|credentials| credentials.secret.clone()).collect()
+    }
+
     /// Every rule that an initiator broke so far; each ended its connection.
     #[must_use]
     pub fn violations(&self) -> Vec<Violation> {
