@@ -4,6 +4,8 @@
 //! begins with its row's id. A row that applies and has no test fails, and so does a test that
 //! names no row.
 
+mod rules;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -21,7 +23,7 @@ pub(crate) struct Options {
     /// Print the table as JSON
     #[arg(long)]
     json: bool,
-    /// Fail when docs/CONFORMANCE.md is not what would be written; write nothing
+    /// Fail when docs/CONFORMANCE.md or docs/RULES.md is not what would be written; write nothing
     #[arg(long)]
     check: bool,
 }
@@ -34,6 +36,17 @@ struct Row {
     title: String,
     /// Why it does not apply; empty when it does.
     not_applicable: String,
+}
+
+impl Row {
+    /// As rules name it: `FFP-1.1`, `B-RD-01`.
+    fn name(&self) -> String {
+        if self.id.starts_with("B-") {
+            self.id.clone()
+        } else {
+            format!("{}-{}", self.suite, self.id)
+        }
+    }
 }
 
 /// What became of a row.
@@ -70,9 +83,7 @@ const REPORT: &str = "docs/CONFORMANCE.md";
 
 /// Runs the rows' tests, prints the table; the status is 1 when a row failed.
 pub(crate) fn run(options: &Options) -> Result<u8, String> {
-    let table =
-        fs::read_to_string(root().join(ROWS)).map_err(|e| format!("reading {ROWS}: {e}"))?;
-    let rows = parse_rows(&table)?;
+    let rows = parse_rows(&read(ROWS)?)?;
     let task = Task::cargo("test --package isboot-tests --test conformance --no-fail-fast");
     eprintln!("building and running the rows' tests: {task}");
     let ended = task.capture()?;
@@ -103,20 +114,31 @@ pub(crate) fn run(options: &Options) -> Result<u8, String> {
         bad += 1;
         eprintln!("the test `{stray}` names no row of {ROWS}");
     }
-    let report = markdown(&judged);
-    if options.check {
-        let old = fs::read_to_string(root().join(REPORT)).unwrap_or_default();
-        if old != report {
+    if options.prefix.is_none() {
+        let rules = rules::parse(&read(rules::RULES)?)?;
+        for mistake in rules::mistakes(&rules, &judged) {
             bad += 1;
-            eprintln!("{REPORT} is not true any more; write it: cargo xtask conformance");
+            eprintln!("{}: {mistake}", rules::RULES);
         }
-    } else if options.prefix.is_none() {
-        fs::write(root().join(REPORT), report).map_err(|e| format!("writing {REPORT}: {e}"))?;
+        for (path, report) in
+            [(REPORT, markdown(&judged)), (rules::REPORT, rules::markdown(&rules))]
+        {
+            if !options.check {
+                fs::write(root().join(path), report).map_err(|e| format!("writing {path}: {e}"))?;
+            } else if read(path).unwrap_or_default() != report {
+                bad += 1;
+                eprintln!("{path} is not true any more; write it: cargo xtask conformance");
+            }
+        }
     }
     if !options.json {
         println!("{}", last_line(&shown));
     }
     Ok(u8::from(bad > 0))
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(root().join(path)).map_err(|error| format!("reading {path}: {error}"))
 }
 
 /// The table: suite, id, title, reason. Fields with commas are in double quotes.
@@ -165,12 +187,7 @@ fn parse_results(output: &str) -> BTreeMap<String, bool> {
 
 /// What a test's name begins with: `FFP 16.4.5` is `ffp_16_4_5_`, `B-RD-01` is `b_rd_01_`.
 fn mark(row: &Row) -> String {
-    let id = row.id.to_lowercase().replace(['.', '-'], "_");
-    if row.id.starts_with("B-") {
-        format!("{id}_")
-    } else {
-        format!("{}_{id}_", row.suite.to_lowercase())
-    }
+    format!("{}_", row.name().to_lowercase().replace(['.', '-'], "_"))
 }
 
 fn judge<'a>(
