@@ -274,28 +274,42 @@ impl Response {
 
     /// Decodes a header that a target sent.
     ///
-    /// Reserved bits are ignored, as are additional header segments.
+    /// Reserved bits are ignored, as are additional header segments where there may be any.
     ///
     /// # Errors
     /// The opcode is none of a target's, a field holds a code that RFC 7143 reserves, O and U
-    /// are both set (§11.4.1), S without F (§11.7.3), or C together with F or T.
+    /// are both set (§11.4.1), S without F (§11.7.3), C together with F or T, or data or additional
+    /// header segments in a PDU that has none (§11.6.2, §11.8.1, §11.15.2).
     pub fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
         Ok(match header.opcode() {
             opcode::NOP_IN => Self::NopIn(NopIn::parse(header)),
             opcode::SCSI_RESPONSE => Self::Scsi(ScsiResponse::parse(header)?),
             opcode::TASK_MANAGEMENT_RESPONSE => {
-                Self::TaskManagement(TaskManagementResponse::parse(header))
+                Self::TaskManagement(TaskManagementResponse::parse(header)?)
             }
             opcode::LOGIN_RESPONSE => Self::Login(LoginResponse::parse(header)?),
             opcode::TEXT_RESPONSE => Self::Text(TextResponse::parse(header)?),
             opcode::DATA_IN => Self::DataIn(DataIn::parse(header)?),
-            opcode::LOGOUT_RESPONSE => Self::Logout(LogoutResponse::parse(header)),
-            opcode::READY_TO_TRANSFER => Self::ReadyToTransfer(ReadyToTransfer::parse(header)),
+            opcode::LOGOUT_RESPONSE => Self::Logout(LogoutResponse::parse(header)?),
+            opcode::READY_TO_TRANSFER => Self::ReadyToTransfer(ReadyToTransfer::parse(header)?),
             opcode::ASYNC_MESSAGE => Self::AsyncMessage(AsyncMessage::parse(header)),
             opcode::REJECT => Self::Reject(Reject::parse(header)),
             unknown => return Err(ParseError::new(header, "opcode of a response", unknown)),
         })
     }
+}
+
+/// For PDUs of nothing but a Basic Header Segment.
+fn expect_bare(header: &BasicHeaderSegment) -> Result<(), ParseError> {
+    for (field, value) in [
+        ("TotalAHSLength", u32::from(header.total_ahs_length())),
+        ("DataSegmentLength", header.data_segment_length()),
+    ] {
+        if value != 0 {
+            return Err(ParseError { opcode: header.opcode(), field, value });
+        }
+    }
+    Ok(())
 }
 
 impl SequenceNumbers {
@@ -413,12 +427,13 @@ impl TaskManagementResponse {
         header
     }
 
-    fn parse(header: &BasicHeaderSegment) -> Self {
-        Self {
+    fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
+        expect_bare(header)?;
+        Ok(Self {
             response: header.u8::<2>(),
             initiator_task_tag: header.initiator_task_tag(),
             numbers: SequenceNumbers::parse(header),
-        }
+        })
     }
 }
 
@@ -563,8 +578,9 @@ impl ReadyToTransfer {
         header
     }
 
-    fn parse(header: &BasicHeaderSegment) -> Self {
-        Self {
+    fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
+        expect_bare(header)?;
+        Ok(Self {
             lun: header.lun(),
             initiator_task_tag: header.initiator_task_tag(),
             target_transfer_tag: header.u32::<20>(),
@@ -572,7 +588,7 @@ impl ReadyToTransfer {
             r2t_sn: header.u32::<36>(),
             buffer_offset: header.u32::<40>(),
             desired_data_transfer_length: header.u32::<44>(),
-        }
+        })
     }
 }
 
@@ -588,14 +604,15 @@ impl LogoutResponse {
         header
     }
 
-    fn parse(header: &BasicHeaderSegment) -> Self {
-        Self {
+    fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
+        expect_bare(header)?;
+        Ok(Self {
             response: header.u8::<2>(),
             initiator_task_tag: header.initiator_task_tag(),
             numbers: SequenceNumbers::parse(header),
             time2wait: header.u16::<40>(),
             time2retain: header.u16::<42>(),
-        }
+        })
     }
 }
 
