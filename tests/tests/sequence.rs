@@ -7,7 +7,7 @@ use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::response::Response;
 use isboot::session::{Error, Waiting};
 use isboot_tests::pair::{Chart, NUMBERS, Pair, Random, Setting, target};
-use isboot_tests::target::{DigestPolicy, Fate, Injection, Numbering, Pdu};
+use isboot_tests::target::{DigestPolicy, Handling, Injection, Numbering, Pdu};
 
 // --- write data: what goes when (RFC 7143 §13.10, §13.11, §13.14) ---
 
@@ -316,9 +316,9 @@ fn a_ping_without_an_answer_ends_the_connection_unless_something_else_comes() {
     let target = target().build();
     let mut pair = Pair::ready(&target, &[("ping_interval", "5"), ("ping_timeout", "5")]);
     // No pongs; but every other second the target says something.
-    target.on_response(|_, pdu| match Response::parse(&pdu.header) {
-        Ok(Response::NopIn(nop)) if nop.initiator_task_tag != RESERVED_TAG => Fate::Drop,
-        _ => Fate::Send,
+    target.on_request(|_, pdu| match pdu.header.initiator_task_tag() {
+        RESERVED_TAG => Handling::Proceed,
+        _ => Handling::Swallow,
     });
     pair.pass(Duration::from_millis(6_000));
     for _ in 0..10 {

@@ -155,7 +155,8 @@ impl<const LUNS: usize> BringUp<LUNS> {
         let Some(end) = start.checked_add(bytes.len()) else { return };
         if let Some(place) = self.scratch.get_mut(start..end) {
             place.copy_from_slice(bytes);
-            self.received = end;
+            // Data may come in any order that was agreed on.
+            self.received = self.received.max(end);
         }
     }
 

@@ -10,6 +10,7 @@ mod connection;
 mod deadlines;
 mod error;
 mod event;
+mod extents;
 mod receive;
 mod recovery;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]

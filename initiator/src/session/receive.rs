@@ -4,6 +4,7 @@ use super::arriving::{Arriving, SensePrefix};
 use super::connection::Control;
 use super::error::{Error, TaskError};
 use super::event::{Completion, Event};
+use super::extents::TooManyGaps;
 use super::session::{Phase, Session};
 use super::task::{Burst, Transfer};
 use crate::login::LoginProgress;
@@ -94,32 +95,44 @@ impl<const TASKS: usize> Session<TASKS> {
 
     /// Bounds are checked here, before a byte of the data is handed on.
     fn on_data_in_header(&mut self, header: DataIn) -> Result<Arriving, Error> {
+        let Some(negotiated) = self.negotiated() else { return Err(UNASKED) };
+        let in_order = negotiated.data_pdu_in_order && negotiated.data_sequence_in_order;
         let index = self.task_of(header.initiator_task_tag)?;
         let Some(task) = self.tasks.at_mut(index) else { return Err(UNKNOWN_TASK) };
         let Transfer::Read(expected) = task.command.transfer else {
             return Err(Error::PeerMisbehaved("Data-In answers only a command that reads"));
         };
-        if header.data_sn != task.next_data_sn {
-            return Err(Error::PeerMisbehaved("DataSN counts up from 0 (RFC 7143 §4.2.2.4)"));
-        }
-        if header.buffer_offset != task.received {
+        if header.status.is_some_and(|status| status != GOOD) {
             return Err(Error::PeerMisbehaved(
-                "Data-In comes in order and without gaps (DataPDUInOrder, DataSequenceInOrder)",
+                "only GOOD status comes with Data-In (RFC 7143 §11.7.3)",
             ));
         }
-        let Some(end) = header
-            .buffer_offset
-            .checked_add(header.data_segment_length)
-            .filter(|end| *end <= expected)
+        if header.data_sn != task.next_data_sn {
+            if header.data_sn < task.next_data_sn && header.status.is_none() {
+                // A duplicate: nothing of it is kept (§7.9).
+                return Ok(Arriving::Other(Response::DataIn(header)));
+            }
+            return Err(Error::PeerMisbehaved("DataSN counts up from 0 (RFC 7143 §4.2.2.4)"));
+        }
+        let start = header.buffer_offset;
+        let Some(end) =
+            start.checked_add(header.data_segment_length).filter(|end| *end <= expected)
         else {
             return Err(Error::PeerMisbehaved(
                 "Data-In stays within ExpectedDataTransferLength (RFC 7143 §11.7.6)",
             ));
         };
-        let position = task.received;
+        if in_order && start != end && start != task.moved.contiguous() {
+            return Err(Error::PeerMisbehaved(
+                "Data-In comes in order and without gaps (DataPDUInOrder, DataSequenceInOrder)",
+            ));
+        }
+        if task.moved.overlap(start, end) {
+            return Err(Error::PeerMisbehaved("no byte of Data-In comes twice (RFC 7143 §13.18)"));
+        }
+        task.moved.add(start, end).map_err(|TooManyGaps| SCATTERED)?;
         task.next_data_sn = task.next_data_sn.wrapping_add(1);
-        task.received = end;
-        Ok(Arriving::Data { header, index, position })
+        Ok(Arriving::Data { header, index, position: start })
     }
 
     // --- the data segment, piece by piece ---
@@ -292,8 +305,7 @@ impl<const TASKS: usize> Session<TASKS> {
         };
         let moved = match task.command.transfer {
             Transfer::None => claimed,
-            Transfer::Read(_) => task.received,
-            Transfer::Write(_) => task.promised,
+            Transfer::Read(_) | Transfer::Write(_) => task.moved.contiguous(),
         };
         if matches!(task.command.transfer, Transfer::Read(_))
             && moved < claimed
@@ -366,7 +378,11 @@ impl<const TASKS: usize> Session<TASKS> {
 
     fn on_nop_in(&mut self, header: &NopIn) -> Result<(), Error> {
         if header.initiator_task_tag == RESERVED_TAG {
-            // Does not count in StatSN (§11.19.2).
+            // Does not count in StatSN (§11.19.2), but names the next: a higher one than that
+            // means that a status was lost (§7.9).
+            if header.numbers.stat_sn.is_after(self.connection.exp_stat_sn) {
+                return Err(STATUS_LOST);
+            }
             self.learn_window(&header.numbers);
         } else {
             self.count_status(&header.numbers)?;
@@ -396,6 +412,7 @@ impl<const TASKS: usize> Session<TASKS> {
         let Some(negotiated) = self.negotiated() else { return Err(UNASKED) };
         let max_burst = negotiated.max_burst_length;
         let max_outstanding = usize::from(negotiated.max_outstanding_r2t);
+        let in_order = negotiated.data_sequence_in_order;
         let index = self.task_of(header.initiator_task_tag)?;
         let Some(task) = self.tasks.at_mut(index) else { return Err(UNKNOWN_TASK) };
         let Transfer::Write(expected) = task.command.transfer else {
@@ -408,6 +425,10 @@ impl<const TASKS: usize> Session<TASKS> {
             return Err(Error::PeerMisbehaved(
                 "an R2T has a Target Transfer Tag (RFC 7143 §11.8.5)",
             ));
+        }
+        if header.r2t_sn < task.next_r2t_sn {
+            // A duplicate (§7.9): what it asks for was asked for, and is sent once.
+            return Ok(());
         }
         if header.r2t_sn != task.next_r2t_sn {
             return Err(Error::PeerMisbehaved("R2TSN counts up from 0 (RFC 7143 §11.8.3)"));
@@ -425,7 +446,7 @@ impl<const TASKS: usize> Session<TASKS> {
             ));
         };
         // A gap would never be asked for again (DataSequenceInOrder); what was sent before may be.
-        if header.buffer_offset > task.promised {
+        if in_order && header.buffer_offset > task.moved.contiguous() {
             return Err(Error::PeerMisbehaved(
                 "R2Ts ask for the data in order (DataSequenceInOrder, RFC 7143 §13.19)",
             ));
@@ -441,8 +462,8 @@ impl<const TASKS: usize> Session<TASKS> {
                 "no more R2Ts are outstanding than MaxOutstandingR2T (RFC 7143 §13.17)",
             ));
         }
+        task.moved.add(header.buffer_offset, end).map_err(|TooManyGaps| SCATTERED)?;
         task.next_r2t_sn = task.next_r2t_sn.wrapping_add(1);
-        task.promised = task.promised.max(end);
         if !core::mem::replace(&mut task.is_soliciting, true) {
             // As long as the table, and each task at most once: it cannot be full.
             let _ = self.soliciting.push_back(index);
@@ -477,7 +498,7 @@ impl<const TASKS: usize> Session<TASKS> {
     fn count_status(&mut self, numbers: &SequenceNumbers) -> Result<(), Error> {
         let expected: SerialNumber = self.connection.exp_stat_sn;
         if numbers.stat_sn != expected {
-            return Err(Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)"));
+            return Err(STATUS_LOST);
         }
         self.connection.exp_stat_sn = expected.next();
         self.learn_window(numbers);
@@ -495,4 +516,7 @@ enum Step<'b> {
 
 const UNKNOWN_TASK: Error =
     Error::PeerMisbehaved("a response names a command that is outstanding (RFC 7143 §4.2.5.3)");
+const STATUS_LOST: Error = Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)");
+const SCATTERED: Error =
+    Error::PeerMisbehaved("data out of order leaves no more gaps than can be kept in mind");
 const UNASKED: Error = Error::PeerMisbehaved("a response answers a request that was sent");

@@ -2,6 +2,7 @@
 
 use heapless::Deque;
 
+use super::extents::Extents;
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::serial::SerialNumber;
 use crate::time::Instant;
@@ -98,10 +99,8 @@ pub(super) struct Task {
     pub(super) issues: u8,
     pub(super) next_data_sn: u32,
     pub(super) next_r2t_sn: u32,
-    /// Data-In bytes taken so far; also the only Buffer Offset that may come next.
-    pub(super) received: u32,
-    /// Data-Out bytes asked for or promised so far, from the start and without a gap.
-    pub(super) promised: u32,
+    /// Data-In bytes taken so far, or Data-Out bytes asked for or promised so far.
+    pub(super) moved: Extents,
     /// A data digest failed: status to come does not count, the command is issued again.
     pub(super) damaged: bool,
     pub(super) bursts: Deque<Burst, OUTSTANDING_R2T_LIMIT>,
@@ -126,8 +125,7 @@ impl Task {
         issues: 0,
         next_data_sn: 0,
         next_r2t_sn: 0,
-        received: 0,
-        promised: 0,
+        moved: Extents::EMPTY,
         damaged: false,
         bursts: Deque::new(),
         is_soliciting: false,
@@ -138,8 +136,7 @@ impl Task {
         self.wire_generation = self.wire_generation.wrapping_add(1);
         self.next_data_sn = 0;
         self.next_r2t_sn = 0;
-        self.received = 0;
-        self.promised = 0;
+        self.moved.clear();
         self.damaged = false;
         self.bursts.clear();
     }

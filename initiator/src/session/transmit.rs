@@ -155,7 +155,8 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Transfer::None | Transfer::Read(_) => (0, 0),
         };
-        task.promised = announced;
+        // The first range of an issue: there is room.
+        let _ = task.moved.add(0, announced);
         if announced > immediate {
             self.connection.unsolicited =
                 Some(Unsolicited { index, offset: immediate, end: announced, data_sn: 0 });
