@@ -103,6 +103,14 @@ impl Builder {
         self
     }
 
+    /// DataPDUInOrder and DataSequenceInOrder; Yes unless said. The target itself keeps to the
+    /// order all the same: a script need not.
+    pub fn data_in_order(mut self, pdu: bool, sequence: bool) -> Self {
+        self.policy.data_pdu_in_order = pdu;
+        self.policy.data_sequence_in_order = sequence;
+        self
+    }
+
     /// Most bytes that one R2T asks for; MaxBurstLength unless said.
     pub fn r2t_length(mut self, bytes: u32) -> Self {
         self.policy.r2t_length = bytes.max(1);

@@ -121,6 +121,8 @@ pub(super) struct Policy {
     pub(super) first_burst_length: u32,
     pub(super) max_recv_data_segment_length: u32,
     pub(super) max_outstanding_r2t: u32,
+    pub(super) data_pdu_in_order: bool,
+    pub(super) data_sequence_in_order: bool,
     /// One R2T asks for no more than this.
     pub(super) r2t_length: u32,
     pub(super) time2wait: u32,
@@ -162,6 +164,8 @@ impl Default for Policy {
             first_burst_length: 65_536,
             max_recv_data_segment_length: 262_144,
             max_outstanding_r2t: 1,
+            data_pdu_in_order: true,
+            data_sequence_in_order: true,
             r2t_length: u32::MAX,
             time2wait: 2,
             time2retain: 0,

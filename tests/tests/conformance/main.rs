@@ -6,6 +6,7 @@
 //! and writes docs/CONFORMANCE.md; a row without a test, and a test without a row, fail it.
 
 mod support;
+mod transfers;
 
 mod async_messages;
 mod boot_parameters;
