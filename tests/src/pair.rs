@@ -129,6 +129,8 @@ impl<const LUNS: usize> PairOf<LUNS> {
         let isid = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
         let mut login =
             LoginConfig::new(name("iqn.2026-11.org.example:host"), name(target.name()), isid);
+        login.chap_algorithms = parameters.chap_algorithms;
+        login.allow_short_secrets = parameters.allow_short_secrets;
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
         login.offer = parameters.offer;

@@ -42,6 +42,8 @@ pub struct Parameters {
     pub mtu: u16,
     /// CHAP algorithms that are acceptable, in order of preference.
     pub chap_algorithms: ChapAlgorithms,
+    /// Whether CHAP secrets below 96 bits are acceptable.
+    pub allow_short_secrets: bool,
     /// Digests that are acceptable for headers, in order of preference.
     pub header_digest: DigestOffer,
     /// Digests that are acceptable for data, in order of preference.
@@ -71,6 +73,7 @@ impl Default for Parameters {
             address: AddressSource::Ibft,
             mtu: 1500,
             chap_algorithms: ChapAlgorithms::default(),
+            allow_short_secrets: false,
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             queue_depth: 32,
@@ -312,6 +315,11 @@ const TABLE: &[ParameterInfo] = &[
             Some(())
         },
     },
+    boolean!(
+        "allow_short_secrets",
+        allow_short_secrets,
+        "CHAP secrets below 96 bits are acceptable (RFC 7143 9.2.1)"
+    ),
     digest!("header_digest", header_digest, "acceptable header digests, best first"),
     digest!("data_digest", data_digest, "acceptable data digests, best first"),
     number!(

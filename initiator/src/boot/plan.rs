@@ -233,6 +233,7 @@ impl BootPlan {
             LoginConfig::new(self.initiator_name.clone(), self.target_name.clone(), self.isid);
         login.authentication = self.authentication.clone();
         login.chap_algorithms = parameters.chap_algorithms;
+        login.allow_short_secrets = parameters.allow_short_secrets;
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
         login.offer = parameters.offer;

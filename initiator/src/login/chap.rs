@@ -6,7 +6,6 @@ use md5::{Digest, Md5};
 use sha1::Sha1;
 use sha2::Sha256;
 use sha3::Sha3_256;
-use subtle::ConstantTimeEq as _;
 
 use super::algorithms::{ChapAlgorithm, ChapAlgorithms};
 use super::config::Credentials;
@@ -23,45 +22,28 @@ const MAX_RESPONSE_LENGTH: usize = 32;
 
 impl ChapAlgorithm {
     /// hash(identifier, secret, challenge) (RFC 1994 §4.1).
-    fn response(self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
+    fn response(self, identifier: u8, secret: &Secret, challenge: &[u8]) -> Secret {
+        let parts = [&[identifier], secret.expose(), challenge];
         match self {
-            Self::Md5 => Response::of::<Md5>(identifier, secret, challenge),
-            Self::Sha1 => Response::of::<Sha1>(identifier, secret, challenge),
-            Self::Sha256 => Response::of::<Sha256>(identifier, secret, challenge),
-            Self::Sha3_256 => Response::of::<Sha3_256>(identifier, secret, challenge),
+            Self::Md5 => hash::<Md5>(parts),
+            Self::Sha1 => hash::<Sha1>(parts),
+            Self::Sha256 => hash::<Sha256>(parts),
+            Self::Sha3_256 => hash::<Sha3_256>(parts),
         }
     }
 }
 
-struct Response {
-    bytes: [u8; MAX_RESPONSE_LENGTH],
-    length: usize,
+fn hash<Hash: Digest>(parts: [&[u8]; 3]) -> Secret {
+    Secret::of_digest(&parts.into_iter().fold(Hash::new(), Digest::chain_update).finalize())
 }
 
-impl Response {
-    fn of<Hash: Digest>(identifier: u8, secret: &Secret, challenge: &[u8]) -> Response {
-        let hash = Hash::new()
-            .chain_update([identifier])
-            .chain_update(secret.expose())
-            .chain_update(challenge)
-            .finalize();
-        let mut response = Response { bytes: [0; MAX_RESPONSE_LENGTH], length: hash.len() };
-        for (out, byte) in response.bytes.iter_mut().zip(hash) {
-            *out = byte;
-        }
-        response
-    }
-
-    fn as_slice(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
-    }
-
-    fn is(&self, other: &[u8]) -> bool {
-        self.as_slice().ct_eq(other).into()
-    }
-}
-
-/// A challenge of ours for the target.
+/// A challenge of ours for the target: 128 fresh bits, and a mark of the same length by which
+/// every session with the same secret knows it again.
+///
+/// A challenge of one connection must not be answered on another (RFC 7143 §9.2.1), and the
+/// sessions of a host share no memory. What they share is the secret with which they would
+/// answer, so the mark is made of it. It tells an eavesdropper no more than the CHAP_R that goes
+/// out in the same PDU.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct OwnChallenge {
     identifier: u8,
@@ -69,13 +51,33 @@ pub(super) struct OwnChallenge {
 }
 
 impl OwnChallenge {
-    /// 128 bits, what the targets at hand send and take themselves.
-    const LENGTH: usize = 16;
+    const FRESH_LENGTH: usize = 16;
+    const LENGTH: usize = 2 * OwnChallenge::FRESH_LENGTH;
+
+    fn new(identifier: u8, fresh: &[u8; OwnChallenge::FRESH_LENGTH], secret: &Secret) -> Self {
+        let mark = OwnChallenge::mark(fresh, secret);
+        let mut bytes = [0; OwnChallenge::LENGTH];
+        for (to, from) in bytes.iter_mut().zip(fresh.iter().chain(mark.expose())) {
+            *to = *from;
+        }
+        OwnChallenge { identifier, bytes }
+    }
+
+    /// Whether a session with this secret made `challenge`: this one or another, now or earlier.
+    fn is_marked(challenge: &[u8], secret: &Secret) -> bool {
+        challenge.split_first_chunk().is_some_and(|(fresh, mark)| {
+            Secret::of_digest(mark) == OwnChallenge::mark(fresh, secret)
+        })
+    }
+
+    fn mark(fresh: &[u8; OwnChallenge::FRESH_LENGTH], secret: &Secret) -> Secret {
+        let whole = hash::<Sha3_256>([b"isboot's own CHAP_C", secret.expose(), fresh]);
+        let half = whole.expose().first_chunk::<{ OwnChallenge::FRESH_LENGTH }>();
+        Secret::of_digest(half.map_or(&[], |half| half))
+    }
 }
 
-/// The challenges sent so far: none is sent twice, none is accepted back (RFC 7143 §9.2.1).
-///
-/// Outlives a login attempt: an attacker may hand a challenge of one connection back on the next.
+/// The challenges sent so far: none is sent twice.
 pub(super) struct Challenges {
     sent: [Option<OwnChallenge>; Challenges::REMEMBERED],
     next: usize,
@@ -90,20 +92,22 @@ impl Challenges {
         Challenges { sent: [None; Challenges::REMEMBERED], next: 0, identifier: None }
     }
 
-    /// A new challenge out of fresh entropy, with an identifier of its own (RFC 1994 §4.1).
+    /// A new challenge out of fresh entropy, with an identifier of its own (RFC 1994 §4.1), for a
+    /// session that answers with `secret` itself.
     pub(super) fn issue(
         &mut self,
         entropy: Option<&[u8; 32]>,
+        secret: &Secret,
     ) -> Result<OwnChallenge, ConfigurationError> {
-        let (bytes, rest) = entropy
-            .and_then(|entropy| entropy.split_first_chunk::<{ OwnChallenge::LENGTH }>())
+        let (fresh, rest) = entropy
+            .and_then(|entropy| entropy.split_first_chunk())
             .ok_or(ConfigurationError::NoEntropy)?;
         let identifier = match self.identifier {
             Some(previous) => previous.wrapping_add(1),
             None => rest.first().copied().unwrap_or_default(),
         };
-        let challenge = OwnChallenge { identifier, bytes: *bytes };
-        if self.holds(bytes) {
+        let challenge = OwnChallenge::new(identifier, fresh, secret);
+        if self.sent.iter().flatten().any(|sent| sent.bytes == challenge.bytes) {
             return Err(ConfigurationError::EntropyRepeated);
         }
         if let Some(slot) = self.sent.get_mut(self.next) {
@@ -112,10 +116,6 @@ impl Challenges {
         self.next = self.next.wrapping_add(1) % Challenges::REMEMBERED;
         self.identifier = Some(identifier);
         Ok(challenge)
-    }
-
-    fn holds(&self, challenge: &[u8]) -> bool {
-        self.sent.iter().flatten().any(|sent| sent.bytes == challenge)
     }
 }
 
@@ -208,7 +208,6 @@ pub(super) fn answer_challenge(
     initiator_name: &str,
     initiator: &Credentials,
     own: Option<&OwnChallenge>,
-    challenges: &Challenges,
     writer: &mut TextWriter<'_>,
 ) -> Result<ChapAlgorithm, LoginError> {
     items.only(&["CHAP_A", "CHAP_I", "CHAP_C"])?;
@@ -228,12 +227,12 @@ pub(super) fn answer_challenge(
     let challenge = items.challenge.ok_or_else(|| missing("CHAP_C"))?;
     let mut buffer = [0; MAX_CHALLENGE_LENGTH];
     let challenge = text::decode_binary(challenge, &mut buffer).map_err(|_| bad_item("CHAP_C"))?;
-    if challenges.holds(challenge) {
+    if OwnChallenge::is_marked(challenge, &initiator.secret) {
         return Err(LoginError::AuthFailed(AuthenticationFailure::ChallengeReflected));
     }
     writer.pair("CHAP_N", initiator.name.as_deref().unwrap_or(initiator_name))?;
     let response = algorithm.response(identifier, &initiator.secret, challenge);
-    writer.pair("CHAP_R", Hex(response.as_slice()))?;
+    writer.pair("CHAP_R", Hex(response.expose()))?;
     if let Some(own) = own {
         writer.pair("CHAP_I", own.identifier)?;
         writer.pair("CHAP_C", Hex(&own.bytes))?;
@@ -263,12 +262,14 @@ pub(super) fn verify_target(
         BinaryError::TooLong => LoginError::AuthFailed(AuthenticationFailure::TargetResponse),
         _ => bad_item("CHAP_R"),
     })?;
+    // Compared as secrets are: in constant time.
+    let response = Secret::of_digest(response);
     let ours = algorithm.response(own.identifier, &initiator.secret, &own.bytes);
-    if ours.is(response) {
+    if response == ours {
         return Err(LoginError::AuthFailed(AuthenticationFailure::ResponseReflected));
     }
     let expected = algorithm.response(own.identifier, &target.secret, &own.bytes);
-    if !expected.is(response) {
+    if response != expected {
         return Err(LoginError::AuthFailed(AuthenticationFailure::TargetResponse));
     }
     Ok(())
@@ -280,4 +281,26 @@ fn missing(key: &'static str) -> LoginError {
 
 fn bad_item(key: &'static str) -> LoginError {
     LoginError::AuthFailed(AuthenticationFailure::BadItem(key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Computed with Python's hashlib.
+    #[test]
+    fn known_responses() {
+        let rising: [u8; 16] = core::array::from_fn(|index| index as u8);
+        let initiator = Secret::new(b"initiatorsecret1").unwrap();
+        let target = Secret::new(b"targetsecret0002").unwrap();
+        for (identifier, secret, challenge, response) in [
+            (1, &initiator, &rising[..], "0xb5acf4353f7f990cd7cd8a562f75712e"),
+            (255, &initiator, &[0xa5; 1024], "0x14a18dd0acb2e1eecfab36cfc55172d4"),
+            (0, &initiator, &[0], "0x572f9813e6a1b0e08e94a609ffc7c514"),
+            (42, &target, &rising.map(|byte| byte + 16), "0x14596fd8b2bfc8bf4fb90cea382c84ba"),
+        ] {
+            let ours = ChapAlgorithm::Md5.response(identifier, secret, challenge);
+            assert_eq!(std::format!("{}", Hex(ours.expose())), response);
+        }
+    }
 }

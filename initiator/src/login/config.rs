@@ -26,6 +26,8 @@ pub struct LoginConfig {
     pub authentication: Authentication,
     /// Acceptable CHAP algorithms, in order. One outside the list is never used.
     pub chap_algorithms: ChapAlgorithms,
+    /// Whether secrets below 96 bits are acceptable (§9.2.1); they can be guessed from the wire.
+    pub allow_short_secrets: bool,
     /// Acceptable header digests, in order.
     pub header_digest: DigestOffer,
     /// Acceptable data digests, in order.
@@ -49,6 +51,7 @@ impl LoginConfig {
             isid,
             authentication: Authentication::None,
             chap_algorithms: ChapAlgorithms::default(),
+            allow_short_secrets: false,
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             offer: OperationalOffer::default(),
@@ -69,7 +72,7 @@ impl LoginConfig {
             return Err(ConfigurationError::IsidUnusable);
         }
         check_text(self.initiator_alias.as_deref(), "initiator alias")?;
-        self.authentication.check()?;
+        self.authentication.check(self.allow_short_secrets)?;
         self.offer.check()
     }
 }
@@ -108,15 +111,24 @@ pub enum Authentication {
 }
 
 impl Authentication {
-    fn check(&self) -> Result<(), ConfigurationError> {
+    fn check(&self, allow_short_secrets: bool) -> Result<(), ConfigurationError> {
+        let length_fits = |credentials: &Credentials, whose| {
+            if credentials.secret.is_short() && !allow_short_secrets {
+                return Err(ConfigurationError::ShortSecret(whose));
+            }
+            Ok(())
+        };
         match self {
             Authentication::None => Ok(()),
             Authentication::Chap { initiator, .. } => {
-                check_text(initiator.name.as_deref(), "initiator's CHAP name")
+                check_text(initiator.name.as_deref(), "initiator's CHAP name")?;
+                length_fits(initiator, "initiator")
             }
             Authentication::MutualChap { initiator, target } => {
                 check_text(initiator.name.as_deref(), "initiator's CHAP name")?;
                 check_text(target.name.as_deref(), "target's CHAP name")?;
+                length_fits(initiator, "initiator")?;
+                length_fits(target, "target")?;
                 if initiator.secret == target.secret {
                     return Err(ConfigurationError::SameSecretBothWays);
                 }

@@ -119,6 +119,8 @@ pub enum ConfigurationError {
     EntropyRepeated,
     /// One secret for both directions (§9.2.1).
     SameSecretBothWays,
+    /// A secret below 96 bits, and such are not allowed (§9.2.1): whose.
+    ShortSecret(&'static str),
     /// `request` or `on_response` without an attempt under way.
     NoLoginUnderWay,
     /// The response announces another number of bytes than were handed over.
@@ -143,6 +145,13 @@ impl fmt::Display for ConfigurationError {
             }
             Self::SameSecretBothWays => {
                 "the initiator's and the target's CHAP secret are the same; they must differ"
+            }
+            Self::ShortSecret(whose) => {
+                return write!(
+                    f,
+                    "the {whose}'s CHAP secret is shorter than 12 bytes and can be guessed; use a \
+                     longer one on both sides, or allow short secrets"
+                );
             }
             Self::NoLoginUnderWay => "no login is under way",
             Self::TextLengthDiffers => {

@@ -104,8 +104,9 @@ impl Login {
             log::warn!("the CHAP secret is shorter than 96 bits; it can be guessed from the wire");
         }
         let own = match &config.authentication {
-            Authentication::MutualChap { .. } => {
-                Some(self.challenges.issue(entropy).map_err(LoginError::ApiMisuse)?)
+            Authentication::MutualChap { initiator, .. } => {
+                let issued = self.challenges.issue(entropy, &initiator.secret);
+                Some(issued.map_err(LoginError::ApiMisuse)?)
             }
             Authentication::None | Authentication::Chap { .. } => None,
         };
@@ -238,8 +239,7 @@ impl Login {
             }
         }
         check_portal_group(config, parameters)?;
-        let challenges = &self.challenges;
-        let next = state.on(&items, granted, config, challenges, parameters, &mut writer);
+        let next = state.on(&items, granted, config, parameters, &mut writer);
         if let Err(LoginError::AuthFailed(AuthenticationFailure::AlgorithmRejected)) = next
             && self.offering.refused(&config.chap_algorithms)
         {

@@ -7,6 +7,8 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 /// A CHAP secret: 1 to 255 bytes, wiped when dropped, never shown, compared in constant time.
+///
+/// What is made of a secret, and what a peer offers as such, is kept in the same way.
 #[derive(Clone)]
 pub struct Secret(Vec<u8, { Secret::MAX_LENGTH }>);
 
@@ -26,6 +28,11 @@ impl Secret {
             return Err(SecretError::Empty);
         }
         Vec::from_slice(secret).map(Secret).map_err(|_| SecretError::TooLong(secret.len()))
+    }
+
+    /// A digest made of a secret, or one to compare with that: at most 255 bytes.
+    pub(super) fn of_digest(digest: &[u8]) -> Secret {
+        Secret(Vec::from_slice(digest).unwrap_or_default())
     }
 
     /// The bytes, for the hash of a response.

@@ -1,7 +1,7 @@
 //! The stages of a login and the moves between them (RFC 7143 §6.3, §8.1).
 
 use super::algorithms::{ChapAlgorithm, ChapAlgorithms};
-use super::chap::{self, Challenges, Items, OwnChallenge};
+use super::chap::{self, Items, OwnChallenge};
 use super::config::{Authentication, LoginConfig};
 use super::error::{AuthenticationFailure, KeyProblem, LoginError, Misbehaviour};
 use super::keys;
@@ -79,7 +79,6 @@ impl State {
         items: &Items<'_>,
         granted: Option<Stage>,
         config: &LoginConfig,
-        challenges: &Challenges,
         parameters: &mut Parameters,
         writer: &mut TextWriter<'_>,
     ) -> Result<State, LoginError> {
@@ -96,9 +95,8 @@ impl State {
                 | Authentication::MutualChap { initiator, .. } => {
                     let name = config.initiator_name.as_str();
                     let own = own.as_ref();
-                    let algorithm = chap::answer_challenge(
-                        items, &offer, name, initiator, own, challenges, writer,
-                    )?;
+                    let algorithm =
+                        chap::answer_challenge(items, &offer, name, initiator, own, writer)?;
                     match own {
                         Some(own) => State::AwaitingProof { algorithm, own: *own },
                         None => State::Authenticated { answered: Some(algorithm) },

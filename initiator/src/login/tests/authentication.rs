@@ -11,8 +11,8 @@ const CHALLENGE: &str = "CHAP_A=5 CHAP_I=1 CHAP_C=0x000102030405060708090a0b0c0d
 const ANSWER: &str = "CHAP_N=user CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e";
 /// [`ANSWER`], and the challenge that [`entropy`] makes.
 const MUTUAL_ANSWER: &str = "CHAP_N=user CHAP_R=0xb5acf4353f7f990cd7cd8a562f75712e \
-     CHAP_I=42 CHAP_C=0x101112131415161718191a1b1c1d1e1f";
-const PROOF: &str = "CHAP_N=target CHAP_R=0x14596fd8b2bfc8bf4fb90cea382c84ba";
+     CHAP_I=42 CHAP_C=0x101112131415161718191a1b1c1d1e1f13d2efc39693408940472a8f75787e3d";
+const PROOF: &str = "CHAP_N=target CHAP_R=0x77825b948206bd905d85ab8d82e93411";
 
 pub(super) fn credentials(name: &str, secret: &[u8]) -> Credentials {
     Credentials { name: Some(name.try_into().unwrap()), secret: Secret::new(secret).unwrap() }
@@ -167,29 +167,29 @@ const ALGORITHMS: [(&str, &str, &str, &str, &str); 4] = [
         "5",
         "md5",
         "b5acf4353f7f990cd7cd8a562f75712e",
-        "14596fd8b2bfc8bf4fb90cea382c84ba",
-        "39a13857992f15f071f223eaab2b0cea",
+        "77825b948206bd905d85ab8d82e93411",
+        "24a68e7acabe620bc360803a8117e709",
     ),
     (
         "6",
         "sha1",
         "4ca3d4bb072c577b7036ab463e4291fbb2954f47",
-        "9d2c6cabc0d50dc15df73ff2dfad3d6d43057ce3",
-        "2b608e83da489985a36e99536ace2acc2a249df6",
+        "b41585cbfc0a26d131865d59dc357a6e114ec419",
+        "8252ee79f12792d33a7cc7dda11246371e2b5a05",
     ),
     (
         "7",
         "sha256",
         "37c56179e222cc9dad13a34ee4d2866f957e1eb8185c4e072a067a17ba0abf6c",
-        "edced8b59c69d7ae59b09d93236fd72edfab8eb86608b6816fc1cfb67c8ec56e",
-        "1e0bf4287da5ed4fd502f478d1c45d62556b422cf047187b4bdbd5c777d6ec5e",
+        "7939a2297061947651d27e579f380770a89690c863f9df0d7b2e42b8b0cbd10c",
+        "59754a30507eb2af0465ce8403478ad8bdaab80ea90314d95294f11c05cd5e08",
     ),
     (
         "8",
         "sha3-256",
         "cbb852f9f94c5d7d76182e26c5245834944ae665db9b8586cf44c13e7da4b340",
-        "6253b17bd7d906f9d7fbbac91af97e8b9f9a8b642bd0e48327987ee2ac52e0fc",
-        "0ad67164930d1b7c416e4695dd199f914a51757457382dd82bc7a70008aed84c",
+        "38b465ee4bc53ccf60470bc43c8c342cfa0013fa2a46c516fee3b296278570c4",
+        "1919859b4e3fa20b64743d4713f68b67629cd40b9693228b9129c9229a409d67",
     ),
 ];
 
@@ -578,18 +578,18 @@ fn a_target_that_does_not_prove_itself_is_left() {
 fn a_wrong_proof_is_refused() {
     for (response, failure) in [
         // First bit, last bit.
-        ("0x94596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::TargetResponse),
-        ("0x14596fd8b2bfc8bf4fb90cea382c84bb", AuthenticationFailure::TargetResponse),
+        ("0xf7825b948206bd905d85ab8d82e93411", AuthenticationFailure::TargetResponse),
+        ("0x77825b948206bd905d85ab8d82e93410", AuthenticationFailure::TargetResponse),
         // One byte short, one byte more, far more.
-        ("0x14596fd8b2bfc8bf4fb90cea382c84", AuthenticationFailure::TargetResponse),
-        ("0x14596fd8b2bfc8bf4fb90cea382c84ba00", AuthenticationFailure::TargetResponse),
-        ("0x0014596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::TargetResponse),
+        ("0x77825b948206bd905d85ab8d82e934", AuthenticationFailure::TargetResponse),
+        ("0x77825b948206bd905d85ab8d82e9341100", AuthenticationFailure::TargetResponse),
+        ("0x0077825b948206bd905d85ab8d82e93411", AuthenticationFailure::TargetResponse),
         (&format!("0x{}", "14".repeat(1025)), AuthenticationFailure::TargetResponse),
         ("0x", AuthenticationFailure::BadItem("CHAP_R")),
         ("", AuthenticationFailure::BadItem("CHAP_R")),
-        ("14596fd8b2bfc8bf4fb90cea382c84ba", AuthenticationFailure::BadItem("CHAP_R")),
+        ("77825b948206bd905d85ab8d82e93411", AuthenticationFailure::BadItem("CHAP_R")),
         // MD5(42, the initiator's own secret, the initiator's challenge).
-        ("0x39a13857992f15f071f223eaab2b0cea", AuthenticationFailure::ResponseReflected),
+        ("0x24a68e7acabe620bc360803a8117e709", AuthenticationFailure::ResponseReflected),
     ] {
         let outcome = at_proof().answers("0>1", &format!("CHAP_N=target CHAP_R={response}"));
         assert_eq!(outcome, failed(failure), "{response}");
@@ -637,7 +637,7 @@ fn chap_names_of_1_and_255_bytes_go_through() {
 
 #[test]
 fn our_own_challenge_sent_back_is_refused() {
-    let reflected = "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f";
+    let reflected = "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f13d2efc39693408940472a8f75787e3d";
     let outcome = at_challenge(mutual()).answers("0", reflected);
     assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
 }
@@ -648,8 +648,49 @@ fn an_earlier_challenge_sent_back_is_refused() {
     let mut rig = at_proof();
     rig.login.begin(&rig.config, Some(&[7; 32])).unwrap();
     rig.goes_on("0", "AuthMethod=CHAP");
-    let outcome = rig.answers("0", "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f");
+    let outcome = rig.answers("0", "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f13d2efc39693408940472a8f75787e3d");
     assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
+}
+
+/// The challenge of one session, handed back to another that answers with the same secret.
+#[test]
+fn the_challenge_of_another_session_sent_back_is_refused() {
+    let handed = at_proof().request().1;
+    let (_, challenge) = handed.rsplit_once("CHAP_C=").unwrap();
+    for config in [mutual(), chap(true)] {
+        let mut login = Login::new();
+        login.begin(&config, Some(&[7; 32])).unwrap();
+        let mut rig = Rig { config, login };
+        rig.goes_on("0", "AuthMethod=CHAP");
+        let outcome = rig.answers("0", &format!("CHAP_A=5 CHAP_I=1 CHAP_C={challenge}"));
+        assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
+    }
+    // Nobody else's challenge is taken for it.
+    for other in [&challenge[..challenge.len() - 2], &format!("{challenge}00")] {
+        at_challenge(mutual()).goes_on("0", &format!("CHAP_A=5 CHAP_I=1 CHAP_C={other}"));
+    }
+}
+
+#[test]
+fn short_secrets_are_refused_unless_they_are_allowed() {
+    let refused = |whose| Err(ConfigurationError::ShortSecret(whose));
+    let with = |initiator: &[u8], target: &[u8], allow_short_secrets| LoginConfig {
+        authentication: Authentication::MutualChap {
+            initiator: credentials("user", initiator),
+            target: credentials("target", target),
+        },
+        allow_short_secrets,
+        ..plain()
+    };
+    assert_eq!(with(&[1; 11], TARGET_SECRET, false).check(), refused("initiator"));
+    assert_eq!(with(SECRET, &[1; 11], false).check(), refused("target"));
+    assert_eq!(with(&[1; 12], &[2; 12], false).check(), Ok(()));
+    assert_eq!(with(&[1; 1], &[2; 1], true).check(), Ok(()));
+    let initiator = credentials("user", &[1; 11]);
+    let authentication = Authentication::Chap { initiator, required: true };
+    let one_way = LoginConfig { authentication, ..plain() };
+    let error = Login::new().begin(&one_way, None).unwrap_err();
+    assert_eq!(error, LoginError::ApiMisuse(ConfigurationError::ShortSecret("initiator")));
 }
 
 #[test]
