@@ -46,8 +46,8 @@ pub enum LoginProgress {
 pub struct Redirection {
     /// Moved for good (0102h): later logins go there directly.
     pub permanent: bool,
-    /// At least one, in the target's order. Whether a loopback address may be followed is the
-    /// caller's choice.
+    /// At least one, in the target's order. A loopback address is followed by a session whose
+    /// configured portal is one too, and by no other.
     pub addresses: Vec<TargetAddress, { Redirection::MAX_ADDRESSES }>,
 }
 

@@ -1,8 +1,9 @@
 //! What can go wrong with a session or a task, and whose fault it is.
 
 use core::fmt;
+use core::net::SocketAddr;
 
-use crate::login::LoginError;
+use crate::login::{Excerpt, LoginError};
 use crate::pdu::ParseError;
 use crate::pdu::framer::FrameError;
 
@@ -33,8 +34,11 @@ pub enum Error {
     },
     /// More redirections than are followed in a row.
     TooManyRedirections,
-    /// A redirection to a host name; nobody here can resolve it.
-    RedirectedToAName,
+    /// A redirection to a host name, this one; nobody here can resolve it.
+    RedirectedToAName(Excerpt),
+    /// A redirection to this loopback address, while the configured portal is elsewhere: the
+    /// target would send the login to this host's own services.
+    RedirectedToLoopback(SocketAddr),
 }
 
 impl Error {
@@ -43,7 +47,9 @@ impl Error {
     pub fn is_permanent(&self) -> bool {
         match self {
             Self::Login(error) => !error.is_transient(),
-            Self::TooManyRedirections | Self::RedirectedToAName => true,
+            Self::TooManyRedirections
+            | Self::RedirectedToAName(_)
+            | Self::RedirectedToLoopback(_) => true,
             _ => false,
         }
     }
@@ -79,8 +85,15 @@ impl fmt::Display for Error {
             Self::TooManyRedirections => {
                 f.write_str("the target redirects in circles; check its portal configuration")
             }
-            Self::RedirectedToAName => f.write_str(
-                "the target redirects to a host name; configure it to redirect to an address",
+            Self::RedirectedToAName(name) => write!(
+                f,
+                "the target redirects to the host name {name}; configure it to redirect to an \
+                 address"
+            ),
+            Self::RedirectedToLoopback(portal) => write!(
+                f,
+                "the target redirects to {portal}, which is this host itself; configure it to \
+                 redirect to an address of its own"
             ),
         }
     }

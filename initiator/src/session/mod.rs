@@ -11,6 +11,7 @@ mod deadlines;
 mod error;
 mod event;
 mod extents;
+mod portals;
 mod receive;
 mod recovery;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]

@@ -18,16 +18,18 @@ pub(super) struct Recovery {
     /// The present session completed a command.
     proven: bool,
     ever_worked: bool,
+    /// When a session that never worked is given up, instead of after an outage's limit.
+    give_up_at: Option<Instant>,
 }
 
 impl Recovery {
     pub(super) fn new(now: Instant) -> Self {
-        Self { quiet_since: now, attempts: 0, proven: false, ever_worked: false }
+        Self { quiet_since: now, attempts: 0, proven: false, ever_worked: false, give_up_at: None }
     }
 
     /// The target completed a command.
     pub(super) fn completed(&mut self, now: Instant) {
-        *self = Self { quiet_since: now, attempts: 0, proven: true, ever_worked: true };
+        *self = Self { proven: true, ever_worked: true, ..Self::new(now) };
     }
 
     /// A session was lost; the target wants `time2wait` of peace first (RFC 7143 §7.5.1).
@@ -49,6 +51,16 @@ impl Recovery {
     /// Whether there was ever a session worth coming back to.
     pub(super) fn ever_worked(&self) -> bool {
         self.ever_worked
+    }
+
+    /// A session that does not work by then is given up.
+    pub(super) fn give_up_at(&mut self, at: Instant) {
+        self.give_up_at = Some(at);
+    }
+
+    /// Whether there was no session worth coming back to for as long as is allowed.
+    pub(super) fn is_hopeless(&self, now: Instant, limit: Duration) -> bool {
+        !self.ever_worked && self.give_up_at.unwrap_or(self.quiet_since.after(limit)) <= now
     }
 
     /// When a command submitted at `submitted_at` has waited out `limit` of this outage.

@@ -1,13 +1,12 @@
 //! The session's state, its phases, and what its caller tells it.
 
-use core::net::SocketAddr;
-
 use heapless::{Deque, Vec};
 
 use super::config::SessionConfig;
 use super::connection::Connection;
 use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
+use super::portals::Portals;
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag};
 use super::window::CommandWindow;
@@ -20,8 +19,6 @@ use crate::time::{Duration, Instant};
 pub(super) const SENSE_LIMIT: usize = 252;
 /// How often one command goes on the wire before it fails.
 const ISSUE_LIMIT: u8 = 8;
-/// Redirections followed between two full feature phases.
-const REDIRECTION_LIMIT: u8 = 8;
 
 /// Where the session stands.
 #[derive(Debug)]
@@ -54,10 +51,7 @@ pub(super) enum Phase {
 #[derive(Debug)]
 pub struct Session<const TASKS: usize> {
     pub(super) config: SessionConfig,
-    portal: SocketAddr,
-    /// Further addresses of the last redirection, to be tried when `portal` does not accept.
-    detours: Deque<SocketAddr, { Redirection::MAX_ADDRESSES }>,
-    redirections: u8,
+    portals: Portals,
     pub(super) phase: Phase,
     pub(super) login: Login,
     pub(super) connection: Connection,
@@ -78,13 +72,10 @@ pub struct Session<const TASKS: usize> {
 impl<const TASKS: usize> Session<TASKS> {
     /// A session that wants to connect at once.
     #[must_use]
-    pub fn new(mut config: SessionConfig, now: Instant) -> Self {
-        let r2ts = &mut config.login.offer.max_outstanding_r2t;
-        *r2ts = (*r2ts).min(OUTSTANDING_R2T_LIMIT as u16);
+    pub fn new(config: SessionConfig, now: Instant) -> Self {
+        let config = within_limits(config);
         Self {
-            portal: config.portal,
-            detours: Deque::new(),
-            redirections: 0,
+            portals: Portals::new(config.portal),
             login: Login::new(),
             phase: Phase::Connecting { deadline: now.after(config.timeouts.connect) },
             connection: Connection::new(config.crc32c, now),
@@ -102,11 +93,37 @@ impl<const TASKS: usize> Session<TASKS> {
         }
     }
 
+    /// Begins anew with another configuration, in the same place: a session with another target.
+    /// Only after the end, and when all that ended with it was reported; otherwise nothing happens.
+    pub fn start_over(&mut self, config: SessionConfig, now: Instant) {
+        if !matches!(self.phase, Phase::Ended(_)) || self.tasks.len() != 0 {
+            return;
+        }
+        self.config = within_limits(config);
+        self.portals = Portals::new(self.config.portal);
+        self.login.forget();
+        self.connection = Connection::new(self.config.crc32c, now);
+        self.recovery = Recovery::new(now);
+        self.phase = Phase::Connecting { deadline: now.after(self.config.timeouts.connect) };
+    }
+
+    /// Unless a command was completed by then, the session is given up at `at` instead of after
+    /// the outage limit: for a caller that has another target to turn to.
+    pub fn give_up_at(&mut self, at: Instant) {
+        self.recovery.give_up_at(at);
+    }
+
+    /// Whether the target ever completed a command: then the session is worth coming back to.
+    #[must_use]
+    pub fn has_worked(&self) -> bool {
+        self.recovery.ever_worked()
+    }
+
     /// What the transport should do now. Ask after every other call.
     #[must_use]
     pub fn link(&self) -> LinkWanted {
         match self.phase {
-            Phase::Connecting { .. } => LinkWanted::Connect(self.portal),
+            Phase::Connecting { .. } => LinkWanted::Connect(self.portals.present()),
             Phase::LoggingIn { .. } | Phase::FullFeature { .. } | Phase::LoggingOut { .. } => {
                 LinkWanted::Keep
             }
@@ -242,8 +259,7 @@ impl<const TASKS: usize> Session<TASKS> {
         };
         self.connection.framer.set_digests(digests);
         self.connection.serializer.set_digests(digests);
-        self.redirections = 0;
-        self.detours.clear();
+        self.portals.logged_in();
         self.next_scan = Instant::ZERO;
         self.phase = Phase::FullFeature { negotiated };
     }
@@ -251,25 +267,10 @@ impl<const TASKS: usize> Session<TASKS> {
     /// The target said where else to log in (RFC 7143 §11.13.5): connect there at once. A
     /// temporary move holds until the session that it leads to is lost.
     pub(super) fn redirected(&mut self, now: Instant, redirection: &Redirection) {
-        if self.redirections >= REDIRECTION_LIMIT {
-            self.lose(now, Error::TooManyRedirections);
-            return;
+        match self.portals.follow(redirection) {
+            Ok(()) => self.phase = Phase::Waiting { until: now },
+            Err(error) => self.lose(now, error),
         }
-        self.redirections = self.redirections.saturating_add(1);
-        self.detours.clear();
-        for address in &redirection.addresses {
-            // As long as the list: it cannot be full.
-            let _ = address.socket_address().map(|portal| self.detours.push_back(portal));
-        }
-        let Some(portal) = self.detours.pop_front() else {
-            self.lose(now, Error::RedirectedToAName);
-            return;
-        };
-        if redirection.permanent {
-            self.config.portal = portal;
-        }
-        self.portal = portal;
-        self.phase = Phase::Waiting { until: now };
     }
 
     /// Puts a sent command back in the queue for another issue, or fails it when it had enough.
@@ -313,18 +314,12 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         self.connection = Connection::new(self.config.crc32c, now);
         self.requeue_sent();
-        // The next address of a redirection; with the last, or with the session that it led to,
-        // a temporary move is over.
-        self.portal = self.detours.pop_front().unwrap_or_else(|| {
-            self.redirections = 0;
-            self.config.portal
-        });
+        self.portals.lost();
         let retry_at = match time2wait {
             Some(time2wait) => self.recovery.lost(now, time2wait),
             None => self.recovery.failed(now),
         };
-        let given_up = self.recovery.expires(Instant::ZERO, self.config.timeouts.outage) <= now;
-        if given_up && !self.recovery.ever_worked() {
+        if self.recovery.is_hopeless(now, self.config.timeouts.outage) {
             self.end(Some(error));
             return;
         }
@@ -379,4 +374,11 @@ impl<const TASKS: usize> Session<TASKS> {
             let _ = self.queued.push_back(index);
         }
     }
+}
+
+/// No more R2Ts of a command are announced than there is room for.
+fn within_limits(mut config: SessionConfig) -> SessionConfig {
+    let r2ts = &mut config.login.offer.max_outstanding_r2t;
+    *r2ts = (*r2ts).min(OUTSTANDING_R2T_LIMIT as u16);
+    config
 }
