@@ -16,8 +16,8 @@ use crate::url::Url;
 pub(crate) const SECRET_VARIABLE: &str = "ISBOOT_CHAP_SECRET";
 
 /// The library's parameters about the boot path; here the host's own network is used.
-const BOOT_ONLY: [&str; 7] =
-    ["instance", "target", "nic", "address", "mtu", "link_timeout", "address_timeout"];
+const BOOT_ONLY: [&str; 8] =
+    ["instance", "target", "root_path", "nic", "address", "mtu", "link_timeout", "address_timeout"];
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Login")]
@@ -71,7 +71,9 @@ impl LoginOptions {
                     ParameterError::Unknown => {
                         format!("-p {name}: there is no such parameter; -p help lists them all")
                     }
-                    ParameterError::OutOfRange(_) => format!("-p {text}: {error}"),
+                    ParameterError::OutOfRange(_) | ParameterError::RootPath(_) => {
+                        format!("-p {text}: {error}")
+                    }
                 })
             })?;
         }

@@ -1,8 +1,10 @@
-//! `iscsi://[user@]host[:port]/name[/lun]`: which target, and which of its disks.
+//! `iscsi://[user@]host[:port]/name[/lun]`, or the root path of a boot: which target, and which of
+//! its disks.
 
 use std::fmt;
 
-use isboot::login::{Name, NameError};
+use isboot::boot::{RootPath, RootPathError};
+use isboot::login::{Host, Name, NameError};
 use isboot::scsi::lun::LogicalUnitNumber;
 
 /// The port that IANA gave to iSCSI targets.
@@ -24,6 +26,7 @@ pub(crate) struct Url {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum UrlError {
     Scheme,
+    RootPath(RootPathError),
     /// The user part looks like `user:secret` or `user%secret`.
     Secret,
     EmptyUser,
@@ -39,6 +42,7 @@ impl fmt::Display for UrlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Scheme => f.write_str("it starts with iscsi://"),
+            Self::RootPath(error) => write!(f, "{error}"),
             Self::Secret => f.write_str(
                 "a secret has no place in it, where other users can see it: use --secret-file or \
                  ISBOOT_CHAP_SECRET (a CHAP name with : or % goes to --user)",
@@ -65,7 +69,13 @@ impl std::str::FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let rest = text.strip_prefix("iscsi://").ok_or(UrlError::Scheme)?;
+        let Some(rest) = text.strip_prefix("iscsi://") else {
+            return match text.parse() {
+                Ok(path) => Ok(Self::of_root_path(path)),
+                Err(RootPathError::Prefix) => Err(UrlError::Scheme),
+                Err(error) => Err(UrlError::RootPath(error)),
+            };
+        };
         // The last @: what stands before may be anything, and must not become a host.
         let (user, rest) = match rest.rsplit_once('@') {
             Some((user, rest)) => (Some(checked_user(user)?), rest),
@@ -106,6 +116,16 @@ impl fmt::Display for Url {
         }
         write!(f, "/{}", self.target)?;
         self.lun.map_or(Ok(()), |lun| write!(f, "/{lun}"))
+    }
+}
+
+impl Url {
+    fn of_root_path(RootPath { server, port, lun, target_name }: RootPath) -> Self {
+        let host = match server {
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.to_string(),
+        };
+        Self { user: None, host, port, target: target_name, lun: Some(lun) }
     }
 }
 
@@ -198,6 +218,16 @@ mod tests {
             assert_eq!(url.lun, None);
         }
         assert_eq!(parse("iscsi://[fe80::1%eth0]/iqn.2010-06.org.example:d").host, "fe80::1%eth0");
+    }
+
+    #[test]
+    fn a_root_path_is_taken_too() {
+        let url = parse("iscsi:[fd00::1]::3261:12c:iqn.2010-06.org.example:disk");
+        assert_eq!((url.host.as_str(), url.port), ("fd00::1", 3261));
+        assert_eq!(url.target.as_str(), "iqn.2010-06.org.example:disk");
+        assert_eq!(url.lun.map(|lun| lun.to_bytes()), Some([1, 0x2c, 0, 0, 0, 0, 0, 0]));
+        let error = "iscsi:san:17:::iqn.2010-06.org.example:d".parse::<Url>();
+        assert_eq!(error, Err(UrlError::RootPath(RootPathError::Protocol)));
     }
 
     #[test]

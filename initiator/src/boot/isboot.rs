@@ -13,6 +13,7 @@ use crate::disk::{
 };
 use crate::login::Negotiated;
 use crate::pdu::digest::Crc32cFunction;
+use crate::scsi::lun::LogicalUnitNumber;
 use crate::session::{Error, Event, LinkFailure, LinkWanted, Session, SessionConfig};
 use crate::time::Instant;
 
@@ -36,6 +37,16 @@ pub struct Isboot<S, B, const LUNS: usize, const REQUESTS: usize, const TASKS: u
     entropy: EntropySource,
     connecting: bool,
     last_error: Option<Error>,
+    alternative: Option<Alternative>,
+}
+
+/// Another target to boot from.
+#[derive(Debug)]
+struct Alternative {
+    config: SessionConfig,
+    boot_lun: LogicalUnitNumber,
+    /// When it is given up in its turn.
+    give_up_at: Instant,
 }
 
 /// Where an [`Isboot`] stands.
@@ -80,6 +91,9 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
     /// An initiator that wants to log in to `plan`'s target over `stream`.
+    ///
+    /// When the plan has an alternative, the first target gets half of the outage limit to let us
+    /// in, and the other one the rest.
     #[must_use]
     pub fn new(
         plan: &BootPlan,
@@ -96,7 +110,14 @@ where
             parameters.transfer_limit,
             parameters.ready_timeout,
         );
-        Self::over(stream, Session::new(config, now), disks, entropy)
+        let mut isboot = Self::over(stream, Session::new(config, now), disks, entropy);
+        if let Some((config, boot_lun)) = plan.alternative_config(parameters, crc32c) {
+            let limit = parameters.timeouts.outage;
+            isboot.session.give_up_at(now.after(limit.checked_div(2).unwrap_or(limit)));
+            let give_up_at = now.after(limit);
+            isboot.alternative = Some(Alternative { config, boot_lun, give_up_at });
+        }
+        isboot
     }
 
     /// An initiator made of parts, for what plan and parameters do not say.
@@ -107,7 +128,8 @@ where
         disks: Disks<B, LUNS, REQUESTS, TASKS>,
         entropy: EntropySource,
     ) -> Self {
-        Self { stream, session, disks, entropy, connecting: false, last_error: None }
+        let (connecting, last_error, alternative) = (false, None, None);
+        Self { stream, session, disks, entropy, connecting, last_error, alternative }
     }
 
     /// Moves everything that can be moved now, and says when to call again even if no frame
@@ -119,8 +141,10 @@ where
     /// Where the initiator stands.
     #[must_use]
     pub fn state(&self) -> State {
-        if let Some(error) = self.session.ended() {
-            return State::Ended(error);
+        match self.session.ended() {
+            Some(_) if self.alternative.is_some() => return State::Connecting,
+            Some(error) => return State::Ended(error),
+            None => {}
         }
         match (self.session.negotiated(), self.disks.state()) {
             (Some(_), BringUpState::Finished) => State::Ready,
@@ -256,6 +280,7 @@ where
     /// Starts the end: logout, then [`State::Ended`]. Requests still outstanding fail. Poll until
     /// [`is_detached`](Self::is_detached).
     pub fn detach(&mut self, now: Instant) {
+        self.alternative = None;
         self.session.logout(now);
     }
 
@@ -289,11 +314,12 @@ where
             self.follow_link(now);
             let received = self.receive(now, lent);
             self.take_news(now);
+            let turned = self.turn_to_alternative(now);
             self.disks.advance(now, &mut self.session);
             let sent = self.transmit(now, lent);
             // Only a round without news may be the last: what the stream's poll brought in the
             // session has seen, and what the session wants the stream knows.
-            if !received && !sent && self.session.link() == link {
+            if !received && !sent && !turned && self.session.link() == link {
                 let stream = self.stream.poll_at(since_start(now)).map(from_start);
                 let deadlines = [self.session.poll_at(), self.disks.advance_at(), stream];
                 return deadlines.into_iter().flatten().min();
@@ -406,6 +432,30 @@ where
                 Event::LoggedIn | Event::DataIn { .. } => {}
             }
         }
+    }
+
+    /// Goes on to the other target once the first is given up; whether that happened now. A target
+    /// that worked once is never left: another one's disk is another disk.
+    fn turn_to_alternative(&mut self, now: Instant) -> bool {
+        if self.alternative.is_none() {
+            return false;
+        }
+        if self.session.has_worked() {
+            self.alternative = None;
+            return false;
+        }
+        if self.session.ended().is_none() || self.session.outstanding() != 0 {
+            return false;
+        }
+        let Some(Alternative { config, boot_lun, give_up_at }) = self.alternative.take() else {
+            return false;
+        };
+        log::warn!("turning to the alternative target at {}", config.portal);
+        self.connecting = false;
+        self.disks.start_over(boot_lun);
+        self.session.start_over(config, now);
+        self.session.give_up_at(give_up_at);
+        true
     }
 
     /// Lets the session write what it has to say; whether it said anything.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use super::root_path::{RootPath, RootPathError};
 use crate::login::{ChapAlgorithms, DigestOffer, OperationalOffer};
 use crate::session::{OUTSTANDING_R2T_LIMIT, Timeouts};
 use crate::time::Duration;
@@ -34,6 +35,8 @@ pub struct Parameters {
     pub instance: u8,
     /// Which target of the iBFT to log in to, from 0 in the order of preference.
     pub target: u8,
+    /// The boot disk, instead of the iBFT's targets.
+    pub root_path: Option<RootPath>,
     /// Which network interface to use.
     pub nic: NicChoice,
     /// Where the address comes from.
@@ -69,6 +72,7 @@ impl Default for Parameters {
         Self {
             instance: 0,
             target: 0,
+            root_path: None,
             nic: NicChoice::Ibft,
             address: AddressSource::Ibft,
             mtu: 1500,
@@ -117,6 +121,8 @@ pub enum ParameterError {
     Unknown,
     /// The value lies outside this parameter's range.
     OutOfRange(&'static ParameterInfo),
+    /// The value is no root path.
+    RootPath(RootPathError),
 }
 
 impl fmt::Display for ParameterError {
@@ -127,6 +133,7 @@ impl fmt::Display for ParameterError {
                 write!(f, "{} takes {}", info.name, info.range)?;
                 if info.unit.is_empty() { Ok(()) } else { write!(f, " ({})", info.unit) }
             }
+            Self::RootPath(error) => write!(f, "root_path takes ibft or a root path: {error}"),
         }
     }
 }
@@ -141,6 +148,11 @@ impl Parameters {
     /// changed then.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), ParameterError> {
         let info = TABLE.iter().find(|info| info.name == name).ok_or(ParameterError::Unknown)?;
+        // A root path has more parts than a range could tell.
+        if info.name == "root_path" && value != "ibft" {
+            self.root_path = Some(value.parse().map_err(ParameterError::RootPath)?);
+            return Ok(());
+        }
         (info.write)(self, value).ok_or(ParameterError::OutOfRange(info))
     }
 
@@ -164,8 +176,8 @@ struct Value<'a> {
 
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Through `pad`, so that a table can give it a width.
-        let mut text = heapless::String::<32>::new();
+        // Through `pad`, so that a table can give it a width. The longest is a root path.
+        let mut text = heapless::String::<520>::new();
         fmt::write(&mut text, format_args!("{}", Raw(self)))?;
         f.pad(&text)
     }
@@ -269,6 +281,20 @@ const TABLE: &[ParameterInfo] = &[
         "",
         "which target of the iBFT, in order of preference"
     ),
+    ParameterInfo {
+        name: "root_path",
+        range: "ibft | iscsi:SERVER:PROTOCOL:PORT:LUN:TARGET",
+        unit: "",
+        meaning: "boot disk: the iBFT's, or the one that an RFC 4173 root path names",
+        read: |parameters, f| match &parameters.root_path {
+            Some(root_path) => write!(f, "{root_path}"),
+            None => f.write_str("ibft"),
+        },
+        write: |parameters, value| {
+            parameters.root_path = if value == "ibft" { None } else { Some(value.parse().ok()?) };
+            Some(())
+        },
+    },
     ParameterInfo {
         name: "nic",
         range: "ibft | BUS:DEVICE.FUNCTION",
@@ -477,6 +503,9 @@ mod tests {
             assert!(error.to_string().starts_with(name), "{error}");
         }
         assert_eq!(parameters.set("queue_deep", "1"), Err(ParameterError::Unknown));
+        let error = parameters.set("root_path", "iscsi:::::disk").unwrap_err();
+        assert_eq!(error, ParameterError::RootPath(RootPathError::NoServer));
+        assert!(error.to_string().starts_with("root_path"), "{error}");
         assert_eq!(parameters, Parameters::default());
     }
 
@@ -488,6 +517,10 @@ mod tests {
         parameters.set("data_digest", "crc32c").unwrap();
         parameters.set("first_burst_length", "512").unwrap();
         parameters.set("outage_limit", "3").unwrap();
+        let root_path = "iscsi:[2001:db8::5]::3261:4752-3a4f:iqn.2001-04.com.example:disk";
+        parameters.set("root_path", root_path).unwrap();
+        let info = Parameters::list().iter().find(|info| info.name == "root_path").unwrap();
+        assert_eq!(parameters.value(info).to_string(), root_path);
         assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
         assert_eq!(parameters.chap_algorithms.to_string(), "sha256,sha3-256");
         assert_eq!(parameters.data_digest, DigestOffer::Crc32c);

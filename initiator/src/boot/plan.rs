@@ -10,8 +10,9 @@ use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, PciAddress, Targ
 use isboot_transport::netstack::{Addressing, Configuration};
 
 use super::parameters::{AddressSource, NicChoice, Parameters};
+use super::root_path::RootPath;
 use crate::login::{
-    Authentication, Credentials, LoginConfig, Name, NameError, Secret, SecretError,
+    Authentication, Credentials, Excerpt, Host, LoginConfig, Name, NameError, Secret, SecretError,
 };
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::serial::SerialNumber;
@@ -38,6 +39,22 @@ pub struct BootPlan {
     pub addressing: Addressing,
     /// 802.1Q VLAN identifier; 0 for untagged frames.
     pub vlan: u16,
+    /// Who proves what to whom.
+    pub authentication: Authentication,
+    /// The target to boot from instead when this one never lets us in: the next of the table that
+    /// is reached through the same interface.
+    pub alternative: Option<BootTarget>,
+}
+
+/// A target of a table, and the disk to boot from there.
+#[derive(Clone, Debug)]
+pub struct BootTarget {
+    /// The target's iSCSI name.
+    pub target_name: Name,
+    /// Where it listens.
+    pub portal: SocketAddr,
+    /// The logical unit to boot from.
+    pub lun: LogicalUnitNumber,
     /// Who proves what to whom.
     pub authentication: Authentication,
 }
@@ -89,6 +106,10 @@ pub enum PlanError {
     ChapType(ChapType),
     /// CHAP is asked for, and its name or secret is missing or unusable.
     Credentials(&'static str),
+    /// Neither a table nor a root path says what to boot from: nothing is sent anywhere.
+    NotConfigured,
+    /// The root path's server is this host name, and nothing here resolves names.
+    ServerIsAName(Excerpt),
     /// No network interface of the machine is the one that is wanted.
     NoSuchNic(WantedNic),
 }
@@ -116,6 +137,14 @@ impl fmt::Display for PlanError {
             Self::Credentials(what) => {
                 write!(f, "the iBFT asks for CHAP, and the {what} is missing or unusable")
             }
+            Self::NotConfigured => f.write_str(
+                "there is no iBFT and parameter root_path is not set: nothing to boot from",
+            ),
+            Self::ServerIsAName(name) => write!(
+                f,
+                "the root path names its server {name}, and host names are not resolved; give an \
+                 address"
+            ),
             Self::NoSuchNic(wanted) => write!(
                 f,
                 "no supported network interface has the {wanted} that is asked for; parameter nic \
@@ -128,7 +157,10 @@ impl fmt::Display for PlanError {
 impl core::error::Error for PlanError {}
 
 impl BootPlan {
-    /// Makes a plan of a table.
+    /// Makes a plan of a table, or of its initiator and interface and parameter `root_path`.
+    ///
+    /// The root path's target is logged in to with what the table has for a target of that name,
+    /// and without authentication when it has none.
     ///
     /// # Errors
     /// [`PlanError`] says what the table lacks.
@@ -138,33 +170,63 @@ impl BootPlan {
             .and_then(|initiator| initiator.name().ok())
             .filter(|name| !name.is_empty())
             .ok_or(PlanError::InitiatorName(None))?;
-        let mut targets = table.targets_in_order();
-        let target = match targets.clone().nth(usize::from(parameters.target)) {
-            Some(target) => target,
-            None if targets.next().is_none() => return Err(PlanError::NoTarget),
-            None => {
-                let have = u8::try_from(table.targets_in_order().count()).unwrap_or(u8::MAX);
-                return Err(PlanError::NoSuchTarget { wanted: parameters.target, have });
+        let initiator_name =
+            name(&initiator_name).map_err(|error| PlanError::InitiatorName(Some(error)))?;
+        let mut targets = table.targets_in_order().skip(usize::from(parameters.target));
+        let (nic, target, alternative) = match (&parameters.root_path, targets.next()) {
+            (Some(root_path), first) => {
+                let nic = match first {
+                    Some(first) => table.nic_for(&first),
+                    None => table.nics().find(|nic| nic.header().is_usable()),
+                };
+                (nic, BootTarget::of_root_path(root_path, Some(table))?, None)
+            }
+            (None, Some(first)) => {
+                let nic = table.nic_for(&first);
+                let mut reached = targets.filter(|other| {
+                    table.nic_for(other).map(|nic| nic.index()) == nic.map(|nic| nic.index())
+                });
+                let alternative = reached.next().map(|other| BootTarget::new(&other)).transpose();
+                let alternative = alternative.unwrap_or_else(|error| {
+                    log::warn!("passing over the iBFT's next target: {error}");
+                    None
+                });
+                (nic, BootTarget::new(&first)?, alternative)
+            }
+            (None, None) => {
+                return Err(match u8::try_from(table.targets_in_order().count()) {
+                    Ok(0) => PlanError::NoTarget,
+                    have => PlanError::NoSuchTarget {
+                        wanted: parameters.target,
+                        have: have.unwrap_or(u8::MAX),
+                    },
+                });
             }
         };
-        let portal = target.portal().ok_or(PlanError::NoTarget)?;
-        let target_name = target.name().map_err(|_| PlanError::NoTarget)?;
-        let nic = table.nic_for(&target);
-        if let LunEncoding::LittleEndian(number) = target.lun().encoding() {
-            log::warn!("the iBFT's LUN reads as the little-endian number {number}; taking it so");
-        }
+        let isid = isid(nic.map_or(MacAddress([0x02, 0, 0, 0, 0, 1]), |nic| nic.mac()));
         Ok(Self {
-            initiator_name: name(&initiator_name)
-                .map_err(|error| PlanError::InitiatorName(Some(error)))?,
-            target_name: name(&target_name).map_err(PlanError::TargetName)?,
-            portal,
-            lun: LogicalUnitNumber::from_bytes(target.lun().to_wire()),
             nic: wanted_nic(nic.as_ref(), parameters),
-            isid: isid(nic.map_or(MacAddress([0x02, 0, 0, 0, 0, 1]), |nic| nic.mac())),
             addressing: addressing(nic.as_ref(), parameters),
             vlan: nic.and_then(|nic| nic.vlan()).unwrap_or(0),
-            authentication: authentication(&target)?,
+            alternative,
+            ..target.plan(initiator_name, isid)
         })
+    }
+
+    /// A plan for a machine without a table: the boot disk is that of parameter `root_path`, the
+    /// interface the first there is, the address DHCP's.
+    ///
+    /// # Errors
+    /// [`PlanError::NotConfigured`] when the parameter is not set.
+    pub fn from_parameters(
+        parameters: &Parameters,
+        initiator_name: Name,
+        isid: [u8; 6],
+    ) -> Result<Self, PlanError> {
+        let root_path = parameters.root_path.as_ref().ok_or(PlanError::NotConfigured)?;
+        let target = BootTarget::of_root_path(root_path, None)?;
+        let nic = wanted_nic(None, parameters);
+        Ok(Self { nic, ..target.plan(initiator_name, isid) })
     }
 
     /// A plan for a process with sockets of its own: no table and no network interface; LUN 0, and
@@ -186,6 +248,7 @@ impl BootPlan {
             addressing: Addressing::Dhcp,
             vlan: 0,
             authentication: Authentication::None,
+            alternative: None,
         }
     }
 
@@ -229,21 +292,84 @@ impl BootPlan {
     /// The session that this plan asks for.
     #[must_use]
     pub fn session_config(&self, parameters: &Parameters, crc32c: Crc32cFunction) -> SessionConfig {
-        let mut login =
-            LoginConfig::new(self.initiator_name.clone(), self.target_name.clone(), self.isid);
-        login.authentication = self.authentication.clone();
+        let target = (&self.target_name, self.portal, &self.authentication);
+        self.session_config_for(target, parameters, crc32c)
+    }
+
+    /// The session with the alternative target, when there is one.
+    pub(super) fn alternative_config(
+        &self,
+        parameters: &Parameters,
+        crc32c: Crc32cFunction,
+    ) -> Option<(SessionConfig, LogicalUnitNumber)> {
+        let BootTarget { target_name, portal, lun, authentication } = self.alternative.as_ref()?;
+        let target = (target_name, *portal, authentication);
+        Some((self.session_config_for(target, parameters, crc32c), *lun))
+    }
+
+    fn session_config_for(
+        &self,
+        (target_name, portal, authentication): (&Name, SocketAddr, &Authentication),
+        parameters: &Parameters,
+        crc32c: Crc32cFunction,
+    ) -> SessionConfig {
+        let (initiator_name, target_name) = (self.initiator_name.clone(), target_name.clone());
+        let mut login = LoginConfig::new(initiator_name, target_name, self.isid);
+        login.authentication = authentication.clone();
         login.chap_algorithms = parameters.chap_algorithms;
         login.allow_short_secrets = parameters.allow_short_secrets;
         login.header_digest = parameters.header_digest;
         login.data_digest = parameters.data_digest;
         login.offer = parameters.offer;
         SessionConfig {
-            portal: self.portal,
+            portal,
             login,
             timeouts: parameters.timeouts,
             initial_cmd_sn: SerialNumber(1),
             crc32c,
         }
+    }
+}
+
+impl BootTarget {
+    fn new(target: &Target<'_>) -> Result<Self, PlanError> {
+        let target_name = target.name().map_err(|_| PlanError::NoTarget)?;
+        if let LunEncoding::LittleEndian(number) = target.lun().encoding() {
+            log::warn!("the iBFT's LUN reads as the little-endian number {number}; taking it so");
+        }
+        Ok(Self {
+            target_name: name(&target_name).map_err(PlanError::TargetName)?,
+            portal: target.portal().ok_or(PlanError::NoTarget)?,
+            lun: LogicalUnitNumber::from_bytes(target.lun().to_wire()),
+            authentication: authentication(target)?,
+        })
+    }
+
+    fn of_root_path(root_path: &RootPath, table: Option<&Ibft<'_>>) -> Result<Self, PlanError> {
+        let named = |target: &Target<'_>| {
+            target.name().ok().and_then(|text| name(&text).ok()).as_ref()
+                == Some(&root_path.target_name)
+        };
+        let known = table.and_then(|table| table.targets_in_order().find(named));
+        let portal = match &root_path.server {
+            Host::Address(address) => SocketAddr::new(*address, root_path.port),
+            Host::Name(host) => {
+                return Err(PlanError::ServerIsAName(Excerpt::of(host.as_bytes())));
+            }
+        };
+        Ok(Self {
+            target_name: root_path.target_name.clone(),
+            portal,
+            lun: root_path.lun,
+            authentication: known
+                .map_or(Ok(Authentication::None), |known| authentication(&known))?,
+        })
+    }
+
+    fn plan(self, initiator_name: Name, isid: [u8; 6]) -> BootPlan {
+        let Self { target_name, portal, lun, authentication } = self;
+        let plan = BootPlan::without_table(initiator_name, target_name, portal, isid);
+        BootPlan { lun, authentication, ..plan }
     }
 }
 

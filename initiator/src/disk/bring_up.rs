@@ -102,6 +102,18 @@ impl<const LUNS: usize> BringUp<LUNS> {
         }
     }
 
+    /// From the beginning, with another target: nothing was found yet.
+    pub(super) fn start_over(&mut self, boot_lun: LogicalUnitNumber) {
+        self.boot_lun = boot_lun;
+        self.luns.clear();
+        self.next = 0;
+        self.step = Step::ReportLuns;
+        self.awaiting = false;
+        self.tries = 0;
+        self.not_before = Instant::ZERO;
+        self.ready_deadline = None;
+    }
+
     pub(super) fn disks(&self) -> &[Disk] {
         &self.disks
     }

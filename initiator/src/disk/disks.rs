@@ -86,6 +86,12 @@ where
         }
     }
 
+    /// Looks for the disks from the beginning, with a session that started over at another
+    /// target; for as long as none was found.
+    pub fn start_over(&mut self, boot_lun: LogicalUnitNumber) {
+        self.bring_up.start_over(boot_lun);
+    }
+
     /// The disks found so far; a [`DiskId`] counts from the first.
     #[must_use]
     pub fn list(&self) -> &[Disk] {

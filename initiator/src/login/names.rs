@@ -6,8 +6,8 @@ use heapless::String;
 
 /// An iSCSI name: `iqn.`, `eui.` or `naa.`, at most 223 bytes (RFC 7143 §4.2.7).
 ///
-/// An `iqn.` name is kept in lower case, as the iSCSI stringprep profile maps it, and compares
-/// byte for byte. Names beyond ASCII must come already prepared: no Unicode tables are carried.
+/// A name is kept in lower case, as the iSCSI stringprep profile maps it, and compares byte for
+/// byte. Names beyond ASCII must come already prepared: no Unicode tables are carried.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Name(String<{ Name::MAX_LENGTH }>);
 
@@ -31,21 +31,17 @@ impl Name {
                 Err(NameError::BadHex)
             }
         };
-        let mut prepared = String::new();
         if kind.eq_ignore_ascii_case("iqn.") {
             check_qualified(rest)?;
-            for character in name.chars() {
-                prepared.push(character.to_ascii_lowercase()).map_err(|_| too_long(name))?;
-            }
         } else if kind.eq_ignore_ascii_case("eui.") {
             hex_digits(&[16])?;
-            prepared.push_str(name).map_err(|_| too_long(name))?;
         } else if kind.eq_ignore_ascii_case("naa.") {
             hex_digits(&[16, 32])?;
-            prepared.push_str(name).map_err(|_| too_long(name))?;
         } else {
             return Err(NameError::UnknownType);
         }
+        let mut prepared = String::try_from(name).map_err(|_| NameError::TooLong(name.len()))?;
+        prepared.make_ascii_lowercase();
         Ok(Name(prepared))
     }
 
@@ -111,10 +107,6 @@ impl fmt::Display for NameError {
 
 impl core::error::Error for NameError {}
 
-fn too_long(name: &str) -> NameError {
-    NameError::TooLong(name.len())
-}
-
 /// The part of an `iqn.` name after the prefix (§4.2.7.4).
 fn check_qualified(rest: &str) -> Result<(), NameError> {
     let (date, authority) = rest.split_once('.').ok_or(NameError::BadDate)?;
@@ -152,18 +144,23 @@ mod tests {
             "iqn.2001-04.com.example:storage.tape1.sys1_xyz",
             "iqn.2010-04.org.ipxe:4c4c4544-0000-2010-8020-80c04f202020",
             "iqn.2001-04.com.example:läger",
-            "eui.02004567A425678D",
-            "naa.52004567BA64678D",
-            "naa.62004567BA64678D0123456789ABCDEF",
+            "eui.02004567a425678d",
+            "naa.52004567ba64678d",
+            "naa.62004567ba64678d0123456789abcdef",
         ] {
             assert_eq!(Name::new(name).map(|name| format!("{name}")), Ok(name.into()), "{name}");
         }
     }
 
     #[test]
-    fn an_iqn_is_kept_in_lower_case() {
-        let name = Name::new("IQN.2001-04.COM.Example:Disk").unwrap();
-        assert_eq!(name.as_str(), "iqn.2001-04.com.example:disk");
+    fn names_are_kept_in_lower_case() {
+        for (given, kept) in [
+            ("IQN.2001-04.COM.Example:Disk", "iqn.2001-04.com.example:disk"),
+            ("EUI.02004567A425678D", "eui.02004567a425678d"),
+            ("naa.52004567BA64678D", "naa.52004567ba64678d"),
+        ] {
+            assert_eq!(Name::new(given).unwrap().as_str(), kept);
+        }
     }
 
     #[test]

@@ -126,6 +126,12 @@ impl Login {
         Ok(())
     }
 
+    /// Forgets what was learned of a target: the next attempt is made at another one.
+    pub fn forget(&mut self) {
+        self.state = State::Idle;
+        self.offering = Offering::List;
+    }
+
     /// The request to send now. The same until the next [`on_response`](Login::on_response);
     /// empty when no attempt is under way.
     #[must_use]
