@@ -138,6 +138,7 @@ impl<const LUNS: usize> PairOf<LUNS> {
             portal: Wire::PORTAL,
             login,
             timeouts: parameters.timeouts,
+            escalation: parameters.escalation.clone(),
             initial_cmd_sn: SerialNumber(*initial_cmd_sn),
             crc32c: Crc32cFunction::default(),
         };

@@ -218,9 +218,9 @@ fn a_target_that_stops_answering_after_a_good_start_fails_commands_in_bounded_ti
 }
 
 #[test]
-fn a_command_without_an_answer_is_issued_again_in_a_new_session() {
+fn without_an_escalation_a_command_without_an_answer_is_issued_again_in_a_new_session() {
     let target = target().build();
-    let mut pair = Pair::ready(&target, &[("command_timeout", "30")]);
+    let mut pair = Pair::ready(&target, &[("command_timeout", "30"), ("escalation", "none")]);
     let mut swallowed = 0;
     target.on_request(move |_, pdu| {
         if pdu.header.opcode() == opcode::SCSI_COMMAND && swallowed < 1 {

@@ -10,7 +10,9 @@ use isboot::pdu::digest::Crc32cFunction;
 use isboot::pdu::request::Stage;
 use isboot::pdu::response::{LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse};
 use isboot::pdu::serial::SerialNumber;
-use isboot::session::{Error, Event, LinkWanted, Session, SessionConfig, Timeouts, Waiting};
+use isboot::session::{
+    Error, Escalation, Event, LinkWanted, Session, SessionConfig, Timeouts, Waiting,
+};
 use isboot::time::Instant;
 use isboot_tests::pair::{Direction, NAME, NUMBERS, Pair, Random, Wire, target};
 use isboot_tests::target::{DigestPolicy, Fate, Handling, Injection, Numbering, Pdu, Redirect};
@@ -196,6 +198,7 @@ fn a_login_response_before_the_end_of_its_request_ends_the_connection() {
         portal: Wire::PORTAL,
         login: LoginConfig::new(name("iqn.2026-11.org.example:host"), name(NAME), isid),
         timeouts: Timeouts::default(),
+        escalation: Escalation::default(),
         initial_cmd_sn: SerialNumber(1),
         crc32c: Crc32cFunction::default(),
     };

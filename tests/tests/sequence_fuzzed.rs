@@ -15,11 +15,13 @@ fn a_session_keeps_its_promises_whatever_comes() {
         all.statuses += one.statuses;
         all.failures += one.failures;
         all.losses += one.losses;
+        all.managed += one.managed;
     }
     println!("{all:?}");
     for count in [all.logins, all.reads, all.writes, all.statuses, all.failures, all.losses] {
         assert!(count > 2_000, "{all:?}");
     }
+    assert!(all.managed > 200, "{all:?}");
 }
 
 /// Mostly a login and commands that are answered well; now and then anything.

@@ -14,7 +14,9 @@ use crate::disk::{
 use crate::login::Negotiated;
 use crate::pdu::digest::Crc32cFunction;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{Error, Event, LinkFailure, LinkWanted, Session, SessionConfig};
+use crate::session::{
+    Error, Event, LinkFailure, LinkWanted, Reset, Session, SessionConfig, SubmitError,
+};
 use crate::time::Instant;
 
 /// Fills 32 bytes with entropy, or says `false` when there is none. Asked once per login, for
@@ -212,6 +214,22 @@ where
         self.disks.submit_flush(disk)
     }
 
+    /// Ends a request, at the target too. Its completion comes as always, with
+    /// [`TaskError::Aborted`](crate::session::TaskError::Aborted) unless all of it was done before.
+    /// A request that is done already changes nothing.
+    pub fn abort(&mut self, request: RequestId) {
+        self.disks.abort(request, &mut self.session);
+    }
+
+    /// Has the target reset a logical unit or itself. Requests that it disturbs are taken up
+    /// again; nobody notices but by the time that they take.
+    ///
+    /// # Errors
+    /// [`SubmitError::Busy`] while another reset waits, [`SubmitError::Ended`] after the end.
+    pub fn reset(&mut self, reset: Reset) -> Result<(), SubmitError> {
+        self.session.reset(reset)
+    }
+
     /// Requests that are done and wait to be taken: nothing to sleep on while there are any.
     #[must_use]
     pub fn finished(&self) -> usize {
@@ -386,8 +404,11 @@ where
                         Event::Completed { task, completion } => {
                             disks.completed(now, task, completion, session.sense());
                         }
-                        Event::LoggedIn => log_login(session),
-                        Event::Lost { .. } | Event::Ended(_) => {}
+                        Event::LoggedIn => {
+                            log_login(session);
+                            disks.session_renewed();
+                        }
+                        Event::Lost { .. } | Event::Managed { .. } | Event::Ended(_) => {}
                     }
                 }
                 (bytes.len().saturating_sub(input.len()), ())
@@ -423,6 +444,12 @@ where
                         retry_at.since(now).as_millis()
                     );
                     self.last_error = Some(error);
+                }
+                Event::Managed { function, outcome: Ok(()), .. } => {
+                    log::warn!("{function} done; what it ended is issued again");
+                }
+                Event::Managed { function, outcome: Err(error), .. } => {
+                    log::warn!("{function} failed: {error}");
                 }
                 Event::Ended(Some(error)) => {
                     log::error!("session with {} ended: {error}", self.session.config().portal);

@@ -5,7 +5,7 @@ use core::str::FromStr;
 
 use super::root_path::{RootPath, RootPathError};
 use crate::login::{ChapAlgorithms, DigestOffer, OperationalOffer};
-use crate::session::{OUTSTANDING_R2T_LIMIT, Timeouts};
+use crate::session::{Escalation, OUTSTANDING_R2T_LIMIT, Timeouts};
 use crate::time::Duration;
 
 /// Where the network address comes from.
@@ -59,6 +59,8 @@ pub struct Parameters {
     pub offer: OperationalOffer,
     /// Bounds of the session's waits.
     pub timeouts: Timeouts,
+    /// What is asked of the target when a command hangs, before the session is renewed.
+    pub escalation: Escalation,
     /// Bound of the wait for the link.
     pub link_timeout: Duration,
     /// Bound of the wait for an address.
@@ -84,6 +86,7 @@ impl Default for Parameters {
             transfer_limit: 256 * 1024,
             offer: OperationalOffer::default(),
             timeouts: Timeouts::default(),
+            escalation: Escalation::default(),
             link_timeout: Duration::from_secs(10),
             address_timeout: Duration::from_secs(30),
             ready_timeout: Duration::from_secs(30),
@@ -409,10 +412,23 @@ const TABLE: &[ParameterInfo] = &[
     seconds!("ready_timeout", ready_timeout, "wait for a logical unit to become ready"),
     seconds!("ping_interval", timeouts.ping_interval, "silence before the target is pinged"),
     seconds!("ping_timeout", timeouts.ping, "wait for the answer to a ping"),
+    seconds!("command_timeout", timeouts.command, "wait for a response before the escalation"),
+    ParameterInfo {
+        name: "escalation",
+        range: "none | any of abort-task,abort-task-set,lun-reset,target-warm-reset,\
+                target-cold-reset in any order",
+        unit: "",
+        meaning: "steps for a command that hangs; after the last the session is renewed",
+        read: |parameters, f| write!(f, "{}", parameters.escalation),
+        write: |parameters, value| {
+            parameters.escalation = value.parse().ok()?;
+            Some(())
+        },
+    },
     seconds!(
-        "command_timeout",
-        timeouts.command,
-        "wait for a response before the session is renewed"
+        "task_management_timeout",
+        timeouts.task_management,
+        "wait for the answer to a step before the session is renewed"
     ),
     seconds!("logout_timeout", timeouts.logout, "wait for the logout response"),
     seconds!("outage_limit", timeouts.outage, "time out of reach after which requests fail"),
@@ -493,6 +509,7 @@ mod tests {
             ("header_digest", "CRC32C"),
             ("header_digest", "crc32c,"),
             ("nic", "00:20.0"),
+            ("escalation", "abort-task,abort-task"),
             ("nic", "00:03.8"),
             ("nic", "00.03"),
             ("immediate_data", "maybe"),

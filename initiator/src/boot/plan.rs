@@ -325,6 +325,7 @@ impl BootPlan {
             portal,
             login,
             timeouts: parameters.timeouts,
+            escalation: parameters.escalation.clone(),
             initial_cmd_sn: SerialNumber(1),
             crc32c,
         }

@@ -14,7 +14,7 @@ use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
 use crate::scsi::cdb;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{Command, Completion, Session, SubmitError, TaskTag, Transfer};
+use crate::session::{Command, Completion, Session, SubmitError, TaskError, TaskTag, Transfer};
 use crate::time::{Duration, Instant};
 
 /// How often one command is repeated because the unit asked for it.
@@ -29,6 +29,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
     bring_up: BringUp<LUNS>,
+    /// Disks that the target says are not there any more.
+    gone: [bool; LUNS],
     pub(super) slots: [Slot<B>; REQUESTS],
     free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
@@ -72,6 +74,7 @@ where
         }
         Self {
             bring_up: BringUp::new(boot_lun, ready_timeout),
+            gone: [false; LUNS],
             slots: [const { Slot::EMPTY }; REQUESTS],
             free,
             issuing: Deque::new(),
@@ -147,7 +150,7 @@ where
     /// # Errors
     /// Says why it was not taken.
     pub fn submit_flush(&mut self, disk: DiskId) -> Result<RequestId, SubmitRequestError> {
-        self.disk(disk).ok_or(SubmitRequestError::NoSuchDisk)?;
+        self.present(disk)?;
         let index = self.free.pop_front().ok_or(SubmitRequestError::Busy)?;
         Ok(self.occupy(index, RequestKind::Flush, disk, 0, 0, Buffer::None))
     }
@@ -188,6 +191,48 @@ where
         }
         self.done.retain(|&done| done != id.slot);
         self.vacate(id.slot)
+    }
+
+    /// Ends a request: what no command has taken of it is dropped, its commands are aborted at the
+    /// target ([`Session::abort`]). Its completion comes as always, with [`TaskError::Aborted`]
+    /// unless all of it was done before.
+    ///
+    /// A request that is done already changes nothing.
+    pub fn abort(&mut self, request: RequestId, session: &mut Session<TASKS>) {
+        let index = request.slot;
+        let idle = self.free.iter().chain(&self.done).any(|&other| other == index);
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else { return };
+        if slot.generation != request.generation || idle {
+            return;
+        }
+        slot.unwanted = true;
+        let waiting = self.again.len();
+        self.again.retain(|(piece, _)| piece.slot != index);
+        let dropped = waiting.saturating_sub(self.again.len());
+        slot.outstanding =
+            slot.outstanding.saturating_sub(u16::try_from(dropped).unwrap_or(u16::MAX));
+        if slot.outcome.is_ok() && (dropped > 0 || slot.has_more_to_issue()) {
+            slot.outcome = Err(RequestError::Task(TaskError::Aborted));
+        }
+        slot.is_issuing = false;
+        if let Some(place) = self.issuing.iter().position(|&other| other == index) {
+            let seen = self.issuing.len().saturating_sub(self.unseen);
+            self.unseen = self.unseen.saturating_sub(usize::from(place >= seen));
+            self.issuing.retain(|&other| other != index);
+        }
+        self.settle(index);
+        for owner in &self.owners {
+            if let Owner::Request(tag, piece) = owner
+                && piece.slot == index
+            {
+                session.abort(*tag);
+            }
+        }
+    }
+
+    /// A new session: units that were gone may be back.
+    pub fn session_renewed(&mut self) {
+        self.gone = [false; LUNS];
     }
 
     /// Gives the session the commands that are due. Call after events and after submissions.
@@ -288,6 +333,12 @@ where
             Owner::BringUp(_) => self.bring_up.completed(now, completion, sense),
             Owner::Request(_, piece) => {
                 self.in_flight = self.in_flight.saturating_sub(1);
+                if completion == Completion::Failed(TaskError::NoSuchLogicalUnit)
+                    && let Some(slot) = self.slots.get(usize::from(piece.slot))
+                    && let Some(gone) = self.gone.get_mut(usize::from(slot.disk.0))
+                {
+                    *gone = true;
+                }
                 self.piece_completed(now, piece, judge(completion, sense));
             }
         }
@@ -312,6 +363,14 @@ where
         }
     }
 
+    /// A disk that the target has not given up.
+    fn present(&self, id: DiskId) -> Result<&Disk, SubmitRequestError> {
+        match self.gone.get(usize::from(id.0)) {
+            Some(true) => Err(SubmitRequestError::Gone),
+            _ => self.disk(id).ok_or(SubmitRequestError::NoSuchDisk),
+        }
+    }
+
     /// Whether a request fits its disk; its length in bytes.
     fn check(
         &self,
@@ -320,7 +379,7 @@ where
         lba: u64,
         length: usize,
     ) -> Result<u32, SubmitRequestError> {
-        let disk = self.disk(disk).ok_or(SubmitRequestError::NoSuchDisk)?;
+        let disk = self.present(disk)?;
         if kind == RequestKind::Write && disk.read_only {
             return Err(SubmitRequestError::ReadOnly);
         }
@@ -429,7 +488,11 @@ where
     }
 
     fn piece_completed(&mut self, now: Instant, piece: Piece, verdict: Verdict) {
+        let unwanted = self.slots.get(usize::from(piece.slot)).is_some_and(|slot| slot.unwanted);
         match verdict {
+            Verdict::Again(..) if unwanted => {
+                self.piece_ended(piece.slot, Err(RequestError::Task(TaskError::Aborted)));
+            }
             Verdict::Good(Residual::Underflow(1..)) => {
                 self.piece_ended(piece.slot, Err(RequestError::Short));
             }

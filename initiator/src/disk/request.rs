@@ -53,6 +53,8 @@ pub enum SubmitRequestError {
     Busy,
     /// No such disk.
     NoSuchDisk,
+    /// The target says that the disk is not there any more; a later session may find it again.
+    Gone,
     /// The buffer is empty, no whole number of blocks, or 4 GiB or more.
     BadLength,
     /// The request reaches beyond the last block.
@@ -66,6 +68,7 @@ impl fmt::Display for SubmitRequestError {
         f.write_str(match self {
             Self::Busy => "all request slots are in use",
             Self::NoSuchDisk => "there is no such disk",
+            Self::Gone => "the target says that the disk is not there any more",
             Self::BadLength => "the buffer is not one or more whole blocks",
             Self::OutOfRange => "the request reaches beyond the last block",
             Self::ReadOnly => "the disk is write-protected",

@@ -26,6 +26,8 @@ pub(super) struct Slot<B> {
     pub(super) flush_due: bool,
     /// The slot stands in `issuing`.
     pub(super) is_issuing: bool,
+    /// The host wants it ended: nothing of it is issued again.
+    pub(super) unwanted: bool,
     pub(super) outcome: Result<(), RequestError>,
 }
 
@@ -43,6 +45,7 @@ impl<B> Slot<B> {
         outstanding: 0,
         flush_due: false,
         is_issuing: false,
+        unwanted: false,
         outcome: Ok(()),
     };
 

@@ -1,6 +1,6 @@
 //! What the session remembers of a PDU while its data segment arrives.
 
-use crate::pdu::response::{DataIn, LoginResponse, Response, ScsiResponse};
+use crate::pdu::response::{DataIn, LoginResponse, Reject, Response, ScsiResponse};
 
 /// The PDU whose header has arrived and whose end has not.
 #[derive(Clone, Copy, Debug)]
@@ -19,6 +19,10 @@ pub(super) enum Arriving {
         index: u16,
         prefix: SensePrefix,
     },
+    /// The header of what was rejected is gathered in the connection.
+    Reject(Reject),
+    /// Comes for a task that the target was made to end; nobody wants it.
+    Late(Response),
     /// A PDU whose data segment is of no interest.
     Other(Response),
 }

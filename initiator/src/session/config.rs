@@ -2,6 +2,7 @@
 
 use core::net::SocketAddr;
 
+use super::escalation::Escalation;
 use crate::login::LoginConfig;
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::serial::SerialNumber;
@@ -16,6 +17,8 @@ pub struct SessionConfig {
     pub login: LoginConfig,
     /// Bounds of every wait.
     pub timeouts: Timeouts,
+    /// What is asked of the target when a command hangs, before the session is renewed.
+    pub escalation: Escalation,
     /// CmdSN of the leading login; any value will do.
     pub initial_cmd_sn: SerialNumber,
     /// Who computes CRC32C.
@@ -35,6 +38,8 @@ pub struct Timeouts {
     pub ping: Duration,
     /// For the response to a command that was sent.
     pub command: Duration,
+    /// For the response to a task management function.
+    pub task_management: Duration,
     /// For the Logout Response.
     pub logout: Duration,
     /// Time without a session after which waiting commands fail, and a session that never
@@ -50,6 +55,7 @@ impl Default for Timeouts {
             ping_interval: Duration::from_secs(5),
             ping: Duration::from_secs(5),
             command: Duration::from_secs(30),
+            task_management: Duration::from_secs(15),
             logout: Duration::from_secs(5),
             outage: Duration::from_secs(120),
         }

@@ -1,9 +1,10 @@
 //! One connection: what arrives on it, what leaves, and what is owed to the target.
 
-use heapless::Deque;
+use heapless::{Deque, Vec};
 
 use super::arriving::Arriving;
 use super::task::TaskTag;
+use crate::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::framer::Framer;
 use crate::pdu::serial::SerialNumber;
@@ -13,6 +14,8 @@ use crate::time::Instant;
 /// Requests of our own that wait to be sent besides commands; a target that makes us owe it
 /// more answers than this at once is flooding us.
 const CONTROL_LIMIT: usize = 32;
+/// Answers and pings that wait for room at the target.
+pub(super) const POSTPONED_LIMIT: usize = 4;
 /// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
 const LOGIN_SEGMENT_LIMIT: u32 = 8192;
 
@@ -24,6 +27,12 @@ pub(super) struct Connection {
     pub(super) serializer: Serializer,
     pub(super) source: Source,
     pub(super) control: Deque<Control, CONTROL_LIMIT>,
+    /// What the target had no room for, and when to try again; the earliest first.
+    pub(super) postponed: Deque<(Instant, Control), POSTPONED_LIMIT>,
+    /// How often it had no room since it last took something.
+    pub(super) refusals: u8,
+    /// The start of a Reject's data segment, which is the header that was rejected.
+    pub(super) rejected: Vec<u8, { BASIC_HEADER_SEGMENT_LENGTH }>,
     pub(super) unsolicited: Option<Unsolicited>,
     pub(super) exp_stat_sn: SerialNumber,
     pub(super) last_heard: Instant,
@@ -41,6 +50,9 @@ impl Connection {
             serializer: Serializer::new(crc32c),
             source: Source::Nothing,
             control: Deque::new(),
+            postponed: Deque::new(),
+            refusals: 0,
+            rejected: Vec::new(),
             unsolicited: None,
             exp_stat_sn: SerialNumber(0),
             last_heard: now,

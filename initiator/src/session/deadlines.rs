@@ -31,14 +31,19 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::Connecting { deadline }
             | Phase::LoggingIn { deadline, .. }
             | Phase::LoggingOut { deadline, .. } => *deadline,
-            Phase::FullFeature { .. } => match self.connection.ping {
-                Some((_, sent_at)) => self.ping_deadline(sent_at),
-                None => self.connection.last_heard.after(timeouts.ping_interval),
-            },
+            Phase::FullFeature { .. } => {
+                let pulse = match self.connection.ping {
+                    Some((_, sent_at)) => self.ping_deadline(sent_at),
+                    None => self.connection.last_heard.after(timeouts.ping_interval),
+                };
+                let postponed = self.connection.postponed.front().map(|(due, _)| *due);
+                let others = [self.management.wake_at(), postponed];
+                others.into_iter().flatten().fold(pulse, Instant::min)
+            }
             Phase::Waiting { until } => *until,
             Phase::Ended(_) => return None,
         };
-        Some(if self.tasks.len() > 0 { phase.min(self.next_scan) } else { phase })
+        Some(if self.wants_scan() { phase.min(self.next_scan) } else { phase })
     }
 
     fn check_deadlines(&mut self, now: Instant) {
@@ -56,12 +61,21 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting { deadline: now.after(timeouts.connect) };
             }
-            Phase::FullFeature { .. } => self.check_pulse(now),
+            Phase::FullFeature { .. } => {
+                self.check_pulse(now);
+                self.check_postponed(now);
+                self.check_management(now);
+            }
             _ => {}
         }
-        if now >= self.next_scan && self.tasks.len() > 0 {
+        if now >= self.next_scan && self.wants_scan() {
             self.check_tasks(now);
         }
+    }
+
+    /// Whether there is anything to look at.
+    fn wants_scan(&self) -> bool {
+        self.tasks.len() > 0 || self.management.is_wanted()
     }
 
     /// Pings a silent target; gives it up when it stays silent (RFC 7143 §7.14).
@@ -89,18 +103,22 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// Looks at every task's time-out: the command time-out of those sent; without any of these,
-    /// the outage limit of those that wait for a session or for its window.
+    /// the outage limit of those that wait for a session or for its window. One task at a time is
+    /// seen to; the end of that brings the next scan.
     fn check_tasks(&mut self, now: Instant) {
         let timeouts = self.config.timeouts;
         let up = matches!(self.phase, Phase::FullFeature { .. });
         let mut next = now.after(timeouts.command.min(timeouts.outage));
-        let (mut sent, mut overdue) = (false, false);
-        for (_, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
+        // While logging out the end of that bounds them all.
+        let watched = up && !self.management.is_active();
+        let mut sent = false;
+        let mut overdue: Option<(Instant, u16)> = None;
+        for (index, task) in self.tasks.in_use().filter(|(_, task)| task.state == TaskState::Sent) {
             sent = true;
-            // While logging out the end of that bounds them all.
-            if up {
-                let deadline = task.sent_at.after(timeouts.command);
-                overdue |= now >= deadline;
+            let deadline = task.sent_at.after(timeouts.command);
+            if watched && now >= deadline {
+                overdue = Some(overdue.unwrap_or((deadline, index)).min((deadline, index)));
+            } else if watched {
                 next = next.min(deadline);
             }
         }
@@ -126,12 +144,15 @@ impl<const TASKS: usize> Session<TASKS> {
             self.queued.retain(|&index| waits(index));
         }
         self.next_scan = next;
-        if overdue {
-            // The command is issued again in a new session; no answer to the old one can
-            // reach it, and the same ISID ends the old one's work at the target.
-            self.lose(now, Error::Timeout(Waiting::Command));
-        } else if up && expired {
+        if up && expired {
             self.lose(now, Error::Timeout(Waiting::Window));
+        } else if watched {
+            self.begin_wanted(now);
+            if let Some((_, index)) = overdue
+                && !self.management.is_active()
+            {
+                self.escalate(now, index);
+            }
         }
     }
 }

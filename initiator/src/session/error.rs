@@ -66,18 +66,7 @@ impl fmt::Display for Error {
             Self::Link(failure) => write!(f, "{failure}"),
             Self::Rejected { reason } => {
                 write!(f, "the target rejected a PDU, reason {reason:#04x}")?;
-                match reason {
-                    0x02 => f.write_str(" (data digest error)"),
-                    0x03 => f.write_str(" (SNACK)"),
-                    0x04 => f.write_str(" (protocol error)"),
-                    0x05 => f.write_str(" (command not supported)"),
-                    0x06 => f.write_str(" (too many immediate commands)"),
-                    0x07 => f.write_str(" (task in progress)"),
-                    0x09 => f.write_str(" (invalid PDU field)"),
-                    0x0a => f.write_str(" (long operation, out of resources)"),
-                    0x0c => f.write_str(" (waiting for logout)"),
-                    _ => Ok(()),
-                }
+                f.write_str(reject_reason(*reason))
             }
             Self::TargetAskedToLeave { event } => {
                 write!(f, "the target asked to end the connection (asynchronous event {event})")
@@ -101,6 +90,24 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// A Reject reason in words (RFC 7143 §11.17.1).
+fn reject_reason(reason: u8) -> &'static str {
+    match reason {
+        0x02 => " (data digest error)",
+        0x03 => " (SNACK)",
+        0x04 => " (protocol error)",
+        0x05 => " (command not supported)",
+        0x06 => " (too many immediate commands)",
+        0x07 => " (task in progress)",
+        0x08 => " (invalid data acknowledgement)",
+        0x09 => " (invalid PDU field)",
+        0x0a => " (long operation, out of resources)",
+        0x0b => " (negotiation reset)",
+        0x0c => " (waiting for logout)",
+        _ => "",
+    }
+}
+
 /// What a bounded wait was for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
@@ -112,6 +119,8 @@ pub enum Waiting {
     Ping,
     /// The response to a command.
     Command,
+    /// The response to a task management function.
+    TaskManagement,
     /// The command window to open.
     Window,
     /// The Logout Response.
@@ -125,6 +134,7 @@ impl fmt::Display for Waiting {
             Self::Login => "the login to finish",
             Self::Ping => "the answer to a NOP-Out",
             Self::Command => "the response to a command",
+            Self::TaskManagement => "the response to a task management function",
             Self::Window => "the target to open its command window",
             Self::Logout => "the logout response",
         })
@@ -174,6 +184,18 @@ pub enum TaskError {
     RetriesExhausted,
     /// The session ended first.
     SessionEnded,
+    /// The target answers everything but this command, however often it is aborted and issued
+    /// again.
+    Unanswered,
+    /// Aborted on request of the host.
+    Aborted,
+    /// The target rejected the command each time (RFC 7143 §11.17.1).
+    Rejected {
+        /// The Reject reason code.
+        reason: u8,
+    },
+    /// The target says that there is no such logical unit any more (RFC 7143 §11.6.1).
+    NoSuchLogicalUnit,
     /// iSCSI service response other than "completed at target" (RFC 7143 §11.4.3).
     TargetFailure {
         /// The Response field.
@@ -187,6 +209,18 @@ impl fmt::Display for TaskError {
             Self::Outage => f.write_str("the target was out of reach for longer than allowed"),
             Self::RetriesExhausted => f.write_str("the command failed as often as it may be tried"),
             Self::SessionEnded => f.write_str("the session ended"),
+            Self::Unanswered => f.write_str(
+                "the target does not answer the command, aborted and issued again though it was; \
+                 look at the health of its medium, or raise command_timeout",
+            ),
+            Self::Aborted => f.write_str("the command was aborted on request"),
+            Self::Rejected { reason } => {
+                write!(f, "the target rejects the command, reason {reason:#04x}")?;
+                f.write_str(reject_reason(*reason))
+            }
+            Self::NoSuchLogicalUnit => {
+                f.write_str("the target says that the logical unit is not there any more")
+            }
             Self::TargetFailure { response } => {
                 write!(f, "the target failed to execute the command (response {response:#04x})")
             }
@@ -195,3 +229,45 @@ impl fmt::Display for TaskError {
 }
 
 impl core::error::Error for TaskError {}
+
+/// Why a task management function did not do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ManagementError {
+    /// The target said no (RFC 7143 §11.6.1).
+    Refused {
+        /// The Response field.
+        response: u8,
+    },
+    /// The target rejected the request itself.
+    Rejected {
+        /// The Reject reason code.
+        reason: u8,
+    },
+    /// The session was lost before the answer, which ended the tasks as well.
+    SessionLost,
+}
+
+impl fmt::Display for ManagementError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused { response } => {
+                write!(f, "the target refuses, response {response}")?;
+                f.write_str(match response {
+                    1 => " (no such task)",
+                    2 => " (no such logical unit)",
+                    5 => " (function not supported)",
+                    6 => " (authorization failed)",
+                    255 => " (function rejected)",
+                    _ => "",
+                })
+            }
+            Self::Rejected { reason } => {
+                write!(f, "the target rejects the request, reason {reason:#04x}")?;
+                f.write_str(reject_reason(*reason))
+            }
+            Self::SessionLost => f.write_str("the session was lost first"),
+        }
+    }
+}
+
+impl core::error::Error for ManagementError {}

@@ -2,7 +2,8 @@
 
 use core::net::SocketAddr;
 
-use super::error::{Error, TaskError};
+use super::error::{Error, ManagementError, TaskError};
+use super::escalation::TaskManagement;
 use super::task::TaskTag;
 use crate::pdu::response::Residual;
 use crate::time::Instant;
@@ -46,6 +47,16 @@ pub enum Event<'b> {
         error: Error,
         /// When the next attempt will be made.
         retry_at: Instant,
+    },
+    /// A task management function is over: one that a hanging command called for, or that the
+    /// host wanted.
+    Managed {
+        /// What the target was asked for.
+        function: TaskManagement,
+        /// The logical unit it was meant for; `None` for the whole target.
+        lun: Option<[u8; 8]>,
+        /// What became of it.
+        outcome: Result<(), ManagementError>,
     },
     /// The session is over and all its commands with it: `None` after a logout that the target
     /// obeyed, by a Logout Response or by closing the connection in good order.

@@ -9,11 +9,14 @@ mod config;
 mod connection;
 mod deadlines;
 mod error;
+mod escalation;
 mod event;
 mod extents;
+mod management;
 mod portals;
 mod receive;
 mod recovery;
+mod reject;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]
 mod session;
 mod task;
@@ -21,8 +24,10 @@ mod transmit;
 mod window;
 
 pub use config::{SessionConfig, Timeouts};
-pub use error::{Error, LinkFailure, TaskError, Waiting};
+pub use error::{Error, LinkFailure, ManagementError, TaskError, Waiting};
+pub use escalation::{Escalation, EscalationError, TaskManagement};
 pub use event::{Completion, DataOut, Event, LinkWanted, SubmitError};
+pub use management::Reset;
 pub use session::Session;
 pub use task::{Command, OUTSTANDING_R2T_LIMIT, TaskTag, Transfer};
 pub use window::CommandWindow;

@@ -74,10 +74,18 @@ impl<const TASKS: usize> Session<TASKS> {
                     Err(Error::PeerMisbehaved("a Login Response answers the login's own tag"))
                 }
                 Response::Login(login) => Ok(Arriving::Login(login)),
+                Response::Reject(reject) => Err(Error::Rejected { reason: reject.reason }),
                 _ => Err(Error::PeerMisbehaved(
                     "only Login Responses come before full feature phase (RFC 7143 §4.2.4)",
                 )),
             };
+        }
+        let for_a_task = matches!(
+            response,
+            Response::DataIn(_) | Response::Scsi(_) | Response::ReadyToTransfer(_)
+        );
+        if for_a_task && self.tasks.was_aborted(header.initiator_task_tag()) {
+            return Ok(Arriving::Late(response));
         }
         match response {
             Response::DataIn(data_in) => self.on_data_in_header(data_in),
@@ -89,6 +97,10 @@ impl<const TASKS: usize> Session<TASKS> {
             Response::Login(_) => Err(Error::PeerMisbehaved(
                 "no Login Response comes in full feature phase (RFC 7143 §4.2.4)",
             )),
+            Response::Reject(reject) => {
+                self.connection.rejected.clear();
+                Ok(Arriving::Reject(reject))
+            }
             other => Ok(Arriving::Other(other)),
         }
     }
@@ -173,7 +185,14 @@ impl<const TASKS: usize> Session<TASKS> {
                 }
                 Ok(Step::Went)
             }
-            Arriving::Nothing | Arriving::Other(_) => Ok(Step::Went),
+            Arriving::Reject(_) => {
+                let rejected = &mut self.connection.rejected;
+                let room = rejected.capacity().saturating_sub(rejected.len());
+                let (wanted, _) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+                let _ = rejected.extend_from_slice(wanted);
+                Ok(Step::Went)
+            }
+            Arriving::Nothing | Arriving::Late(_) | Arriving::Other(_) => Ok(Step::Went),
         }
     }
 
@@ -202,7 +221,9 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.on_status(now, index, status, header.residual, 0)
             }
             Arriving::Status { header, index, .. } => self.on_scsi_response(now, index, &header),
-            Arriving::Other(response) => self.on_other(response),
+            Arriving::Reject(header) => self.on_reject(now, &header).map(|()| Step::Went),
+            Arriving::Late(response) => self.on_late(&response).map(|()| Step::Went),
+            Arriving::Other(response) => self.on_other(now, response),
         }
     }
 
@@ -211,6 +232,7 @@ impl<const TASKS: usize> Session<TASKS> {
     /// recovery level 0 so is the connection.
     fn on_damaged<'b>(&mut self, arrived: &Arriving) -> Result<Step<'b>, Error> {
         match *arrived {
+            Arriving::Late(Response::DataIn(DataIn { status: None, .. })) => Ok(Step::Went),
             Arriving::Data { header: DataIn { status: None, .. }, index, .. } => {
                 if let Some(task) = self.tasks.at_mut(index) {
                     task.damaged = true;
@@ -349,15 +371,27 @@ impl<const TASKS: usize> Session<TASKS> {
 
     // --- PDUs without data of interest ---
 
-    fn on_other<'b>(&mut self, response: Response) -> Result<Step<'b>, Error> {
+    /// What comes for a task after the target ended it is counted and discarded (§4.2.3.3).
+    fn on_late(&mut self, response: &Response) -> Result<(), Error> {
+        match response {
+            Response::Scsi(header) => self.count_status(&header.numbers),
+            Response::DataIn(header) if header.status.is_some() => {
+                self.count_status(&header.numbers)
+            }
+            Response::DataIn(DataIn { numbers, .. })
+            | Response::ReadyToTransfer(ReadyToTransfer { numbers, .. }) => {
+                self.learn_window(numbers);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_other<'b>(&mut self, now: Instant, response: Response) -> Result<Step<'b>, Error> {
         match response {
             Response::NopIn(header) => self.on_nop_in(&header)?,
             Response::ReadyToTransfer(header) => self.on_ready_to_transfer(&header)?,
             Response::AsyncMessage(header) => self.on_async_message(&header)?,
-            Response::Reject(header) => {
-                self.count_status(&header.numbers)?;
-                return Err(Error::Rejected { reason: header.reason });
-            }
             Response::Logout(header) => {
                 self.count_status(&header.numbers)?;
                 match self.phase {
@@ -369,9 +403,15 @@ impl<const TASKS: usize> Session<TASKS> {
                     _ => return Err(UNASKED),
                 }
             }
-            Response::Text(_) | Response::TaskManagement(_) => return Err(UNASKED),
+            Response::TaskManagement(header) => {
+                self.count_status(&header.numbers)?;
+                if !self.on_management_response(now, &header) {
+                    return Err(UNASKED);
+                }
+            }
+            Response::Text(_) => return Err(UNASKED),
             // Told apart by their headers already.
-            Response::Login(_) | Response::DataIn(_) | Response::Scsi(_) => {}
+            Response::Login(_) | Response::DataIn(_) | Response::Scsi(_) | Response::Reject(_) => {}
         }
         Ok(Step::Went)
     }
@@ -392,7 +432,10 @@ impl<const TASKS: usize> Session<TASKS> {
                 ));
             }
             match self.connection.ping {
-                Some((tag, _)) if tag == header.initiator_task_tag => self.connection.ping = None,
+                Some((tag, _)) if tag == header.initiator_task_tag => {
+                    self.connection.ping = None;
+                    self.connection.refusals = 0;
+                }
                 _ => return Err(UNASKED),
             }
         }
@@ -495,7 +538,7 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// Counts a response with a StatSN of its own; a hole means that one was lost (§7.9).
-    fn count_status(&mut self, numbers: &SequenceNumbers) -> Result<(), Error> {
+    pub(super) fn count_status(&mut self, numbers: &SequenceNumbers) -> Result<(), Error> {
         let expected: SerialNumber = self.connection.exp_stat_sn;
         if numbers.stat_sn != expected {
             return Err(STATUS_LOST);

@@ -6,9 +6,10 @@ use super::config::SessionConfig;
 use super::connection::Connection;
 use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
+use super::management::Management;
 use super::portals::Portals;
 use super::recovery::Recovery;
-use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag};
+use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag, Unwanted};
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::Digests;
@@ -18,7 +19,7 @@ use crate::time::{Duration, Instant};
 /// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
 pub(super) const SENSE_LIMIT: usize = 252;
 /// How often one command goes on the wire before it fails.
-const ISSUE_LIMIT: u8 = 8;
+pub(super) const ISSUE_LIMIT: u8 = 8;
 
 /// Where the session stands.
 #[derive(Debug)]
@@ -62,7 +63,8 @@ pub struct Session<const TASKS: usize> {
     /// Tasks with R2Ts to answer.
     pub(super) soliciting: Deque<u16, TASKS>,
     pub(super) failed: Deque<(u16, TaskError), TASKS>,
-    pub(super) notices: Deque<Event<'static>, 4>,
+    pub(super) notices: Deque<Event<'static>, 8>,
+    pub(super) management: Management,
     pub(super) sense: Vec<u8, SENSE_LIMIT>,
     pub(super) recovery: Recovery,
     last_tag: u16,
@@ -85,6 +87,7 @@ impl<const TASKS: usize> Session<TASKS> {
             soliciting: Deque::new(),
             failed: Deque::new(),
             notices: Deque::new(),
+            management: Management::default(),
             sense: Vec::new(),
             recovery: Recovery::new(now),
             last_tag: 0,
@@ -278,7 +281,9 @@ impl<const TASKS: usize> Session<TASKS> {
         let Some(task) = self.tasks.at_mut(index) else { return };
         task.rewind();
         task.state = TaskState::Queued;
-        if task.issues >= ISSUE_LIMIT {
+        if task.unwanted != Unwanted::No {
+            self.fail(index, TaskError::Aborted);
+        } else if task.issues >= ISSUE_LIMIT {
             self.fail(index, TaskError::RetriesExhausted);
         } else {
             let _ = self.queued.push_back(index);
@@ -313,6 +318,7 @@ impl<const TASKS: usize> Session<TASKS> {
             return;
         }
         self.connection = Connection::new(self.config.crc32c, now);
+        self.lose_management();
         self.requeue_sent();
         self.portals.lost();
         let retry_at = match time2wait {
@@ -333,16 +339,17 @@ impl<const TASKS: usize> Session<TASKS> {
         self.phase = Phase::Ended(error);
         // Nothing of the old connection is sent any more, not even the rest of a PDU.
         self.connection = Connection::new(self.config.crc32c, self.connection.last_heard);
+        self.management.forget();
         self.queued.clear();
         self.soliciting.clear();
-        self.tasks.forget_soliciting();
+        self.tasks.forget_connection();
         for index in (0u16..).take(TASKS) {
             self.fail(index, TaskError::SessionEnded);
         }
         self.notify(Event::Ended(error));
     }
 
-    fn notify(&mut self, event: Event<'static>) {
+    pub(super) fn notify(&mut self, event: Event<'static>) {
         if self.notices.is_full() {
             // The oldest news is the least useful.
             let _ = self.notices.pop_front();
@@ -350,24 +357,36 @@ impl<const TASKS: usize> Session<TASKS> {
         let _ = self.notices.push_back(event);
     }
 
-    /// Everything on the wire goes back to the queue, ahead of what was never sent, in the order
-    /// of its CmdSN: the target sees the same order again.
+    /// Everything on the wire goes back to the queue.
     fn requeue_sent(&mut self) {
         self.soliciting.clear();
-        self.tasks.forget_soliciting();
+        self.tasks.forget_connection();
+        let sent: Vec<u16, TASKS> = self
+            .tasks
+            .in_use()
+            .filter(|(_, task)| task.state == TaskState::Sent)
+            .map(|(index, _)| index)
+            .collect();
+        self.requeue(&sent);
+    }
+
+    /// These tasks that were sent go back to the queue, ahead of what was never sent, in the order
+    /// of their CmdSN: the target sees the same order again.
+    pub(super) fn requeue(&mut self, sent: &[u16]) {
         let mut unsent: Deque<u16, TASKS> = Deque::new();
         core::mem::swap(&mut unsent, &mut self.queued);
-        let mut sent: Vec<(SerialNumber, u16), TASKS> = Vec::new();
-        for (index, task) in self.tasks.in_use() {
-            if task.state == TaskState::Sent {
-                let _ = sent.push((task.cmd_sn, index));
+        let mut ordered: Vec<(SerialNumber, u16), TASKS> = Vec::new();
+        for &index in sent {
+            if let Some(task) = self.tasks.at(index) {
+                let _ = ordered.push((task.cmd_sn, index));
             }
         }
         // Fewer than 2^31 commands are outstanding: the distances from any of them order them all.
-        if let Some(&(first, _)) = sent.first() {
-            sent.sort_unstable_by_key(|(cmd_sn, _)| cmd_sn.0.wrapping_sub(first.0).cast_signed());
+        if let Some(&(first, _)) = ordered.first() {
+            ordered
+                .sort_unstable_by_key(|(cmd_sn, _)| cmd_sn.0.wrapping_sub(first.0).cast_signed());
         }
-        for (_, index) in sent {
+        for (_, index) in ordered {
             self.issue_again(index);
         }
         for index in unsent {

@@ -82,6 +82,17 @@ pub(super) enum TaskState {
     Failed,
 }
 
+/// Whether the host wants a task ended that is at the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unwanted {
+    /// It wants the status.
+    No,
+    /// It does, and the target is to be told.
+    Unsaid,
+    /// It does, and the target was told.
+    Said,
+}
+
 /// One slot of the table.
 #[derive(Debug)]
 pub(super) struct Task {
@@ -103,9 +114,18 @@ pub(super) struct Task {
     pub(super) moved: Extents,
     /// A data digest failed: status to come does not count, the command is issued again.
     pub(super) damaged: bool,
+    /// Steps of the escalation that were taken for it in this session.
+    pub(super) steps: u8,
+    /// How often the target rejected it.
+    pub(super) rejections: u8,
+    /// Whether the host wants it ended.
+    pub(super) unwanted: Unwanted,
     pub(super) bursts: Deque<Burst, OUTSTANDING_R2T_LIMIT>,
     /// The slot stands in the session's queue of those with bursts; outlives the task.
     pub(super) is_soliciting: bool,
+    /// The wire generation that the target was made to end last over this connection; outlives
+    /// the task.
+    aborted: Option<u16>,
 }
 
 impl Task {
@@ -127,8 +147,12 @@ impl Task {
         next_r2t_sn: 0,
         moved: Extents::EMPTY,
         damaged: false,
+        steps: 0,
+        rejections: 0,
+        unwanted: Unwanted::No,
         bursts: Deque::new(),
         is_soliciting: false,
+        aborted: None,
     };
 
     /// Forgets everything that belongs to one issue of the command.
@@ -173,6 +197,9 @@ impl<const TASKS: usize> TaskTable<TASKS> {
         task.command = command;
         task.submitted_at = now;
         task.issues = 0;
+        task.steps = 0;
+        task.rejections = 0;
+        task.unwanted = Unwanted::No;
         Some(TaskTag { index, generation: task.generation })
     }
 
@@ -220,10 +247,28 @@ impl<const TASKS: usize> TaskTable<TASKS> {
         (0u16..).zip(&self.tasks).filter(|(_, task)| task.state != TaskState::Free)
     }
 
-    /// No slot stands in the queue of those with bursts any more.
-    pub(super) fn forget_soliciting(&mut self) {
+    /// The target was made to end the present issue of a slot's command: what still comes for it
+    /// is late.
+    pub(super) fn remember_aborted(&mut self, index: u16) {
+        if let Some(task) = self.at_mut(index) {
+            task.aborted = Some(task.wire_generation);
+        }
+    }
+
+    /// Whether the target was made to end the task with this tag, and no other of its slot since.
+    pub(super) fn was_aborted(&self, initiator_task_tag: u32) -> bool {
+        let [g1, g0, i1, i0] = initiator_task_tag.to_be_bytes();
+        let (generation, index) = (u16::from_be_bytes([g1, g0]), u16::from_be_bytes([i1, i0]));
+        self.tasks.get(usize::from(index)).is_some_and(|task| task.aborted == Some(generation))
+    }
+
+    /// Forgets what belonged to a connection: places in the queue of those with bursts, steps
+    /// taken, tags that may still come.
+    pub(super) fn forget_connection(&mut self) {
         for task in &mut self.tasks {
             task.is_soliciting = false;
+            task.steps = 0;
+            task.aborted = None;
         }
     }
 

@@ -49,9 +49,12 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::LoggingIn { request_due, .. } => *request_due,
             Phase::FullFeature { .. } => {
                 !self.connection.control.is_empty()
+                    || self.management.is_due()
                     || self.connection.unsolicited.is_some()
                     || !self.soliciting.is_empty()
-                    || (!self.queued.is_empty() && self.window.is_open())
+                    || (!self.queued.is_empty()
+                        && self.window.is_open()
+                        && !self.management.holds_commands())
             }
             Phase::LoggingOut { requested, .. } => requested.is_none(),
             _ => false,
@@ -65,6 +68,7 @@ impl<const TASKS: usize> Session<TASKS> {
             Phase::LoggingIn { request_due: true, .. } => self.begin_login_request(),
             Phase::FullFeature { .. } => {
                 self.begin_control()
+                    || self.begin_management()
                     || self.begin_unsolicited()
                     || self.begin_command(now)
                     || self.begin_solicited()
@@ -128,7 +132,16 @@ impl<const TASKS: usize> Session<TASKS> {
         true
     }
 
+    fn begin_management(&mut self) -> bool {
+        let Some(request) = self.next_management() else { return false };
+        self.begin(request, 0, Source::Nothing);
+        true
+    }
+
     fn begin_command(&mut self, now: Instant) -> bool {
+        if self.management.holds_commands() {
+            return false;
+        }
         let Phase::FullFeature { negotiated } = &self.phase else { return false };
         let (immediate_data, initial_r2t) = (negotiated.immediate_data, negotiated.initial_r2t);
         let first_burst = negotiated.first_burst_length;

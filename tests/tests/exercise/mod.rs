@@ -14,8 +14,8 @@ use isboot::pdu::response::{
 use isboot::pdu::serial::SerialNumber;
 use isboot::pdu::serializer::Serializer;
 use isboot::session::{
-    Command, Completion, DataOut, Event, LinkFailure, LinkWanted, Session, SessionConfig, TaskTag,
-    Timeouts, Transfer,
+    Command, Completion, DataOut, Escalation, Event, LinkFailure, LinkWanted, Reset, Session,
+    SessionConfig, SubmitError, TaskTag, Timeouts, Transfer,
 };
 use isboot::time::{Duration, Instant};
 
@@ -31,6 +31,7 @@ pub(crate) struct Tally {
     pub(crate) statuses: u64,
     pub(crate) failures: u64,
     pub(crate) losses: u64,
+    pub(crate) managed: u64,
 }
 
 /// Runs a script.
@@ -79,6 +80,7 @@ struct World {
     next_cmd_sn: Option<SerialNumber>,
     stat_sn: u32,
     digests: Digests,
+    logged_out: bool,
     ended: bool,
     tally: Tally,
 }
@@ -119,6 +121,7 @@ impl World {
             portal: ([192, 0, 2, 1], 3260).into(),
             login,
             timeouts: Timeouts::default(),
+            escalation: Escalation::default(),
             initial_cmd_sn: SerialNumber(u32::MAX - 3),
             crc32c: Crc32cFunction::default(),
         };
@@ -135,6 +138,7 @@ impl World {
             next_cmd_sn: None,
             stat_sn: 1,
             digests: Digests::default(),
+            logged_out: false,
             ended: false,
             tally: Tally::default(),
         }
@@ -151,8 +155,12 @@ impl World {
             4 => self.submit(script),
             5 => self.link_up(),
             6 => self.session.link_down(self.now, LinkFailure::Reset),
-            7 if operation == 7 => self.session.logout(self.now),
+            7 if operation == 7 => {
+                self.logged_out = true;
+                self.session.logout(self.now);
+            }
             7 | 8 => self.pass(script),
+            9 if operation >> 4 > 11 => self.manage(operation >> 4),
             9 => self.poll(),
             10 => self.answer_login(operation >> 4),
             11 => {
@@ -195,8 +203,29 @@ impl World {
                 let before = self.tasks.insert(tag, (transfer, true));
                 assert_eq!(before, None, "a tag names one task");
             }
-            Err(error) => assert!(!free || !matches!(error, isboot::session::SubmitError::Busy)),
+            Err(error) => assert!(!free || !matches!(error, SubmitError::Busy)),
         }
+    }
+
+    /// The host wants something ended.
+    fn manage(&mut self, choice: u8) {
+        let taken = match choice {
+            12 | 13 => {
+                // Also of tasks that are long gone.
+                let mut tags: Vec<TaskTag> = self.tasks.keys().copied().collect();
+                tags.sort_unstable_by_key(|tag| (self.tasks[tag].1, tag.index()));
+                let place = if choice == 12 { 0 } else { tags.len().saturating_sub(1) };
+                if let Some(&tag) = tags.get(place) {
+                    self.session.abort(tag);
+                }
+                return;
+            }
+            14 => self.session.reset(Reset::LogicalUnit([0; 8])),
+            _ => self.session.reset(Reset::TargetWarm),
+        };
+        assert!(
+            taken != Err(SubmitError::Ended) || self.logged_out || self.session.ended().is_some()
+        );
     }
 
     fn pass(&mut self, script: &mut Script<'_>) {
@@ -248,6 +277,7 @@ impl World {
                 assert!(std::mem::take(live), "a task is completed once");
             }
             Event::Lost { .. } => self.tally.losses += 1,
+            Event::Managed { .. } => self.tally.managed += 1,
             Event::Ended(_) => assert!(!std::mem::replace(&mut self.ended, true), "one end"),
         }
     }
