@@ -506,15 +506,16 @@ fn b_tm_13_the_abort_of_an_unacknowledged_command_fills_its_place() {
 }
 
 #[test]
-fn b_tm_14_data_in_a_function_response_is_ignored() {
-    let target = target().build();
-    let mut pair = Pair::ready(&target, &[("data_digest", "crc32c")]);
+fn b_tm_14_data_in_a_function_response_is_a_format_error() {
+    let target = target().times(0, 0).build();
+    let mut pair = Pair::ready(&target, &[]);
     let log = stall_with(&target, 1, |management| {
         vec![managed_with(management.initiator_task_tag, 0, vec![0xff; 4])]
     });
     pair.read(0, 0, 512).unwrap();
-    assert_eq!(log.commands().len(), 2);
-    assert_eq!(pair.isboot.last_error(), None);
+    assert_eq!(log.commands().len(), 2, "issued again once");
+    assert!(matches!(pair.isboot.last_error(), Some(Error::Malformed(_))));
+    assert_eq!(target.statistics().logins, 2);
     pair.log_out();
 }
 
