@@ -220,7 +220,7 @@ fn run(
     let mut operations = operations.peekable();
     let (mut under_way, mut done) = (HashMap::new(), 0);
     host.run_until(|isboot| {
-        while let Some(Finished { id, kind, buffer, outcome }) = isboot.take_completion() {
+        while let Some(Finished { id, kind, buffer, outcome, .. }) = isboot.take_completion() {
             let range: Range<usize> = under_way.remove(&id).expect("a request of ours");
             assert_eq!(outcome, Ok(()), "{kind:?} of {range:?}");
             if kind == RequestKind::Read {

@@ -8,11 +8,12 @@ use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 use super::parameters::Parameters;
 use super::plan::BootPlan;
 use crate::disk::{
-    BringUpState, Disk, DiskId, Disks, Finished, Lent, Rejected, RequestError, RequestId,
-    RequestKind, SubmitRequestError,
+    BringUpState, CommandData, Disk, DiskId, Disks, Finished, Lent, NoBootDisk, Rejected,
+    RequestError, RequestId, RequestKind, SubmitRequestError,
 };
 use crate::login::Negotiated;
 use crate::pdu::digest::Crc32cFunction;
+use crate::scsi::cdb::Cdb;
 use crate::scsi::lun::LogicalUnitNumber;
 use crate::session::{
     Error, Event, LinkFailure, LinkWanted, Reset, Session, SessionConfig, SubmitError,
@@ -174,6 +175,14 @@ where
         self.disks.list()
     }
 
+    /// The disk of the boot LUN, or why there is none.
+    ///
+    /// # Errors
+    /// [`NoBootDisk`] says what the unit answered, and which units there are.
+    pub fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
+        self.disks.boot_disk()
+    }
+
     /// Requests taken and not yet handed back.
     #[must_use]
     pub fn outstanding(&self) -> usize {
@@ -228,6 +237,75 @@ where
     /// [`SubmitError::Busy`] while another reset waits, [`SubmitError::Ended`] after the end.
     pub fn reset(&mut self, reset: Reset) -> Result<(), SubmitError> {
         self.session.reset(reset)
+    }
+
+    /// As [`submit_write`](Self::submit_write), and durable when it is done.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_write_through(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.disks.submit_write_through(disk, lba, buffer)
+    }
+
+    /// Releases `blocks` blocks from block `lba` on: see [`Disks::submit_unmap`].
+    ///
+    /// # Errors
+    /// Says why it was not taken.
+    pub fn submit_unmap(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        blocks: u64,
+    ) -> Result<RequestId, SubmitRequestError> {
+        self.disks.submit_unmap(disk, lba, blocks)
+    }
+
+    /// Writes the same block of data to `blocks` blocks from block `lba` on: see
+    /// [`Disks::submit_write_same`].
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_write_same(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        blocks: u64,
+        block: B,
+        unmap: bool,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.disks.submit_write_same(disk, lba, blocks, block, unmap)
+    }
+
+    /// Writes zeros to `blocks` blocks from block `lba` on: see [`Disks::submit_write_zeros`].
+    ///
+    /// # Errors
+    /// Says why it was not taken.
+    pub fn submit_write_zeros(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        blocks: u64,
+        unmap: bool,
+    ) -> Result<RequestId, SubmitRequestError> {
+        self.disks.submit_write_zeros(disk, lba, blocks, unmap)
+    }
+
+    /// Gives the unit a command of the host's own: see [`Disks::submit_command`].
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the data and says why.
+    pub fn submit_command(
+        &mut self,
+        disk: DiskId,
+        cdb: Cdb,
+        data: CommandData<B>,
+    ) -> Result<RequestId, Rejected<CommandData<B>>> {
+        self.disks.submit_command(disk, cdb, data)
     }
 
     /// Requests that are done and wait to be taken: nothing to sleep on while there are any.

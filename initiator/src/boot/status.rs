@@ -24,6 +24,8 @@ impl Status<'_> {
         "net.isboot.version",
         "net.isboot.nic",
         "net.isboot.device",
+        "net.isboot.device_identity",
+        "net.isboot.access_state",
         "hw.ibft.initiator_name",
         "hw.ibft.initiator_address",
         "hw.ibft.nic_prefix",
@@ -41,6 +43,17 @@ impl Status<'_> {
         let name = Self::NAMES.iter().find(|known| **known == name)?;
         Some(Value { status: self, name })
     }
+
+    /// The boot LUN's disk and its place: the LUN as the plan has it, else the same number in the
+    /// target's form.
+    fn boot_disk(&self) -> Option<(usize, &Disk)> {
+        let lun = self.plan.lun;
+        let mut disks = self.disks.iter().enumerate();
+        disks
+            .clone()
+            .find(|(_, disk)| disk.lun == lun)
+            .or_else(|| disks.find(|(_, disk)| disk.lun.is_same_unit(lun)))
+    }
 }
 
 struct Value<'a> {
@@ -51,6 +64,7 @@ struct Value<'a> {
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let plan = self.status.plan;
+        let boot = self.status.boot_disk();
         let address = match plan.addressing {
             Addressing::Static { address, prefix, gateway, .. } => Some((address, prefix, gateway)),
             Addressing::Dhcp => None,
@@ -58,12 +72,15 @@ impl fmt::Display for Value<'_> {
         match (self.name, address) {
             ("net.isboot.version", _) => f.write_str(env!("CARGO_PKG_VERSION")),
             ("net.isboot.nic", _) => f.write_str(self.status.nic),
-            ("net.isboot.device", _) => {
-                match self.status.disks.iter().position(|disk| disk.lun == plan.lun) {
-                    Some(index) => write!(f, "disk{index}"),
-                    None => Ok(()),
-                }
-            }
+            ("net.isboot.device", _) => boot.map_or(Ok(()), |(index, _)| write!(f, "disk{index}")),
+            ("net.isboot.device_identity", _) => match boot {
+                Some((_, Disk { identity: Some(identity), .. })) => write!(f, "{identity}"),
+                _ => Ok(()),
+            },
+            ("net.isboot.access_state", _) => match boot {
+                Some((_, Disk { access_state: Some(state), .. })) => write!(f, "{state}"),
+                _ => Ok(()),
+            },
             ("hw.ibft.initiator_name", _) => write!(f, "{}", plan.initiator_name),
             ("hw.ibft.initiator_address", Some((address, _, _))) => write!(f, "{address}"),
             ("hw.ibft.nic_prefix", Some((_, prefix, _))) => write!(f, "{prefix}"),

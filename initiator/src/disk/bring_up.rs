@@ -1,26 +1,36 @@
 //! Finding the logical units and asking each what it is, one command at a time.
 
-use heapless::{String, Vec};
+use heapless::{Deque, String, Vec};
 
-use super::disk::Disk;
+use super::disk::{Disk, DiskId};
+use super::fault::{NoBootDisk, UnitFault};
+use super::identity::Identity;
+use super::lun_list::LunList;
+use super::request::RequestError;
 use super::verdict::{Verdict, judge};
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
-use crate::scsi::capacity::{Capacity, ReadCapacity10, ReadCapacity16};
-use crate::scsi::inquiry::{BlockLimits, StandardInquiry, SupportedPages, UnitSerialNumber, page};
+use crate::scsi::capacity::{Capacity, CapacityError, ReadCapacity10, ReadCapacity16};
+use crate::scsi::cdb;
+use crate::scsi::inquiry::{
+    DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber, page,
+};
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::scsi::mode::write_protected;
-use crate::scsi::{cdb, report_luns};
+use crate::scsi::mode::ModeHeader;
+use crate::scsi::provisioning::{BlockLimits, LogicalBlockProvisioning};
+use crate::scsi::target_port_groups::{AccessState, report_target_port_groups, target_port_groups};
 use crate::session::{Command, Completion, TaskError, Transfer};
 use crate::time::{Duration, Instant};
 
-/// Room for parameter data; a REPORT LUNS list longer than this is cut here.
-const SCRATCH: usize = 4096;
+/// Room for parameter data; only the list of logical units is longer, and is read as it comes.
+const SCRATCH: usize = 1024;
 /// How often one step is repeated because the unit asked for it, apart from waiting for it to
 /// become ready.
 const TRIES: u8 = 16;
 /// What is asked for where the answer has no fixed length.
 const SHORT: u8 = 252;
+/// The same where a list may be longer.
+const LONG: u16 = SCRATCH as u16;
 
 /// How far the search for disks has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,21 +51,33 @@ enum Step {
     Capacity10,
     Pages,
     SerialNumber,
+    Identification,
     BlockLimits,
-    WriteProtection,
+    Provisioning,
+    AccessStates,
+    ModeSense6,
+    ModeSense10,
     Finished,
 }
 
+/// Steps that only some units can take.
+const OPTIONAL_STEPS: usize = 5;
+
 #[derive(Debug)]
 pub(super) struct BringUp<const LUNS: usize> {
-    boot_lun: LogicalUnitNumber,
-    luns: Vec<LogicalUnitNumber, LUNS>,
+    luns: LunList<LUNS>,
     next: usize,
     disks: Vec<Disk, LUNS>,
+    boot_fault: Option<UnitFault>,
     step: Step,
     candidate: Disk,
-    has_serial: bool,
-    has_limits: bool,
+    /// Whether the candidate has target port groups to report, and which of them, and which port,
+    /// its answers come through.
+    has_groups: bool,
+    own_group: Option<u16>,
+    own_port: Option<u16>,
+    /// What the candidate is still to be asked, ahead of the last step.
+    to_ask: Deque<Step, OPTIONAL_STEPS>,
     awaiting: bool,
     tries: u8,
     not_before: Instant,
@@ -67,30 +89,19 @@ pub(super) struct BringUp<const LUNS: usize> {
     expected: u32,
 }
 
-const UNKNOWN: Disk = Disk {
-    lun: LogicalUnitNumber::ZERO,
-    vendor: String::new(),
-    product: String::new(),
-    revision: String::new(),
-    serial: String::new(),
-    block_size: 0,
-    blocks: 0,
-    physical_block_exponent: 0,
-    read_only: false,
-    max_transfer_blocks: u32::MAX,
-};
-
 impl<const LUNS: usize> BringUp<LUNS> {
     pub(super) fn new(boot_lun: LogicalUnitNumber, ready_timeout: Duration) -> Self {
         Self {
-            boot_lun,
-            luns: Vec::new(),
+            luns: LunList::new(boot_lun),
             next: 0,
             disks: Vec::new(),
+            boot_fault: None,
             step: Step::ReportLuns,
-            candidate: UNKNOWN,
-            has_serial: false,
-            has_limits: false,
+            candidate: Disk::unknown(LogicalUnitNumber::ZERO),
+            has_groups: false,
+            own_group: None,
+            own_port: None,
+            to_ask: Deque::new(),
             awaiting: false,
             tries: 0,
             not_before: Instant::ZERO,
@@ -104,18 +115,23 @@ impl<const LUNS: usize> BringUp<LUNS> {
 
     /// From the beginning, with another target: nothing was found yet.
     pub(super) fn start_over(&mut self, boot_lun: LogicalUnitNumber) {
-        self.boot_lun = boot_lun;
-        self.luns.clear();
-        self.next = 0;
-        self.step = Step::ReportLuns;
-        self.awaiting = false;
-        self.tries = 0;
-        self.not_before = Instant::ZERO;
-        self.ready_deadline = None;
+        *self = Self::new(boot_lun, self.ready_timeout);
     }
 
     pub(super) fn disks(&self) -> &[Disk] {
         &self.disks
+    }
+
+    /// The disk of the boot unit, or why there is none.
+    pub(super) fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
+        let lun = self.luns.boot();
+        let place = self.disks.iter().position(|disk| disk.lun == lun);
+        place.and_then(|place| u16::try_from(place).ok()).map(DiskId).ok_or(NoBootDisk {
+            lun,
+            is_listed: self.luns.lists_boot(),
+            fault: self.boot_fault,
+            units: self.luns.units(),
+        })
     }
 
     pub(super) fn state(&self) -> BringUpState {
@@ -135,24 +151,36 @@ impl<const LUNS: usize> BringUp<LUNS> {
         if self.awaiting || now < self.not_before {
             return None;
         }
+        let page =
+            |page, length| (cdb::inquiry_vital_product_data(page, length), u32::from(length));
+        let short = u16::from(SHORT);
         let (cdb, length) = match self.step {
-            Step::ReportLuns => (cdb::report_luns(SCRATCH as u32), SCRATCH as u32),
-            Step::Inquiry => (cdb::inquiry(u16::from(SHORT)), u32::from(SHORT)),
+            Step::ReportLuns => {
+                let allocation = self.luns.allocation();
+                (cdb::report_luns(allocation), allocation)
+            }
+            Step::Inquiry => (cdb::inquiry(short), u32::from(short)),
             Step::Ready => (cdb::test_unit_ready(), 0),
             Step::Capacity16 => (cdb::read_capacity_16(32), 32),
             Step::Capacity10 => (cdb::read_capacity_10(), 8),
-            Step::Pages => vital_product_data(page::SUPPORTED_PAGES),
-            Step::SerialNumber => vital_product_data(page::UNIT_SERIAL_NUMBER),
-            Step::BlockLimits => vital_product_data(page::BLOCK_LIMITS),
-            Step::WriteProtection => (cdb::mode_sense_6(0x3f, SHORT), u32::from(SHORT)),
+            Step::Pages => page(page::SUPPORTED_PAGES, short),
+            Step::SerialNumber => page(page::UNIT_SERIAL_NUMBER, short),
+            Step::Identification => page(page::DEVICE_IDENTIFICATION, LONG),
+            Step::BlockLimits => page(page::BLOCK_LIMITS, short),
+            Step::Provisioning => page(page::LOGICAL_BLOCK_PROVISIONING, short),
+            Step::AccessStates => (report_target_port_groups(u32::from(LONG)), u32::from(LONG)),
+            Step::ModeSense6 => (cdb::mode_sense_6(0x3f, SHORT), u32::from(SHORT)),
+            Step::ModeSense10 => (cdb::mode_sense_10(0x3f, short), u32::from(short)),
             Step::Finished => return None,
         };
         let lun = match self.step {
+            // Answered there whether or not it is a unit (SPC-4 §6.33).
             Step::ReportLuns => LogicalUnitNumber::ZERO,
             _ => self.candidate.lun,
         };
         let transfer = if length == 0 { Transfer::None } else { Transfer::Read(length) };
-        Some(Command { lun: lun.to_bytes(), cdb, transfer, attribute: TaskAttribute::Simple })
+        let attribute = TaskAttribute::Simple;
+        Some(Command { lun: lun.to_bytes(), cdb, transfer, attribute, idempotent: true })
     }
 
     /// The command that was due is on its way.
@@ -163,6 +191,9 @@ impl<const LUNS: usize> BringUp<LUNS> {
     }
 
     pub(super) fn data_in(&mut self, offset: u32, bytes: &[u8]) {
+        if self.step == Step::ReportLuns {
+            return self.luns.take(offset, bytes);
+        }
         let Ok(start) = usize::try_from(offset) else { return };
         let Some(end) = start.checked_add(bytes.len()) else { return };
         if let Some(place) = self.scratch.get_mut(start..end) {
@@ -176,28 +207,33 @@ impl<const LUNS: usize> BringUp<LUNS> {
         self.awaiting = false;
         match judge(completion, sense) {
             Verdict::Good(residual) => {
+                let moved = match residual {
+                    Residual::Underflow(count) => self.expected.saturating_sub(count),
+                    Residual::None | Residual::Overflow(_) => self.expected,
+                };
                 // Bytes of an issue before the last do not count.
-                if let Residual::Underflow(count) = residual {
-                    let moved = usize::try_from(self.expected.saturating_sub(count)).unwrap_or(0);
-                    self.received = self.received.min(moved);
+                self.received = self.received.min(usize::try_from(moved).unwrap_or(0));
+                match self.step {
+                    Step::ReportLuns if self.luns.ended(moved) => self.go(Step::ReportLuns),
+                    Step::ReportLuns => self.next_unit(),
+                    _ => self.answered(),
                 }
-                self.answered();
             }
-            Verdict::Again(pause, error) => self.again(now, pause, &error),
+            Verdict::Again(pause, error) => self.again(now, pause, error),
             Verdict::Failed(error) => {
                 // An outage is the session's trouble, not the unit's: ask again when it is over.
                 // Bounded, since a session that never completes a command ends.
                 if matches!(completion, Completion::Failed(TaskError::Outage)) {
-                    self.again(now, Duration::ZERO, &error);
+                    self.again(now, Duration::ZERO, error);
                 } else {
-                    self.refused(&error);
+                    self.refused(error);
                 }
             }
         }
     }
 
     /// The unit is not yet willing. Becoming ready has a time limit of its own.
-    fn again(&mut self, now: Instant, pause: Duration, error: &dyn core::fmt::Display) {
+    fn again(&mut self, now: Instant, pause: Duration, error: RequestError) {
         let deadline = *self.ready_deadline.get_or_insert(now.after(self.ready_timeout));
         self.tries = self.tries.saturating_add(1);
         self.not_before = now.after(pause);
@@ -211,139 +247,177 @@ impl<const LUNS: usize> BringUp<LUNS> {
     fn answered(&mut self) {
         let answer = self.scratch.get(..self.received).unwrap_or_default();
         let next = match self.step {
-            Step::ReportLuns => {
-                for lun in report_luns::luns(answer) {
-                    if !self.luns.contains(&lun) && self.luns.push(lun).is_err() {
-                        log::warn!(
-                            "the target has more logical units than the {LUNS} there is room for"
-                        );
-                        break;
-                    }
-                }
-                if !self.luns.contains(&self.boot_lun) {
-                    if self.luns.is_full() {
-                        let _ = self.luns.pop();
-                    }
-                    let _ = self.luns.push(self.boot_lun);
-                }
-                return self.next_unit();
-            }
             Step::Inquiry => match StandardInquiry::parse(answer) {
                 Some(inquiry) if inquiry.is_direct_access() => {
                     fill(&mut self.candidate.vendor, inquiry.vendor());
                     fill(&mut self.candidate.product, inquiry.product());
                     fill(&mut self.candidate.revision, inquiry.revision());
+                    self.has_groups = inquiry.has_target_port_groups();
                     Step::Ready
                 }
-                _ => {
-                    log::debug!("logical unit {} is no disk", self.candidate.lun);
-                    return self.next_unit();
+                Some(inquiry) => {
+                    let qualifier = inquiry.peripheral_qualifier() << 5;
+                    let fault = UnitFault::NoDisk(qualifier | inquiry.peripheral_device_type());
+                    return self.left_out(fault);
                 }
+                None => return self.left_out(UnitFault::BadInquiry),
             },
             Step::Ready => Step::Capacity16,
             Step::Capacity16 => match ReadCapacity16::parse(answer) {
                 Ok(capacity) => self.measured(capacity),
-                Err(error) => return self.refused(&error),
+                Err(CapacityError::Truncated) => Step::Capacity10,
+                Err(error) => return self.left_out(UnitFault::Capacity(error)),
             },
             Step::Capacity10 => match ReadCapacity10::parse(answer) {
                 Ok(ReadCapacity10::Capacity(capacity)) => self.measured(capacity),
-                Ok(ReadCapacity10::TooLarge) => {
-                    return self.refused(&"it needs READ CAPACITY(16) and refuses it");
-                }
-                Err(error) => return self.refused(&error),
+                Ok(ReadCapacity10::TooLarge) => return self.left_out(UnitFault::TooLarge),
+                Err(error) => return self.left_out(UnitFault::Capacity(error)),
             },
             Step::Pages => {
                 let pages = SupportedPages::parse(answer);
-                let has = |page| pages.is_some_and(|pages| pages.contains(page));
-                self.has_serial = has(page::UNIT_SERIAL_NUMBER);
-                self.has_limits = has(page::BLOCK_LIMITS);
-                self.after_pages()
+                let steps = [
+                    (Step::SerialNumber, page::UNIT_SERIAL_NUMBER),
+                    (Step::Identification, page::DEVICE_IDENTIFICATION),
+                    (Step::BlockLimits, page::BLOCK_LIMITS),
+                    (Step::Provisioning, page::LOGICAL_BLOCK_PROVISIONING),
+                ];
+                for (step, page) in steps {
+                    if pages.is_some_and(|pages| pages.contains(page)) {
+                        // As long as the list of such steps: it cannot be full.
+                        let _ = self.to_ask.push_back(step);
+                    }
+                }
+                return self.vital_pages_known();
             }
             Step::SerialNumber => {
                 if let Some(serial) = UnitSerialNumber::parse(answer) {
                     fill(&mut self.candidate.serial, serial.text());
                 }
-                self.after_serial()
+                self.next_to_ask()
+            }
+            Step::Identification => {
+                if let Some(page) = DeviceIdentification::parse(answer) {
+                    self.candidate.identity = Identity::best(&page);
+                    self.own_port = of_port(&page, 4);
+                    self.own_group = of_port(&page, 5);
+                }
+                self.next_to_ask()
             }
             Step::BlockLimits => {
-                if let Some(limits) = BlockLimits::parse(answer)
-                    && let Some(blocks) = limits.maximum_transfer_length()
-                {
-                    self.candidate.max_transfer_blocks = blocks;
+                if let Some(limits) = BlockLimits::parse(answer) {
+                    let most = limits.maximum_transfer_length();
+                    self.candidate.max_transfer_blocks = most.unwrap_or(u32::MAX);
+                    self.candidate.optimal_transfer_blocks = limits.optimal_transfer_length();
+                    self.candidate.provisioning.limit(limits);
                 }
-                Step::WriteProtection
+                self.next_to_ask()
             }
-            Step::WriteProtection => {
-                self.candidate.read_only = write_protected(answer).unwrap_or(false);
-                return self.found();
+            Step::Provisioning => {
+                if let Some(page) = LogicalBlockProvisioning::parse(answer) {
+                    self.candidate.provisioning.refine(page, self.candidate.blocks);
+                }
+                self.next_to_ask()
             }
-            Step::Finished => Step::Finished,
+            Step::AccessStates => {
+                self.candidate.access_state = own_state(answer, self.own_group, self.own_port);
+                self.next_to_ask()
+            }
+            Step::ModeSense6 => return self.found(ModeHeader::parse_6(answer)),
+            Step::ModeSense10 => return self.found(ModeHeader::parse_10(answer)),
+            Step::ReportLuns | Step::Finished => return,
         };
         self.go(next);
     }
 
     /// The present step was refused: some steps have a substitute, others cost the unit its place.
-    fn refused(&mut self, error: &dyn core::fmt::Display) {
+    fn refused(&mut self, error: RequestError) {
+        let failed = |command| UnitFault::Failed { command, error };
         match self.step {
             Step::ReportLuns => {
                 log::warn!("REPORT LUNS failed ({error}); only the boot LUN is looked at");
-                self.luns.clear();
-                let _ = self.luns.push(self.boot_lun);
+                self.luns.without();
                 self.next_unit();
             }
+            Step::Inquiry => self.left_out(failed("INQUIRY")),
+            Step::Ready => self.left_out(failed("TEST UNIT READY")),
             Step::Capacity16 => self.go(Step::Capacity10),
-            Step::Pages => {
-                let next = self.after_pages();
+            Step::Capacity10 => self.left_out(failed("READ CAPACITY(10)")),
+            Step::Pages => self.vital_pages_known(),
+            Step::SerialNumber
+            | Step::Identification
+            | Step::BlockLimits
+            | Step::Provisioning
+            | Step::AccessStates => {
+                let next = self.next_to_ask();
                 self.go(next);
             }
-            Step::SerialNumber => {
-                let next = self.after_serial();
-                self.go(next);
-            }
-            Step::BlockLimits => self.go(Step::WriteProtection),
-            Step::WriteProtection => self.found(),
-            Step::Inquiry | Step::Ready | Step::Capacity10 => {
-                log::warn!(
-                    "logical unit {} is left out: {:?} failed: {error}",
-                    self.candidate.lun,
-                    self.step
-                );
-                self.next_unit();
-            }
+            Step::ModeSense6 => self.go(Step::ModeSense10),
+            // Not known to be protected: a write will tell.
+            Step::ModeSense10 => self.found(None),
             Step::Finished => {}
         }
     }
 
     fn measured(&mut self, capacity: Capacity) -> Step {
-        self.candidate.block_size = capacity.block_size;
-        self.candidate.blocks = capacity.blocks;
-        self.candidate.physical_block_exponent = capacity.physical_block_exponent;
+        let disk = &mut self.candidate;
+        disk.block_size = capacity.block_size;
+        disk.blocks = capacity.blocks;
+        disk.physical_block_exponent = capacity.physical_block_exponent;
+        disk.lowest_aligned_block = capacity.lowest_aligned_block;
+        disk.protection_type = capacity.protection_type;
+        disk.provisioning.thin = capacity.thin;
+        disk.provisioning.reads_zeros = capacity.reads_zeros;
         Step::Pages
     }
 
-    fn after_pages(&self) -> Step {
-        if self.has_serial { Step::SerialNumber } else { self.after_serial() }
+    fn vital_pages_known(&mut self) {
+        if self.has_groups {
+            let _ = self.to_ask.push_back(Step::AccessStates);
+        }
+        let next = self.next_to_ask();
+        self.go(next);
     }
 
-    fn after_serial(&self) -> Step {
-        if self.has_limits { Step::BlockLimits } else { Step::WriteProtection }
+    fn next_to_ask(&mut self) -> Step {
+        self.to_ask.pop_front().unwrap_or(Step::ModeSense6)
     }
 
-    fn found(&mut self) {
+    fn found(&mut self, mode: Option<ModeHeader>) {
+        self.candidate.read_only = mode.is_some_and(|mode| mode.write_protected);
+        self.candidate.force_unit_access = mode.is_some_and(|mode| mode.force_unit_access);
         // As long as the list of LUNs: it cannot be full.
         let _ = self.disks.push(self.candidate.clone());
         self.next_unit();
     }
 
+    fn left_out(&mut self, fault: UnitFault) {
+        let lun = self.candidate.lun;
+        if matches!(fault, UnitFault::NoDisk(_)) {
+            log::debug!("logical unit {lun} is left out: {fault}");
+        } else {
+            log::warn!("logical unit {lun} is left out: {fault}");
+        }
+        if lun == self.luns.boot() {
+            self.boot_fault = Some(fault);
+        }
+        self.next_unit();
+    }
+
     fn next_unit(&mut self) {
-        match self.luns.get(self.next) {
+        match self.luns.units().get(self.next) {
             Some(&lun) => {
                 self.next = self.next.saturating_add(1);
-                self.candidate = Disk { lun, ..UNKNOWN };
-                (self.has_serial, self.has_limits) = (false, false);
+                self.candidate = Disk::unknown(lun);
+                (self.has_groups, self.own_group, self.own_port) = (false, None, None);
+                self.to_ask.clear();
                 self.go(Step::Inquiry);
             }
-            None => self.go(Step::Finished),
+            None => {
+                if let Err(error) = self.boot_disk() {
+                    log::error!("there is no boot disk: {error}");
+                }
+                self.go(Step::Finished);
+            }
         }
     }
 
@@ -355,8 +429,23 @@ impl<const LUNS: usize> BringUp<LUNS> {
     }
 }
 
-fn vital_product_data(page: u8) -> ([u8; 16], u32) {
-    (cdb::inquiry_vital_product_data(page, u16::from(SHORT)), u32::from(SHORT))
+/// The number in the designator of this type for the port that the page came through.
+fn of_port(page: &DeviceIdentification<'_>, kind: u8) -> Option<u16> {
+    let mut designators = page.designators();
+    let found = designators.find(|name| name.association == 1 && name.kind == kind)?;
+    let &[_, _, high, low] = found.bytes.first_chunk()?;
+    Some(u16::from_be_bytes([high, low]))
+}
+
+/// The state of the group that the answers come through: the one named, the one with the port, or
+/// the only one.
+fn own_state(answer: &[u8], group: Option<u16>, port: Option<u16>) -> Option<AccessState> {
+    let named = target_port_groups(answer).find(|candidate| match (group, port) {
+        (Some(group), _) => candidate.number == group,
+        (None, Some(port)) => candidate.contains(port),
+        (None, None) => target_port_groups(answer).count() == 1,
+    });
+    named.map(|group| group.state)
 }
 
 /// Copies printable ASCII text, cut to what fits.

@@ -5,16 +5,15 @@ use heapless::Deque;
 
 use super::bring_up::{BringUp, BringUpState};
 use super::disk::{Disk, DiskId};
+use super::fault::NoBootDisk;
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
 use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::verdict::{Verdict, judge};
-use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
-use crate::scsi::cdb;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{Command, Completion, Session, SubmitError, TaskError, TaskTag, Transfer};
+use crate::session::{Completion, Session, SubmitError, TaskError, TaskTag};
 use crate::time::{Duration, Instant};
 
 /// How often one command is repeated because the unit asked for it.
@@ -32,7 +31,7 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     /// Disks that the target says are not there any more.
     gone: [bool; LUNS],
     pub(super) slots: [Slot<B>; REQUESTS],
-    free: Deque<u16, REQUESTS>,
+    pub(super) free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
     issuing: Deque<u16, REQUESTS>,
     /// How many at the end of `issuing` came since the last call of `advance`.
@@ -46,7 +45,7 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     in_flight: usize,
     advanced_at: Instant,
     /// Most bytes that one command moves.
-    transfer_limit: u32,
+    pub(super) transfer_limit: u32,
 }
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
@@ -107,6 +106,14 @@ where
         self.list().get(usize::from(id.0))
     }
 
+    /// The disk of the boot LUN, or why there is none.
+    ///
+    /// # Errors
+    /// [`NoBootDisk`] says what the unit answered, and which units there are.
+    pub fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
+        self.bring_up.boot_disk()
+    }
+
     /// How far the search for disks has come.
     #[must_use]
     pub fn state(&self) -> BringUpState {
@@ -143,6 +150,20 @@ where
         buffer: B,
     ) -> Result<RequestId, Rejected<B>> {
         self.submit_owned(RequestKind::Write, disk, lba, buffer)
+    }
+
+    /// As [`submit_write`](Self::submit_write), and durable when it is done: by the FUA bit, or by a
+    /// flush where the unit does not obey it.
+    ///
+    /// # Errors
+    /// [`Rejected`] returns the buffer and says why.
+    pub fn submit_write_through(
+        &mut self,
+        disk: DiskId,
+        lba: u64,
+        buffer: B,
+    ) -> Result<RequestId, Rejected<B>> {
+        self.submit_owned(RequestKind::WriteThrough, disk, lba, buffer)
     }
 
     /// Makes everything acknowledged so far durable.
@@ -276,9 +297,9 @@ where
             let Some(slot) = self.slots.get_mut(usize::from(index)) else { continue };
             match issued {
                 Some(length) => {
-                    slot.issued = slot.issued.saturating_add(length);
+                    slot.issued = slot.issued.saturating_add(u64::from(length));
                     slot.outstanding = slot.outstanding.saturating_add(1);
-                    slot.flush_due = false;
+                    slot.single_due = false;
                 }
                 // A part failed already, or the session is over.
                 None if slot.outcome.is_ok() => slot.outcome = Err(RequestError::SessionEnded),
@@ -364,7 +385,7 @@ where
     }
 
     /// A disk that the target has not given up.
-    fn present(&self, id: DiskId) -> Result<&Disk, SubmitRequestError> {
+    pub(super) fn present(&self, id: DiskId) -> Result<&Disk, SubmitRequestError> {
         match self.gone.get(usize::from(id.0)) {
             Some(true) => Err(SubmitRequestError::Gone),
             _ => self.disk(id).ok_or(SubmitRequestError::NoSuchDisk),
@@ -372,15 +393,15 @@ where
     }
 
     /// Whether a request fits its disk; its length in bytes.
-    fn check(
+    pub(super) fn check(
         &self,
         kind: RequestKind,
         disk: DiskId,
         lba: u64,
         length: usize,
-    ) -> Result<u32, SubmitRequestError> {
+    ) -> Result<u64, SubmitRequestError> {
         let disk = self.present(disk)?;
-        if kind == RequestKind::Write && disk.read_only {
+        if kind != RequestKind::Read && disk.read_only {
             return Err(SubmitRequestError::ReadOnly);
         }
         let bytes = u32::try_from(length).map_err(|_| SubmitRequestError::BadLength)?;
@@ -390,22 +411,23 @@ where
             return Err(SubmitRequestError::BadLength);
         };
         match lba.checked_add(u64::from(blocks)) {
-            Some(end) if end <= disk.blocks => Ok(bytes),
+            Some(end) if end <= disk.blocks => Ok(u64::from(bytes)),
             _ => Err(SubmitRequestError::OutOfRange),
         }
     }
 
     /// Fills the free slot `index`.
-    fn occupy(
+    pub(super) fn occupy(
         &mut self,
         index: u16,
         kind: RequestKind,
         disk: DiskId,
         lba: u64,
-        length: u32,
+        length: u64,
         buffer: Buffer<B>,
     ) -> RequestId {
         let mut generation = 0;
+        let obeys_fua = self.disk(disk).is_some_and(|disk| disk.force_unit_access);
         if let Some(slot) = self.slots.get_mut(usize::from(index)) {
             generation = slot.generation.wrapping_add(1);
             *slot = Slot {
@@ -415,7 +437,8 @@ where
                 lba,
                 buffer,
                 length,
-                flush_due: kind == RequestKind::Flush,
+                single_due: matches!(kind, RequestKind::Flush | RequestKind::Command),
+                flush_after: kind == RequestKind::WriteThrough && !obeys_fua,
                 is_issuing: true,
                 ..Slot::EMPTY
             };
@@ -433,32 +456,32 @@ where
             Buffer::Lent | Buffer::None => None,
         };
         let id = RequestId { slot: index, generation: slot.generation };
-        let finished = Finished { id, kind: slot.kind, buffer, outcome: slot.outcome };
+        let Slot { kind, moved, outcome, .. } = *slot;
+        let finished = Finished { id, kind, buffer, moved, outcome };
         let _ = self.free.push_back(index);
         Some(finished)
     }
 
-    /// Moves a slot to the completions once nothing of it is under way any more.
+    /// Moves a slot to the completions once nothing of it is under way any more, nor to follow.
     fn settle(&mut self, index: u16) {
-        if let Some(slot) = self.slots.get_mut(usize::from(index))
-            && slot.outstanding == 0
-            && !slot.is_issuing
-        {
+        let Some(slot) = self.slots.get_mut(usize::from(index)) else { return };
+        if slot.outstanding > 0 || slot.is_issuing {
+            return;
+        }
+        let flush_follows = core::mem::take(&mut slot.flush_after) && slot.outcome.is_ok();
+        if flush_follows && slot.unwanted {
+            slot.outcome = Err(RequestError::Task(TaskError::Aborted));
+        }
+        if flush_follows && !slot.unwanted {
+            (slot.single_due, slot.is_issuing) = (true, true);
+            let _ = self.issuing.push_back(index);
+            self.unseen = self.unseen.saturating_add(1);
+        } else {
             let _ = self.done.push_back(index);
         }
     }
 
     // --- pieces ---
-
-    /// The part of a request that the next command moves.
-    fn next_piece(&self, index: u16) -> Option<Piece> {
-        let slot = self.slots.get(usize::from(index)).filter(|slot| slot.has_more_to_issue())?;
-        let disk = self.disk(slot.disk)?;
-        let blocks = self.transfer_limit.checked_div(disk.block_size)?;
-        let limit = blocks.min(disk.max_transfer_blocks).max(1).saturating_mul(disk.block_size);
-        let length = slot.length.saturating_sub(slot.issued).min(limit);
-        Some(Piece { slot: index, offset: slot.issued, length, tries: 0 })
-    }
 
     /// Gives one command to the session.
     fn issue(&mut self, session: &mut Session<TASKS>, piece: Piece) -> Result<(), SubmitError> {
@@ -473,23 +496,9 @@ where
         Ok(())
     }
 
-    fn command_for(&self, piece: Piece) -> Option<Command> {
-        let slot = self.slots.get(usize::from(piece.slot))?;
-        let disk = self.disk(slot.disk)?;
-        let first = piece.offset.checked_div(disk.block_size)?;
-        let lba = slot.lba.checked_add(u64::from(first))?;
-        let blocks = piece.length.checked_div(disk.block_size)?;
-        let (cdb, transfer) = match slot.kind {
-            RequestKind::Read => (cdb::read(lba, blocks), Transfer::Read(piece.length)),
-            RequestKind::Write => (cdb::write(lba, blocks), Transfer::Write(piece.length)),
-            RequestKind::Flush => (cdb::synchronize_cache_10(0, 0), Transfer::None),
-        };
-        Some(Command { lun: disk.lun.to_bytes(), cdb, transfer, attribute: TaskAttribute::Simple })
-    }
-
     fn piece_completed(&mut self, now: Instant, piece: Piece, verdict: Verdict) {
         let unwanted = self.slots.get(usize::from(piece.slot)).is_some_and(|slot| slot.unwanted);
-        match verdict {
+        match self.settled_verdict(piece, verdict) {
             Verdict::Again(..) if unwanted => {
                 self.piece_ended(piece.slot, Err(RequestError::Task(TaskError::Aborted)));
             }

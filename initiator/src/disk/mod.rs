@@ -8,14 +8,23 @@ mod bring_up;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]
 mod disk;
 mod disks;
+mod fault;
+mod identity;
+mod lun_list;
+mod pieces;
+mod provisioning;
 mod request;
 mod slot;
+mod submit;
 mod verdict;
 mod write_data;
 
 pub use bring_up::BringUpState;
 pub use disk::{Disk, DiskId};
 pub use disks::Disks;
+pub use fault::{NoBootDisk, UnitFault};
+pub use identity::{Identity, IdentityKind};
+pub use provisioning::{Provisioning, UnmapLimits, WriteSameForm};
 pub use request::{
-    Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
+    CommandData, Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };

@@ -19,8 +19,41 @@ pub enum RequestKind {
     Read,
     /// The buffer onto the disk.
     Write,
+    /// The buffer onto the disk, durable when it is done.
+    WriteThrough,
     /// Everything acknowledged before reaches the medium (SYNCHRONIZE CACHE, SBC-3 §5.23).
     Flush,
+    /// Blocks are released (UNMAP, SBC-3 §5.28).
+    Unmap,
+    /// One block's data, or zeros, onto many blocks (WRITE SAME, SBC-3 §5.40).
+    WriteSame {
+        /// The unit may release them instead, if they read as that data afterwards.
+        unmap: bool,
+    },
+    /// A command of the host's own.
+    Command,
+}
+
+/// What moves with a command of the host's own, at most 65536 bytes.
+#[derive(Debug)]
+pub enum CommandData<B> {
+    /// Nothing.
+    None,
+    /// As many bytes as there is room for, from the unit.
+    In(B),
+    /// All of this to the unit.
+    Out(B),
+}
+
+impl<B> CommandData<B> {
+    /// The buffer, if there is one.
+    #[must_use]
+    pub fn into_buffer(self) -> Option<B> {
+        match self {
+            Self::None => None,
+            Self::In(buffer) | Self::Out(buffer) => Some(buffer),
+        }
+    }
 }
 
 /// A request that is done: the buffer comes back, whatever the outcome.
@@ -30,8 +63,11 @@ pub struct Finished<B> {
     pub id: RequestId,
     /// What it did.
     pub kind: RequestKind,
-    /// Its buffer; `None` for a flush.
+    /// Its buffer; `None` for a request without one.
     pub buffer: Option<B>,
+    /// Bytes that moved with a command of the host's own, which may be fewer than there was room
+    /// for; 0 for other requests, which move all or fail.
+    pub moved: u32,
     /// How it went. After an error the buffer of a read holds nothing to rely on, and a write
     /// may have reached the disk in part.
     pub outcome: Result<(), RequestError>,
@@ -55,12 +91,15 @@ pub enum SubmitRequestError {
     NoSuchDisk,
     /// The target says that the disk is not there any more; a later session may find it again.
     Gone,
-    /// The buffer is empty, no whole number of blocks, or 4 GiB or more.
+    /// The buffer is empty, no whole number of blocks, or 4 GiB or more; or there are no blocks to
+    /// release, or more bytes than one command of the host's own may move.
     BadLength,
     /// The request reaches beyond the last block.
     OutOfRange,
     /// The disk is write-protected.
     ReadOnly,
+    /// The disk does not have what was asked for: see [`Provisioning`](super::Provisioning).
+    Unsupported,
 }
 
 impl fmt::Display for SubmitRequestError {
@@ -69,9 +108,10 @@ impl fmt::Display for SubmitRequestError {
             Self::Busy => "all request slots are in use",
             Self::NoSuchDisk => "there is no such disk",
             Self::Gone => "the target says that the disk is not there any more",
-            Self::BadLength => "the buffer is not one or more whole blocks",
+            Self::BadLength => "the length is not one or more whole blocks",
             Self::OutOfRange => "the request reaches beyond the last block",
             Self::ReadOnly => "the disk is write-protected",
+            Self::Unsupported => "the disk does not support that",
         })
     }
 }
@@ -90,6 +130,10 @@ pub enum RequestError {
     },
     /// The command ended without a status.
     Task(TaskError),
+    /// The unit does not know the command.
+    Unsupported,
+    /// The unit has no storage left to write to (07h/27h/07h).
+    NoSpace,
     /// The unit moved fewer bytes than asked and called it GOOD.
     Short,
     /// The unit has more bytes for the command than were asked for: its blocks are not of the
@@ -107,6 +151,11 @@ impl fmt::Display for RequestError {
                 write!(f, "the disk answers with status {status:#04x}")
             }
             Self::Task(error) => write!(f, "{error}"),
+            Self::Unsupported => f.write_str("the disk does not know the command for that"),
+            Self::NoSpace => f.write_str(
+                "the disk has no storage left for these blocks: its thin pool is full; add space \
+                 at the target",
+            ),
             Self::Short => f.write_str("the disk moved fewer bytes than asked for"),
             Self::Long => {
                 f.write_str("the disk has more bytes than asked for; did its block size change?")

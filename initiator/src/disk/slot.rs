@@ -4,7 +4,8 @@ use core::ops::Range;
 
 use super::disk::DiskId;
 use super::request::{RequestError, RequestKind};
-use crate::session::TaskTag;
+use crate::scsi::cdb::Cdb;
+use crate::session::{TaskTag, Transfer};
 use crate::time::Instant;
 
 /// One request.
@@ -17,13 +18,19 @@ pub(super) struct Slot<B> {
     /// When it was first seen: an outage counts from here, however long it waits for a command.
     pub(super) submitted_at: Instant,
     pub(super) buffer: Buffer<B>,
-    /// Bytes to move, and how many of them were given to commands so far.
-    pub(super) length: u32,
-    pub(super) issued: u32,
+    /// Bytes to move, or blocks to release or to fill; and how many of them were given to commands
+    /// so far.
+    pub(super) length: u64,
+    pub(super) issued: u64,
     /// Commands not yet completed, or to be issued again.
     pub(super) outstanding: u16,
-    /// A flush moves nothing, but is issued once all the same.
-    pub(super) flush_due: bool,
+    /// A command that is not part of `length` is due: a flush, or the host's own.
+    pub(super) single_due: bool,
+    /// A flush follows once the last of `length` is written.
+    pub(super) flush_after: bool,
+    /// The host's own command, and how much of its data moved.
+    pub(super) command: (Cdb, Transfer),
+    pub(super) moved: u32,
     /// The slot stands in `issuing`.
     pub(super) is_issuing: bool,
     /// The host wants it ended: nothing of it is issued again.
@@ -43,14 +50,17 @@ impl<B> Slot<B> {
         length: 0,
         issued: 0,
         outstanding: 0,
-        flush_due: false,
+        single_due: false,
+        flush_after: false,
+        command: ([0; 16], Transfer::None),
+        moved: 0,
         is_issuing: false,
         unwanted: false,
         outcome: Ok(()),
     };
 
     pub(super) fn has_more_to_issue(&self) -> bool {
-        self.outcome.is_ok() && (self.issued < self.length || self.flush_due)
+        self.outcome.is_ok() && (self.issued < self.length || self.single_due)
     }
 }
 
@@ -62,11 +72,11 @@ pub(super) enum Buffer<B> {
     None,
 }
 
-/// A part of a request that one command moves.
+/// A part of a request that one command moves; without length a single command.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Piece {
     pub(super) slot: u16,
-    pub(super) offset: u32,
+    pub(super) offset: u64,
     pub(super) length: u32,
     pub(super) tries: u8,
 }
@@ -80,7 +90,7 @@ pub(super) enum Owner {
 }
 
 /// `length` bytes at `offset` of a piece that starts at `start` of its buffer.
-pub(super) fn range(start: u32, offset: u32, length: usize) -> Option<Range<usize>> {
-    let from = usize::try_from(start.checked_add(offset)?).ok()?;
+pub(super) fn range(start: u64, offset: u32, length: usize) -> Option<Range<usize>> {
+    let from = usize::try_from(start.checked_add(u64::from(offset))?).ok()?;
     Some(from..from.checked_add(length)?)
 }

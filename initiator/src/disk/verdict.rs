@@ -52,6 +52,7 @@ pub(super) fn judge(completion: Completion, sense: &[u8]) -> Verdict {
             // Aborted for a reason outside of the command, such as data damaged on the way.
             Some(Sense { key: SenseKey::AbortedCommand, .. }) => Verdict::Again(BUSY_PAUSE, error),
             Some(sense) if sense.is_unit_attention() => Verdict::Again(Duration::ZERO, error),
+            Some(sense) if sense.is_out_of_space() => Verdict::Failed(RequestError::NoSpace),
             Some(sense) if sense.is_becoming_ready() => Verdict::Again(NOT_READY_PAUSE, error),
             _ => Verdict::Failed(error),
         },

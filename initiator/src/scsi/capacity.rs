@@ -15,6 +15,11 @@ pub struct Capacity {
     pub lowest_aligned_block: u16,
     /// Whether the unit is thinly provisioned (LBPME).
     pub thin: bool,
+    /// Whether blocks that were released read as zeros (LBPRZ).
+    pub reads_zeros: bool,
+    /// Type of protection information that the unit keeps with each block: 1 to 3, 0 for none.
+    /// It stays between unit and medium unless a command asks for it.
+    pub protection_type: u8,
 }
 
 /// Why parameter data is no capacity.
@@ -67,6 +72,8 @@ impl ReadCapacity10 {
             physical_block_exponent: 0,
             lowest_aligned_block: 0,
             thin: false,
+            reads_zeros: false,
+            protection_type: 0,
         }))
     }
 }
@@ -83,13 +90,20 @@ impl ReadCapacity16 {
     pub fn parse(parameter_data: &[u8]) -> Result<Capacity, CapacityError> {
         let (&last, rest) = parameter_data.split_first_chunk().ok_or(CapacityError::Truncated)?;
         let (&size, rest) = rest.split_first_chunk().ok_or(CapacityError::Truncated)?;
-        let [_, exponent, aligned_high, aligned_low] = *rest.first_chunk().unwrap_or(&[0; 4]);
+        let [protection, exponent, aligned_high, aligned_low] =
+            *rest.first_chunk().unwrap_or(&[0; 4]);
         Ok(Capacity {
             blocks: u64::from_be_bytes(last).checked_add(1).ok_or(CapacityError::TooManyBlocks)?,
             block_size: block_size(size)?,
             physical_block_exponent: exponent & 0x0f,
             lowest_aligned_block: u16::from_be_bytes([aligned_high & 0x3f, aligned_low]),
             thin: aligned_high & 0x80 != 0,
+            reads_zeros: aligned_high & 0x40 != 0,
+            // PROT_EN, and P_TYPE, which counts from type 1.
+            protection_type: match protection & 0x0f {
+                enabled if enabled & 0x01 != 0 => (enabled >> 1).saturating_add(1),
+                _ => 0,
+            },
         })
     }
 }
@@ -127,6 +141,7 @@ mod tests {
         let mut data = [0; 32];
         data[..8].copy_from_slice(&0x1_ffff_ffffu64.to_be_bytes());
         data[8..12].copy_from_slice(&512u32.to_be_bytes());
+        data[12] = 0x03; // PROT_EN, type 2
         data[13] = 0xf3; // P_I_EXPONENT is not ours to count
         data[14..16].copy_from_slice(&[0xc0, 7]);
         assert_eq!(
@@ -136,7 +151,9 @@ mod tests {
                 block_size: 512,
                 physical_block_exponent: 3,
                 lowest_aligned_block: 7,
-                thin: true
+                thin: true,
+                reads_zeros: true,
+                protection_type: 2,
             })
         );
         assert_eq!(ReadCapacity16::parse(&data[..12]).unwrap().physical_block_exponent, 0);

@@ -10,6 +10,8 @@ pub mod page {
     pub const DEVICE_IDENTIFICATION: u8 = 0x83;
     /// Block Limits (SBC-3 §6.6.4).
     pub const BLOCK_LIMITS: u8 = 0xb0;
+    /// Logical Block Provisioning (SBC-3 §6.6).
+    pub const LOGICAL_BLOCK_PROVISIONING: u8 = 0xb2;
 }
 
 /// Standard INQUIRY data (SPC-4 §6.6.2).
@@ -17,10 +19,13 @@ pub mod page {
 pub struct StandardInquiry<'a>(&'a [u8]);
 
 impl<'a> StandardInquiry<'a> {
-    /// Takes the bytes that came; the 36 that every device sends must be there.
+    /// Takes the bytes that came, as far as ADDITIONAL LENGTH says. The first five must be there;
+    /// fields beyond what came are empty.
     #[must_use]
     pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
-        (parameter_data.len() >= 36).then_some(Self(parameter_data))
+        let &[_, _, _, _, additional] = parameter_data.first_chunk()?;
+        let length = usize::from(additional).saturating_add(5).min(parameter_data.len());
+        parameter_data.get(..length).map(Self)
     }
 
     /// Peripheral qualifier: 000b means that a device is there.
@@ -39,6 +44,12 @@ impl<'a> StandardInquiry<'a> {
     #[must_use]
     pub fn is_direct_access(&self) -> bool {
         self.byte(0) == 0
+    }
+
+    /// TPGS: whether the unit has target port groups to report (SPC-4 §5.11).
+    #[must_use]
+    pub fn has_target_port_groups(&self) -> bool {
+        self.byte(5) & 0x30 != 0
     }
 
     /// T10 vendor identification without the blanks around it.
@@ -64,7 +75,7 @@ impl<'a> StandardInquiry<'a> {
     }
 
     fn text(&self, from: usize, to: usize) -> &'a [u8] {
-        trim(self.0.get(from..to).unwrap_or_default())
+        trim(self.0.get(from..to.min(self.0.len())).unwrap_or_default())
     }
 }
 
@@ -115,7 +126,8 @@ pub struct Designator<'a> {
     pub code_set: u8,
     /// ASSOCIATION: 0 logical unit, 1 target port, 2 target device.
     pub association: u8,
-    /// DESIGNATOR TYPE: 1 T10 vendor, 2 EUI-64, 3 NAA, 8 SCSI name string.
+    /// DESIGNATOR TYPE: 1 T10 vendor, 2 EUI-64, 3 NAA, 4 relative target port, 5 target port
+    /// group, 8 SCSI name string.
     pub kind: u8,
     /// The name itself.
     pub bytes: &'a [u8],
@@ -145,38 +157,8 @@ impl<'a> DeviceIdentification<'a> {
     }
 }
 
-/// The Block Limits page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BlockLimits<'a>(&'a [u8]);
-
-impl<'a> BlockLimits<'a> {
-    /// Takes the bytes that came.
-    #[must_use]
-    pub fn parse(parameter_data: &'a [u8]) -> Option<Self> {
-        page_content(parameter_data, page::BLOCK_LIMITS).map(Self)
-    }
-
-    /// MAXIMUM TRANSFER LENGTH in blocks, unless the unit names no limit.
-    #[must_use]
-    pub fn maximum_transfer_length(&self) -> Option<u32> {
-        self.field(4)
-    }
-
-    /// OPTIMAL TRANSFER LENGTH in blocks, unless the unit names none.
-    #[must_use]
-    pub fn optimal_transfer_length(&self) -> Option<u32> {
-        self.field(8)
-    }
-
-    /// A 32-bit field at this offset of the page's content; 0 means "not reported".
-    fn field(&self, at: usize) -> Option<u32> {
-        let bytes: &[u8; 4] = self.0.get(at..)?.first_chunk()?;
-        Some(u32::from_be_bytes(*bytes)).filter(|value| *value != 0)
-    }
-}
-
 /// What follows the four header bytes of a VPD page: as long as PAGE LENGTH says and as came.
-fn page_content(parameter_data: &[u8], expected: u8) -> Option<&[u8]> {
+pub(super) fn page_content(parameter_data: &[u8], expected: u8) -> Option<&[u8]> {
     let (&[_, code, l0, l1], content) = parameter_data.split_first_chunk()?;
     if code != expected {
         return None;
@@ -201,7 +183,7 @@ mod tests {
     #[test]
     fn standard_data_is_read_and_trimmed() {
         let mut data = [b' '; 36];
-        data[0] = 0;
+        (data[0], data[4], data[5]) = (0, 31, 0);
         data[8..14].copy_from_slice(b"FreeBS");
         data[16..26].copy_from_slice(b"iSCSI DISK");
         data[32..36].copy_from_slice(b"\x0001\x00");
@@ -210,7 +192,27 @@ mod tests {
         assert_eq!(inquiry.vendor(), b"FreeBS");
         assert_eq!(inquiry.product(), b"iSCSI DISK");
         assert_eq!(inquiry.revision(), b"01");
-        assert_eq!(StandardInquiry::parse(&data[..35]), None);
+        assert!(!inquiry.has_target_port_groups());
+        data[5] = 0x10;
+        assert!(StandardInquiry::parse(&data).unwrap().has_target_port_groups());
+    }
+
+    #[test]
+    fn fields_that_did_not_come_are_empty() {
+        let mut data = [b'x'; 36];
+        (data[0], data[4]) = (0, 0xff);
+        assert_eq!(StandardInquiry::parse(&data[..4]), None);
+        for (length, vendor, product, revision) in
+            [(5, 0, 0, 0), (10, 2, 0, 0), (16, 8, 0, 0), (31, 8, 15, 0), (35, 8, 16, 3)]
+        {
+            let inquiry = StandardInquiry::parse(&data[..length]).unwrap();
+            let came = (inquiry.vendor().len(), inquiry.product().len(), inquiry.revision().len());
+            assert_eq!(came, (vendor, product, revision), "{length} bytes");
+            assert!(inquiry.is_direct_access());
+        }
+        data[4] = 11; // 16 bytes, whatever follows
+        assert_eq!(StandardInquiry::parse(&data).unwrap().product(), b"");
+        assert_eq!(StandardInquiry::parse(&data).unwrap().vendor(), b"xxxxxxxx");
     }
 
     #[test]
@@ -256,15 +258,5 @@ mod tests {
         assert_eq!(collect(data), [naa, name]);
         assert_eq!(collect(&data[..22]), [naa], "the second is cut");
         assert_eq!(collect(&data[..4]), []);
-    }
-
-    #[test]
-    fn a_transfer_limit_of_zero_is_none() {
-        let mut data = [0; 64];
-        data[..4].copy_from_slice(&[0, 0xb0, 0, 0x3c]);
-        assert_eq!(BlockLimits::parse(&data).unwrap().maximum_transfer_length(), None);
-        data[8..12].copy_from_slice(&128u32.to_be_bytes());
-        assert_eq!(BlockLimits::parse(&data).unwrap().maximum_transfer_length(), Some(128));
-        assert_eq!(BlockLimits::parse(&data[..11]).unwrap().maximum_transfer_length(), None);
     }
 }

@@ -88,6 +88,13 @@ impl LogicalUnitNumber {
         }
     }
 
+    /// Whether both name the same unit: the same bytes, or one number in two forms, as `0001…` and
+    /// `4001…`.
+    #[must_use]
+    pub fn is_same_unit(self, other: Self) -> bool {
+        self == other || self.number().is_some_and(|number| other.number() == Some(number))
+    }
+
     /// Whether it names a well-known logical unit: no disk.
     #[must_use]
     pub fn is_well_known(self) -> bool {
@@ -176,6 +183,16 @@ mod tests {
             assert_eq!(lun.to_string(), number.to_string());
         }
         assert_eq!(LogicalUnitNumber::from_number(0x4000), None);
+    }
+
+    #[test]
+    fn one_number_in_two_forms_is_one_unit() {
+        let lun =
+            |bytes: [u8; 2]| LogicalUnitNumber::from_bytes([bytes[0], bytes[1], 0, 0, 0, 0, 0, 0]);
+        assert!(lun([0, 1]).is_same_unit(lun([0x40, 1])));
+        assert!(!lun([0, 1]).is_same_unit(lun([0x40, 2])));
+        assert!(lun([0x80, 1]).is_same_unit(lun([0x80, 1])));
+        assert!(!lun([0x80, 1]).is_same_unit(lun([0x81, 1])), "neither is a number");
     }
 
     #[test]

@@ -9,8 +9,11 @@ pub mod cdb;
 pub mod inquiry;
 pub mod lun;
 pub mod mode;
+pub mod persistent_reservation;
+pub mod provisioning;
 pub mod report_luns;
 pub mod sense;
+pub mod target_port_groups;
 
 #[cfg(test)]
 mod tests;

@@ -138,6 +138,18 @@ impl Sense {
         self.key == SenseKey::DataProtect && self.code == 0x27
     }
 
+    /// The unit has no storage left for the blocks to be written (SBC-3 §4.7.3.6).
+    #[must_use]
+    pub fn is_out_of_space(&self) -> bool {
+        self.key == SenseKey::DataProtect && (self.code, self.qualifier) == (0x27, 0x07)
+    }
+
+    /// The unit does not know the command.
+    #[must_use]
+    pub fn is_unknown_command(&self) -> bool {
+        self.key == SenseKey::IllegalRequest && (self.code, self.qualifier) == (0x20, 0x00)
+    }
+
     /// What the codes mean, for those that disks are known to send (SPC-4 annex F.2).
     #[must_use]
     pub fn meaning(&self) -> Option<&'static str> {
@@ -157,6 +169,7 @@ impl Sense {
             (0x24, 0x00) => "invalid field in CDB",
             (0x25, 0x00) => "logical unit not supported",
             (0x26, _) => "invalid field in parameter list",
+            (0x27, 0x07) => "space allocation failed: the thin pool is full",
             (0x27, _) => "write protected",
             (0x28, 0x00) => "medium may have changed",
             (0x29, _) => "power on, reset, or bus device reset",

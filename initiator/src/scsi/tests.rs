@@ -1,13 +1,14 @@
 //! Any bytes whatever go through every parser, and what comes out keeps its bounds.
 
 use super::capacity::{Capacity, ReadCapacity10, ReadCapacity16};
-use super::inquiry::{
-    BlockLimits, DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber,
-};
+use super::inquiry::{DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber};
 use super::lun::LogicalUnitNumber;
-use super::mode::{write_protected, write_protected_10};
-use super::report_luns::luns;
+use super::mode::ModeHeader;
+use super::persistent_reservation::{Reservation, ReservationCapabilities, ReservationKeys};
+use super::provisioning::{BlockLimits, LogicalBlockProvisioning};
+use super::report_luns::ListReader;
 use super::sense::Sense;
+use super::target_port_groups::target_port_groups;
 use proptest::prelude::*;
 use std::format;
 use std::string::ToString;
@@ -18,7 +19,7 @@ fn parameter_data() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         Just(0u8),
         Just(0xff),
-        prop::sample::select(std::vec![0x70u8, 0x72, 0x80, 0x83, 0xb0, 0x02, 0x10]),
+        prop::sample::select(std::vec![0x70u8, 0x72, 0x80, 0x83, 0xb0, 0xb2, 0x02, 0x10]),
         any::<u8>()
     ];
     prop::collection::vec(byte, 0..80)
@@ -59,6 +60,8 @@ proptest! {
         if let Some(limits) = BlockLimits::parse(&data) {
             prop_assert_ne!(limits.maximum_transfer_length(), Some(0));
             prop_assert_ne!(limits.optimal_transfer_length(), Some(0));
+            prop_assert_ne!(limits.maximum_unmap_count(), Some(0));
+            prop_assert!(limits.unmap_alignment().is_none_or(|block| block < 1 << 31));
         }
         if let Some(identification) = DeviceIdentification::parse(&data) {
             let named: usize =
@@ -68,15 +71,25 @@ proptest! {
         if let Some(pages) = SupportedPages::parse(&data) {
             prop_assert!(!pages.contains(0x80) || data[4..].contains(&0x80));
         }
-        prop_assert_eq!(write_protected(&data).is_some(), data.len() >= 3);
-        prop_assert_eq!(write_protected_10(&data).is_some(), data.len() >= 4);
+        prop_assert_eq!(ModeHeader::parse_6(&data).is_some(), data.len() >= 3);
+        prop_assert_eq!(ModeHeader::parse_10(&data).is_some(), data.len() >= 4);
+        let _ = LogicalBlockProvisioning::parse(&data);
+        prop_assert!(target_port_groups(&data).count() <= data.len() / 8);
+        if let Some(keys) = ReservationKeys::parse(&data) {
+            prop_assert!(keys.keys().count() * 8 + 8 <= data.len());
+        }
+        prop_assert_eq!(Reservation::parse(&data).is_some(), data.len() >= 8);
+        prop_assert_eq!(ReservationCapabilities::parse(&data).is_some(), data.len() >= 6);
     }
 
     #[test]
     fn a_list_of_luns_ends_with_its_bytes(data in parameter_data()) {
-        let count = luns(&data).count();
-        prop_assert!(count <= data.len().saturating_sub(8) / 8);
-        prop_assert!(luns(&data).all(|lun| !lun.is_well_known()));
+        let mut reader = ListReader::new();
+        let mut luns = Vec::new();
+        reader.take(&data, |lun| luns.push(lun));
+        prop_assert!(luns.len() <= data.len().saturating_sub(8) / 8);
+        prop_assert!(luns.iter().all(|lun| !lun.is_well_known()));
+        prop_assert!(reader.position() as usize <= data.len());
     }
 
     #[test]

@@ -182,6 +182,9 @@ pub enum TaskError {
     Outage,
     /// Issued as often as is allowed, and never answered or never intact.
     RetriesExhausted,
+    /// The connection was lost, or the answer damaged, after a command was sent that may not be
+    /// executed twice: whether it was executed once, nobody can tell. Ask the unit.
+    OutcomeUnknown,
     /// The session ended first.
     SessionEnded,
     /// The target answers everything but this command, however often it is aborted and issued
@@ -208,6 +211,10 @@ impl fmt::Display for TaskError {
         match self {
             Self::Outage => f.write_str("the target was out of reach for longer than allowed"),
             Self::RetriesExhausted => f.write_str("the command failed as often as it may be tried"),
+            Self::OutcomeUnknown => f.write_str(
+                "the answer was lost with the connection: whether the command was executed is \
+                 unknown; ask the unit",
+            ),
             Self::SessionEnded => f.write_str("the session ended"),
             Self::Unanswered => f.write_str(
                 "the target does not answer the command, aborted and issued again though it was; \

@@ -283,6 +283,8 @@ impl<const TASKS: usize> Session<TASKS> {
         task.state = TaskState::Queued;
         if task.unwanted != Unwanted::No {
             self.fail(index, TaskError::Aborted);
+        } else if !task.command.idempotent {
+            self.fail(index, TaskError::OutcomeUnknown);
         } else if task.issues >= ISSUE_LIMIT {
             self.fail(index, TaskError::RetriesExhausted);
         } else {

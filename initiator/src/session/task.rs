@@ -21,6 +21,9 @@ pub struct Command {
     pub transfer: Transfer,
     /// Task attribute; simple for disks.
     pub attribute: TaskAttribute,
+    /// Whether executing it twice does what executing it once does. After a loss it is issued
+    /// again; any other then ends with [`TaskError::OutcomeUnknown`](super::TaskError).
+    pub idempotent: bool,
 }
 
 /// Direction and expected length of a command's data.
@@ -136,6 +139,7 @@ impl Task {
             cdb: [0; 16],
             transfer: Transfer::None,
             attribute: TaskAttribute::Simple,
+            idempotent: true,
         },
         generation: 0,
         wire_generation: 0,
@@ -295,6 +299,7 @@ mod tests {
             cdb: [0; 16],
             transfer: Transfer::None,
             attribute: TaskAttribute::Simple,
+            idempotent: true,
         }
     }
 

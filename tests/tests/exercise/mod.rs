@@ -195,7 +195,13 @@ impl World {
             _ => Transfer::Write(length),
         };
         let lun = [0, kind & 1, 0, 0, 0, 0, 0, 0];
-        let command = Command { lun, cdb: [0; 16], transfer, attribute: TaskAttribute::Simple };
+        let command = Command {
+            lun,
+            cdb: [0; 16],
+            transfer,
+            attribute: TaskAttribute::Simple,
+            idempotent: true,
+        };
         let free = self.session.outstanding() < TASKS;
         match self.session.submit(self.now, command) {
             Ok(tag) => {
