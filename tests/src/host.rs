@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use isboot::boot::{BootPlan, Isboot, Parameters, State};
-use isboot::disk::{Disk, DiskId, Finished, RequestError};
+use isboot::disk::{Disk, DiskId, Finished, RequestError, RequestId};
 use isboot::login::{Authentication, Credentials, Name, Secret};
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::session::Error;
 use isboot_transport::std_tcp::StdTcp;
 
+use crate::pair::Random;
 use crate::scratch::noise;
 use crate::standing::{StandingChecks, Watched};
 
@@ -260,6 +262,90 @@ impl Host {
         assert!(back == Ok(data), "what was written reads back");
     }
 
+    /// Random reads and writes all over disk 0, small ones and now and then one of many bursts,
+    /// `depth` at a time; every read is compared, and in the end the whole LUN and its file. Tells
+    /// `progress` after each how many are done.
+    ///
+    /// # Panics
+    /// When a request fails or a byte is wrong.
+    pub fn random_io(
+        &mut self,
+        image: &Path,
+        count: usize,
+        depth: usize,
+        seed: u64,
+        mut progress: impl FnMut(usize),
+    ) {
+        let file = |path: &Path| match std::fs::read(path) {
+            Ok(content) => content,
+            Err(error) => panic!("reading {}: {error}", path.display()),
+        };
+        let block = self.disks()[0].block_size as usize;
+        let mut model = file(image);
+        let blocks = model.len() / block;
+        let mut random = Random(seed);
+        let mut below = move |limit: usize| random.below(limit as u64) as usize;
+        let mut under_way: Vec<(RequestId, Range<usize>, bool)> = Vec::new();
+        let (mut submitted, mut done) = (0, 0);
+        self.run_until(|isboot| {
+            while let Some(Finished { id, buffer, outcome, .. }) = isboot.take_completion() {
+                let place = under_way.iter().position(|(known, ..)| *known == id);
+                let (_, range, is_read) = under_way.swap_remove(place.unwrap_or(usize::MAX));
+                assert_eq!(outcome, Ok(()), "{range:?}, read: {is_read}");
+                if is_read {
+                    assert!(buffer.as_deref() == Some(&model[range.clone()]), "read {range:?}");
+                }
+                done += 1;
+                progress(done);
+            }
+            while under_way.len() < depth && submitted < count {
+                let longest = if below(20) == 0 { 2048 } else { 64 };
+                let length = 1 + below(longest);
+                let first = below(blocks - length);
+                let range = first * block..(first + length) * block;
+                // What would touch another's blocks has no outcome that is known beforehand.
+                let meets =
+                    |other: &Range<usize>| range.start < other.end && other.start < range.end;
+                if under_way.iter().any(|(_, other, _)| meets(other)) {
+                    continue;
+                }
+                let is_read = below(2) == 0;
+                let taken = if is_read {
+                    isboot.submit_read(DiskId(0), first as u64, vec![0xa5; range.len()])
+                } else {
+                    model[range.clone()]
+                        .copy_from_slice(&noise(submitted as u64 + 1000, range.len()));
+                    isboot.submit_write(DiskId(0), first as u64, model[range.clone()].to_vec())
+                };
+                match taken {
+                    Ok(id) => under_way.push((id, range, is_read)),
+                    Err(rejected) => panic!("{range:?}: {}", rejected.reason),
+                }
+                submitted += 1;
+            }
+            done == count
+        });
+        let back = self.read(DiskId(0), 0, model.len(), 256 * 1024, 8);
+        assert!(back.as_ref() == Ok(&model), "the whole LUN reads as the model says");
+        assert!(file(image) == model, "the file is as the model says");
+    }
+
+    /// [`random_io`](Self::random_io) with a `disturbance` in the middle that costs the session.
+    ///
+    /// # Panics
+    /// As `random_io`, and when nothing was disturbed.
+    pub fn survive(&mut self, image: &Path, seed: u64, disturbance: impl FnOnce()) {
+        let mut disturbance = Some(disturbance);
+        self.random_io(image, 800, 8, seed, |done| {
+            if done == 400
+                && let Some(disturbance) = disturbance.take()
+            {
+                disturbance();
+            }
+        });
+        assert!(self.isboot.last_error().is_some(), "the disturbance came while requests ran");
+    }
+
     /// Logs out.
     ///
     /// # Errors
@@ -288,8 +374,9 @@ impl Host {
             }
             assert!(
                 begin.elapsed() < PATIENCE,
-                "still {:?} after {PATIENCE:?}",
-                self.isboot.state()
+                "still {:?} after {PATIENCE:?}, last error {:?}",
+                self.isboot.state(),
+                self.isboot.last_error()
             );
             // Whatever `done` submitted goes out before anything is waited for.
             let now = self.now();

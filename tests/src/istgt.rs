@@ -87,9 +87,10 @@ pub enum DigestPolicy {
 }
 
 /// `AuthMethod` of the unit.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Authentication {
     /// Everybody, without CHAP.
+    #[default]
     None,
     /// CHAP, the initiator shows that it knows the secret.
     Chap {

@@ -3,6 +3,7 @@
 pub mod host;
 pub mod istgt;
 pub mod linux_guest;
+pub mod lio;
 pub mod pair;
 pub mod ports;
 pub mod process;

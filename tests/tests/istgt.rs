@@ -1,6 +1,5 @@
 //! The initiator against the real istgt, over the host's own sockets.
 
-use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -219,23 +218,20 @@ fn a_portal_that_refuses_is_given_up_after_the_outage_limit() {
 }
 
 #[test]
-fn a_read_survives_a_target_that_is_killed_and_comes_back() {
-    let scratch = scratch();
-    let lun = lun(&scratch, 1, 48 * MIB);
-    let mut istgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
-    let mut host = Host::log_in(&access(&istgt, &[])).unwrap();
-    let reader = thread::spawn(move || {
-        let data = host.read(DiskId(0), 0, 48 * MIB, 64 * 1024, 4);
-        (host, data)
-    });
-    thread::sleep(Duration::from_millis(20));
-    istgt.kill();
-    thread::sleep(Duration::from_millis(300));
-    istgt.restart().unwrap();
-    let (mut host, data) = reader.join().unwrap();
-    assert!(data.unwrap() == fs::read(&lun.image).unwrap());
-    assert!(host.isboot().last_error().is_some(), "the target was killed while the read ran");
-    host.log_out().unwrap();
+fn reads_and_writes_survive_a_target_that_is_killed_and_comes_back() {
+    for digest in ["none", "crc32c"] {
+        let scratch = scratch();
+        let lun = lun(&scratch, 1, 16 * MIB);
+        let mut istgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
+        let parameters = [("header_digest", digest), ("data_digest", digest)];
+        let mut host = Host::log_in(&access(&istgt, &parameters)).unwrap();
+        host.survive(&lun.image, 7, || {
+            istgt.kill();
+            thread::sleep(Duration::from_millis(300));
+            istgt.restart().unwrap();
+        });
+        host.log_out().unwrap();
+    }
 }
 
 #[test]

@@ -1,19 +1,16 @@
 //! The initiator against the real tgt, over the host's own sockets.
 
-use std::collections::HashMap;
 use std::fs;
-use std::ops::Range;
 use std::thread;
 use std::time::Duration;
 
 use isboot::boot::Parameters;
-use isboot::disk::{DiskId, Finished, RequestKind, SubmitRequestError};
+use isboot::disk::{DiskId, SubmitRequestError};
 use isboot::login::Authentication as InitiatorSide;
 use isboot::session::Error;
 use isboot_tests::host::{Access, Host, credentials};
-use isboot_tests::pair::Random;
 use isboot_tests::process::within;
-use isboot_tests::scratch::{Scratch, noise};
+use isboot_tests::scratch::Scratch;
 use isboot_tests::tgt::{
     Authentication, Lun, Options, PRODUCT, REVISION, TARGET_NAME, Tgt, VENDOR,
 };
@@ -192,73 +189,6 @@ fn disks_are_listed_with_what_they_say_of_themselves_and_the_controller_is_not()
     log_out(host, &tgt);
 }
 
-/// A request to come: bytes to read, or to write when there is a seed for them.
-struct Operation {
-    range: Range<usize>,
-    write: Option<u64>,
-}
-
-/// The whole disk in pieces of 64 KiB, one after the other.
-fn sequence(length: usize, write: bool) -> impl Iterator<Item = Operation> {
-    (0..length).step_by(65_536).map(move |start| Operation {
-        range: start..length.min(start + 65_536),
-        write: write.then_some(start as u64 + 7),
-    })
-}
-
-/// Runs `operations`, `depth` at a time, on the first disk, whose content is `model`: each read
-/// is compared with it, each write goes into it. Nothing that overlaps is under way at once.
-/// Tells `progress` how many are done.
-fn run(
-    host: &mut Host,
-    model: &mut [u8],
-    operations: impl Iterator<Item = Operation>,
-    depth: usize,
-    mut progress: impl FnMut(usize),
-) {
-    let block = u64::from(host.disks()[0].block_size);
-    let mut operations = operations.peekable();
-    let (mut under_way, mut done) = (HashMap::new(), 0);
-    host.run_until(|isboot| {
-        while let Some(Finished { id, kind, buffer, outcome, .. }) = isboot.take_completion() {
-            let range: Range<usize> = under_way.remove(&id).expect("a request of ours");
-            assert_eq!(outcome, Ok(()), "{kind:?} of {range:?}");
-            if kind == RequestKind::Read {
-                assert!(buffer.unwrap() == model[range.clone()], "{range:?} reads as written");
-            }
-            done += 1;
-            progress(done);
-        }
-        while under_way.len() < depth {
-            let overlaps = |next: &Operation| {
-                let next = &next.range;
-                under_way.values().any(|other| next.start < other.end && other.start < next.end)
-            };
-            let Some(Operation { range, write }) = operations.next_if(|next| !overlaps(next))
-            else {
-                break;
-            };
-            let at = range.start as u64 / block;
-            let id = match write {
-                None => isboot.submit_read(DiskId(0), at, vec![0xa5; range.len()]).unwrap(),
-                Some(seed) => {
-                    model[range.clone()].copy_from_slice(&noise(seed, range.len()));
-                    isboot.submit_write(DiskId(0), at, model[range.clone()].to_vec()).unwrap()
-                }
-            };
-            under_way.insert(id, range);
-        }
-        under_way.is_empty() && operations.peek().is_none()
-    });
-    host.isboot().submit_flush(DiskId(0)).unwrap();
-    host.run_until(|isboot| {
-        isboot.take_completion().is_some_and(|flush| {
-            assert_eq!(flush.outcome, Ok(()));
-            true
-        })
-    });
-}
-
 #[test]
 fn random_reads_and_writes_at_depth_agree_with_a_model() {
     for (depth, digest) in [(1, "none"), (32, "none"), (32, "crc32c")] {
@@ -269,63 +199,26 @@ fn random_reads_and_writes_at_depth_agree_with_a_model() {
         let parameters =
             [("initial_r2t", "no"), ("header_digest", digest), ("data_digest", digest)];
         let mut host = log_in(&tgt, &parameters);
-        let mut model = fs::read(&lun.image).unwrap();
-        let blocks = model.len() / 512;
-        let mut random = Random(depth as u64);
-        let mut below = |limit: usize| random.below(limit as u64) as usize;
-        let mut seed = 1000;
-        let operations = std::iter::repeat_with(|| {
-            // Small ones and, now and then, one of many bursts.
-            let length = if below(20) == 0 { 1 + below(2048) } else { 1 + below(64) };
-            let start = below(blocks - length);
-            seed += 1;
-            Operation {
-                range: start * 512..(start + length) * 512,
-                write: (below(2) == 0).then_some(seed),
-            }
-        });
-        run(&mut host, &mut model, operations.take(1500), depth, |_| {});
-        assert!(fs::read(&lun.image).unwrap() == model, "the file is what the model says");
+        host.random_io(&lun.image, 1500, depth, depth as u64, |_| {});
         assert!(host.isboot().last_error().is_none());
         log_out(host, &tgt);
     }
 }
 
-/// Reads or writes a disk in whole while the target is killed in the middle and stays away for
-/// some tenths of a second.
-fn survive_a_crash(write: bool) {
-    let scratch = scratch();
-    let lun = lun(&scratch, 1, 48 * MIB);
-    let tgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
-    let mut host = log_in(&tgt, &[]);
-    let mut model = fs::read(&lun.image).unwrap();
-    let (mut tgt, mut restarted) = (Some(tgt), None);
-    run(&mut host, &mut model, sequence(48 * MIB, write), 8, |done| {
-        if done == 200 {
-            let mut tgt = tgt.take().unwrap();
+#[test]
+fn reads_and_writes_survive_a_target_that_is_killed_and_comes_back() {
+    for digest in ["none", "crc32c"] {
+        let scratch = scratch();
+        let lun = lun(&scratch, 1, 16 * MIB);
+        let mut tgt = start(&scratch, std::slice::from_ref(&lun), &Options::default());
+        let mut host = log_in(&tgt, &[("header_digest", digest), ("data_digest", digest)]);
+        host.survive(&lun.image, 7, || {
             tgt.kill();
-            restarted = Some(thread::spawn(move || {
-                thread::sleep(Duration::from_millis(300));
-                tgt.restart().unwrap();
-                tgt
-            }));
-        }
-    });
-    let tgt = restarted.unwrap().join().unwrap();
-    assert!(host.isboot().last_error().is_some(), "the target was killed under way");
-    assert!(fs::read(&lun.image).unwrap() == model, "the file is what the model says");
-    run(&mut host, &mut model, sequence(48 * MIB, false), 8, |_| {});
-    log_out(host, &tgt);
-}
-
-#[test]
-fn a_read_survives_a_target_that_is_killed_and_comes_back() {
-    survive_a_crash(false);
-}
-
-#[test]
-fn a_write_survives_a_target_that_is_killed_and_comes_back() {
-    survive_a_crash(true);
+            thread::sleep(Duration::from_millis(300));
+            tgt.restart().unwrap();
+        });
+        log_out(host, &tgt);
+    }
 }
 
 #[test]
