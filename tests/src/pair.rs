@@ -5,12 +5,14 @@
 //! moving with no deadline ahead is a hang, and fails the test with where everybody stands.
 
 mod chart;
+mod discovery;
 mod wire;
 
 use std::cell::Cell;
 use std::time::Duration;
 
 pub use chart::Chart;
+pub use discovery::DiscoveryPair;
 pub use wire::{Break, Direction, MemoryStream, Portal, Wire};
 
 use isboot::boot::{Isboot, Parameters, State};

@@ -1,10 +1,10 @@
 //! The whole thing: a session and its disks over a byte stream, moved by one call.
 
 use core::fmt;
-use core::time::Duration;
 
-use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+use isboot_transport::stream::ByteStream;
 
+use super::link::{EntropySource, Link, ROUNDS};
 use super::parameters::Parameters;
 use super::plan::BootPlan;
 use crate::disk::{
@@ -15,18 +15,8 @@ use crate::login::Negotiated;
 use crate::pdu::digest::Crc32cFunction;
 use crate::scsi::cdb::Cdb;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{
-    Error, Event, LinkFailure, LinkWanted, Reset, Session, SessionConfig, SubmitError,
-};
+use crate::session::{Error, Event, LinkWanted, Reset, Session, SessionConfig, SubmitError};
 use crate::time::Instant;
-
-/// Fills 32 bytes with entropy, or says `false` when there is none. Asked once per login, for
-/// the challenge of mutual CHAP.
-pub type EntropySource = fn(&mut [u8; 32]) -> bool;
-
-/// Rounds of receive and transmit in one [`Isboot::poll`]: enough to drain a ring, few enough
-/// that a flood of frames cannot hold the caller.
-const ROUNDS: usize = 8;
 
 /// An initiator at work: give it time with [`poll`](Self::poll), requests with `submit_*`.
 ///
@@ -34,11 +24,9 @@ const ROUNDS: usize = 8;
 /// requests and `TASKS` commands at a time. Nothing is allocated after [`new`](Self::new).
 #[derive(Debug)]
 pub struct Isboot<S, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
-    stream: S,
+    link: Link<S>,
     session: Session<TASKS>,
     disks: Disks<B, LUNS, REQUESTS, TASKS>,
-    entropy: EntropySource,
-    connecting: bool,
     last_error: Option<Error>,
     alternative: Option<Alternative>,
 }
@@ -131,8 +119,8 @@ where
         disks: Disks<B, LUNS, REQUESTS, TASKS>,
         entropy: EntropySource,
     ) -> Self {
-        let (connecting, last_error, alternative) = (false, None, None);
-        Self { stream, session, disks, entropy, connecting, last_error, alternative }
+        let (link, last_error, alternative) = (Link::new(stream, entropy), None, None);
+        Self { link, session, disks, last_error, alternative }
     }
 
     /// Moves everything that can be moved now, and says when to call again even if no frame
@@ -386,37 +374,37 @@ where
     pub fn is_detached(&self) -> bool {
         matches!(self.state(), State::Ended(_))
             && self.session.outstanding() == 0
-            && matches!(self.stream.state(), StreamState::Closed | StreamState::Failed(_))
+            && self.link.is_closed()
     }
 
     /// The transport, to be shut down or used again.
     #[must_use]
     pub fn into_stream(self) -> S {
-        self.stream
+        self.link.into_stream()
     }
 
     /// The transport, to look at.
     #[must_use]
     pub fn stream(&self) -> &S {
-        &self.stream
+        self.link.stream()
     }
 
     // --- the pump ---
 
     fn step(&mut self, now: Instant, lent: &mut Lent<'_>) -> Option<Instant> {
         for _ in 0..ROUNDS {
-            let link = self.session.link();
-            self.stream.poll(since_start(now));
-            self.follow_link(now);
+            let wanted = self.session.link();
+            self.link.follow(now, &mut self.session);
             let received = self.receive(now, lent);
             self.take_news(now);
             let turned = self.turn_to_alternative(now);
             self.disks.advance(now, &mut self.session);
-            let sent = self.transmit(now, lent);
+            let mut data = self.disks.data_out(lent);
+            let sent = self.link.transmit(now, &mut self.session, &mut data);
             // Only a round without news may be the last: what the stream's poll brought in the
             // session has seen, and what the session wants the stream knows.
-            if !received && !sent && !turned && self.session.link() == link {
-                let stream = self.stream.poll_at(since_start(now)).map(from_start);
+            if !received && !sent && !turned && self.session.link() == wanted {
+                let stream = self.link.poll_at(now);
                 let deadlines = [self.session.poll_at(), self.disks.advance_at(), stream];
                 return deadlines.into_iter().flatten().min();
             }
@@ -424,88 +412,25 @@ where
         Some(now)
     }
 
-    /// Does to the connection what the session wants, and tells the session what became of it.
-    fn follow_link(&mut self, now: Instant) {
-        match self.session.link() {
-            LinkWanted::Connect(portal) => {
-                if !self.connecting {
-                    self.stream.abort();
-                    self.connecting = true;
-                    if let Err(error) = self.stream.connect(since_start(now), portal) {
-                        self.lost(now, error.into());
-                        return;
-                    }
-                }
-                match self.stream.state() {
-                    StreamState::Open | StreamState::PeerClosed => {
-                        // Whenever the session asks again, it is for another connection.
-                        self.connecting = false;
-                        let mut entropy = [0; 32];
-                        let filled = (self.entropy)(&mut entropy);
-                        self.session.link_up(now, filled.then_some(&entropy));
-                    }
-                    StreamState::Connecting => {}
-                    StreamState::Closed => self.lost(now, LinkFailure::ClosedByTarget),
-                    StreamState::Failed(error) => self.lost(now, error.into()),
-                }
-            }
-            LinkWanted::Keep => {}
-            LinkWanted::Close => {
-                self.connecting = false;
-                match (self.session.ended(), self.stream.state()) {
-                    (_, StreamState::Closed | StreamState::Failed(_)) => {}
-                    (Some(None), _) => self.stream.close(),
-                    _ => self.stream.abort(),
-                }
-            }
-        }
-    }
-
-    fn lost(&mut self, now: Instant, why: LinkFailure) {
-        self.connecting = false;
-        self.session.link_down(now, why);
-    }
-
     /// Hands what arrived to the session; whether anything had.
     fn receive(&mut self, now: Instant, lent: &mut Lent<'_>) -> bool {
-        let (session, disks) = (&mut self.session, &mut self.disks);
-        let mut any = false;
-        while self
-            .stream
-            .recv(|bytes| {
-                let mut input = bytes;
-                while let Some(event) = session.receive(now, &mut input) {
-                    match event {
-                        Event::DataIn { task, offset, bytes } => {
-                            disks.data_in(task, offset, bytes, lent);
-                        }
-                        Event::Completed { task, completion } => {
-                            disks.completed(now, task, completion, session.sense());
-                        }
-                        Event::LoggedIn => {
-                            log_login(session);
-                            disks.session_renewed();
-                        }
-                        Event::Lost { .. } | Event::Managed { .. } | Event::Ended(_) => {}
-                    }
-                }
-                (bytes.len().saturating_sub(input.len()), ())
-            })
-            .is_some()
-        {
-            any = true;
-        }
-        if !any && self.session.link() == LinkWanted::Keep {
-            // Everything that came before the end of the connection has been read.
-            match self.stream.state() {
-                StreamState::Open | StreamState::Connecting => {}
-                StreamState::Failed(error) => self.lost(now, error.into()),
-                StreamState::PeerClosed | StreamState::Closed => {
-                    self.lost(now, LinkFailure::ClosedByTarget);
-                }
+        let disks = &mut self.disks;
+        self.link.receive(now, &mut self.session, |session, event| match event {
+            Event::DataIn { task, offset, bytes } => disks.data_in(task, offset, bytes, lent),
+            Event::Completed { task, completion } => {
+                disks.completed(now, task, completion, session.sense());
             }
-        }
-        any
+            Event::LoggedIn => {
+                log_login(session);
+                disks.session_renewed();
+            }
+            Event::AsyncSense { lun } => disks.reported(lun, session.sense()),
+            Event::TargetFound
+            | Event::DiscoveryEnded(_)
+            | Event::Lost { .. }
+            | Event::Managed { .. }
+            | Event::Ended(_) => {}
+        })
     }
 
     /// Takes what time, rather than a byte, brought about.
@@ -534,7 +459,11 @@ where
                     self.last_error = Some(error);
                 }
                 Event::Ended(None) => log::info!("logged out"),
-                Event::LoggedIn | Event::DataIn { .. } => {}
+                Event::LoggedIn
+                | Event::DataIn { .. }
+                | Event::AsyncSense { .. }
+                | Event::TargetFound
+                | Event::DiscoveryEnded(_) => {}
             }
         }
     }
@@ -556,28 +485,11 @@ where
             return false;
         };
         log::warn!("turning to the alternative target at {}", config.portal);
-        self.connecting = false;
+        self.link.start_over();
         self.disks.start_over(boot_lun);
         self.session.start_over(config, now);
         self.session.give_up_at(give_up_at);
         true
-    }
-
-    /// Lets the session write what it has to say; whether it said anything.
-    fn transmit(&mut self, now: Instant, lent: &Lent<'_>) -> bool {
-        let (session, disks) = (&mut self.session, &self.disks);
-        let mut any = false;
-        while session.wants_to_transmit() {
-            let sent = self.stream.send(|out| {
-                let count = session.transmit(now, out, &mut disks.data_out(lent));
-                (count, count)
-            });
-            match sent {
-                Some(1..) => any = true,
-                Some(0) | None => break,
-            }
-        }
-        any
     }
 
     /// Polls until one request is done.
@@ -614,26 +526,4 @@ fn log_login<const TASKS: usize>(session: &Session<TASKS>) {
             terms.max_burst_length,
         );
     }
-}
-
-impl From<StreamError> for LinkFailure {
-    fn from(error: StreamError) -> Self {
-        match error {
-            StreamError::Refused => Self::Refused,
-            StreamError::Reset => Self::Reset,
-            StreamError::TimedOut => Self::TimedOut,
-            StreamError::NoAddress | StreamError::NoRoute | StreamError::LinkDown => {
-                Self::Unreachable
-            }
-            StreamError::Other(number) => Self::Other(number),
-        }
-    }
-}
-
-fn since_start(now: Instant) -> Duration {
-    Duration::from_micros(now.as_micros())
-}
-
-fn from_start(time: Duration) -> Instant {
-    Instant::ZERO.after(time)
 }

@@ -13,7 +13,9 @@ use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::verdict::{Verdict, judge};
 use crate::pdu::response::Residual;
 use crate::scsi::lun::LogicalUnitNumber;
+use crate::scsi::sense::Sense;
 use crate::session::{Completion, Session, SubmitError, TaskError, TaskTag};
+
 use crate::time::{Duration, Instant};
 
 /// How often one command is repeated because the unit asked for it.
@@ -362,6 +364,15 @@ where
                 }
                 self.piece_completed(now, piece, judge(completion, sense));
             }
+        }
+    }
+
+    /// Takes sense data that belongs to no command (asynchronous event 0, RFC 7143 §11.9.1).
+    pub fn reported(&mut self, lun: [u8; 8], sense: &[u8]) {
+        let lun = LogicalUnitNumber::from_bytes(lun);
+        match Sense::parse(sense) {
+            Some(sense) => log::warn!("LUN {lun} reports, outside of any command: {sense}"),
+            None => log::warn!("LUN {lun} reports something that is no sense data"),
         }
     }
 

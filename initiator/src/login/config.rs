@@ -59,6 +59,16 @@ impl LoginConfig {
         }
     }
 
+    /// A Discovery session, for SendTargets alone (§4.3), and otherwise as [`new`](Self::new).
+    #[must_use]
+    pub fn discovery(initiator_name: Name, isid: [u8; 6]) -> LoginConfig {
+        LoginConfig {
+            target_name: None,
+            session_type: SessionType::Discovery,
+            ..LoginConfig::new(initiator_name.clone(), initiator_name, isid)
+        }
+    }
+
     /// Checks what the types do not: done by every `begin`, and worth doing once at start-up.
     ///
     /// # Errors

@@ -312,6 +312,40 @@ impl Key {
     }
 }
 
+/// What a key means that the target sends in full feature phase (RFC 7143 §6.4, §13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FullFeatureKey {
+    /// The longest data segment that the target takes from now on, in bytes.
+    MaxRecvDataSegmentLength(u32),
+    /// Told, and nothing to answer.
+    Declared,
+    /// Not defined by RFC 7143: answered `NotUnderstood`.
+    Unknown,
+    /// For the login alone, not the target's to send, or with a value that it cannot have.
+    NotAllowed,
+}
+
+impl FullFeatureKey {
+    pub(crate) fn of(pair: Pair<'_>) -> FullFeatureKey {
+        let Some(key) = Key::named(pair.key) else {
+            return match pair.value {
+                b"NotUnderstood" | b"Reject" | b"Irrelevant" => FullFeatureKey::NotAllowed,
+                _ => FullFeatureKey::Unknown,
+            };
+        };
+        if key.id == KeyId::MaxRecvDataSegmentLength {
+            return match key.read(pair.value) {
+                Ok(Value::Number(bytes)) => FullFeatureKey::MaxRecvDataSegmentLength(bytes),
+                _ => FullFeatureKey::NotAllowed,
+            };
+        }
+        match (key.stage, key.senders) {
+            (Stages::Any, Senders::Target | Senders::Both) => FullFeatureKey::Declared,
+            _ => FullFeatureKey::NotAllowed,
+        }
+    }
+}
+
 /// The error for a key that the target sent.
 pub(super) fn key_problem(key: &'static str, problem: KeyProblem, value: &[u8]) -> LoginError {
     let value = Excerpt::of(value);

@@ -43,6 +43,7 @@ pub use error::{
     Misbehaviour, status_meaning,
 };
 pub use excerpt::Excerpt;
+pub(crate) use keys::FullFeatureKey;
 pub use names::{Name, NameError};
 pub use negotiation::{LOGIN_SEGMENT_LIMIT, Login};
 pub use outcome::{LoginPart, LoginProgress, Negotiated, Redirection};

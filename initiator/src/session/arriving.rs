@@ -1,6 +1,8 @@
 //! What the session remembers of a PDU while its data segment arrives.
 
-use crate::pdu::response::{DataIn, LoginResponse, Reject, Response, ScsiResponse};
+use crate::pdu::response::{
+    AsyncMessage, DataIn, LoginResponse, Reject, Response, ScsiResponse, TextResponse,
+};
 
 /// The PDU whose header has arrived and whose end has not.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,12 @@ pub(super) enum Arriving {
     Reject(Reject),
     /// Comes for a task that the target was made to end; nobody wants it.
     Late(Response),
+    Text(TextResponse),
+    /// An Asynchronous Message; a SCSI event brings sense data in the form of a status'.
+    Async {
+        header: AsyncMessage,
+        prefix: SensePrefix,
+    },
     /// A PDU whose data segment is of no interest.
     Other(Response),
 }

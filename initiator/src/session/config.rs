@@ -40,6 +40,8 @@ pub struct Timeouts {
     pub command: Duration,
     /// For the response to a task management function.
     pub task_management: Duration,
+    /// For each Text Response; a whole answer may take eight times as long.
+    pub text: Duration,
     /// For the Logout Response.
     pub logout: Duration,
     /// Time without a session after which waiting commands fail, and a session that never
@@ -56,6 +58,7 @@ impl Default for Timeouts {
             ping: Duration::from_secs(5),
             command: Duration::from_secs(30),
             task_management: Duration::from_secs(15),
+            text: Duration::from_secs(15),
             logout: Duration::from_secs(5),
             outage: Duration::from_secs(120),
         }

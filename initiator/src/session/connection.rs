@@ -4,12 +4,13 @@ use heapless::{Deque, Vec};
 
 use super::arriving::Arriving;
 use super::task::TaskTag;
+use crate::login::Negotiated;
 use crate::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::framer::Framer;
 use crate::pdu::serial::SerialNumber;
 use crate::pdu::serializer::Serializer;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Requests of our own that wait to be sent besides commands; a target that makes us owe it
 /// more answers than this at once is flooding us.
@@ -18,6 +19,9 @@ const CONTROL_LIMIT: usize = 32;
 pub(super) const POSTPONED_LIMIT: usize = 4;
 /// Default MaxRecvDataSegmentLength, which holds during login (RFC 7143 §13.12).
 const LOGIN_SEGMENT_LIMIT: u32 = 8192;
+
+/// An announced Time2Wait counts for no more than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// What belongs to one connection and starts afresh with the next.
 #[derive(Debug)]
@@ -62,6 +66,16 @@ impl Connection {
     }
 }
 
+impl Connection {
+    /// How long to wait before the next login: what the target announced with the end, else what
+    /// was negotiated (RFC 7143 §7.5).
+    pub(super) fn wait_before_login(&self, negotiated: &Negotiated) -> Duration {
+        let announced = |seconds: u16| Duration::from_secs(seconds.into()).min(LONGEST_WAIT);
+        self.announced_wait
+            .map_or(Duration::from_secs(negotiated.default_time2wait.into()), announced)
+    }
+}
+
 /// Where the data segment of the PDU being sent comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
@@ -69,6 +83,8 @@ pub(super) enum Source {
     Nothing,
     /// The login text.
     LoginText,
+    /// The text of a Text Request.
+    Text,
     /// Write data of a task, from this offset on.
     Task { tag: TaskTag, offset: u32 },
 }

@@ -26,24 +26,22 @@ impl<const TASKS: usize> Session<TASKS> {
         if !self.failed.is_empty() || !self.notices.is_empty() {
             return Some(Instant::ZERO);
         }
-        let timeouts = &self.config.timeouts;
         let phase = match &self.phase {
             Phase::Connecting { deadline }
             | Phase::LoggingIn { deadline, .. }
-            | Phase::LoggingOut { deadline, .. } => *deadline,
+            | Phase::LoggingOut { deadline, .. } => Some(*deadline),
             Phase::FullFeature { .. } => {
-                let pulse = match self.connection.ping {
-                    Some((_, sent_at)) => self.ping_deadline(sent_at),
-                    None => self.connection.last_heard.after(timeouts.ping_interval),
-                };
                 let postponed = self.connection.postponed.front().map(|(due, _)| *due);
-                let others = [self.management.wake_at(), postponed];
-                others.into_iter().flatten().fold(pulse, Instant::min)
+                [self.pulse_deadline(), self.text_deadline(), self.management.wake_at(), postponed]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
-            Phase::Waiting { until } => *until,
+            Phase::Waiting { until } => Some(*until),
             Phase::Ended(_) => return None,
         };
-        Some(if self.wants_scan() { phase.min(self.next_scan) } else { phase })
+        let scan = self.wants_scan().then_some(self.next_scan);
+        [phase, scan].into_iter().flatten().min()
     }
 
     fn check_deadlines(&mut self, now: Instant) {
@@ -56,7 +54,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.lose(now, Error::Timeout(Waiting::Login));
             }
             Phase::LoggingOut { deadline, .. } if now >= *deadline => {
-                self.end(Some(Error::Timeout(Waiting::Logout)));
+                self.lose(now, Error::Timeout(Waiting::Logout));
             }
             Phase::Waiting { until } if now >= *until => {
                 self.phase = Phase::Connecting { deadline: now.after(timeouts.connect) };
@@ -65,6 +63,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.check_pulse(now);
                 self.check_postponed(now);
                 self.check_management(now);
+                self.check_text(now);
             }
             _ => {}
         }
@@ -78,23 +77,30 @@ impl<const TASKS: usize> Session<TASKS> {
         self.tasks.len() > 0 || self.management.is_wanted()
     }
 
+    /// When to ping the target, or to give it up. There is no NOP-Out in a Discovery session
+    /// (RFC 7143 §4.3).
+    fn pulse_deadline(&self) -> Option<Instant> {
+        let interval = self.config.timeouts.ping_interval;
+        match self.connection.ping {
+            Some((_, sent_at)) => Some(self.ping_deadline(sent_at)),
+            None if self.is_discovery() => None,
+            None => Some(self.connection.last_heard.after(interval)),
+        }
+    }
+
     /// Pings a silent target; gives it up when it stays silent (RFC 7143 §7.14).
     fn check_pulse(&mut self, now: Instant) {
-        let timeouts = &self.config.timeouts;
-        match self.connection.ping {
-            Some((_, sent_at)) if now >= self.ping_deadline(sent_at) => {
-                self.lose(now, Error::Timeout(Waiting::Ping));
-            }
-            Some(_) => {}
-            None => {
-                if now >= self.connection.last_heard.after(timeouts.ping_interval) {
-                    let tag = self.control_tag();
-                    self.connection.ping = Some((tag, now));
-                    // Full when the target takes nothing: then the ping goes unanswered rightly.
-                    let _ = self.connection.control.push_back(Control::Ping { tag });
-                }
-            }
+        if self.pulse_deadline().is_none_or(|deadline| now < deadline) {
+            return;
         }
+        if self.connection.ping.is_some() {
+            self.lose(now, Error::Timeout(Waiting::Ping));
+            return;
+        }
+        let tag = self.control_tag();
+        self.connection.ping = Some((tag, now));
+        // Full when the target takes nothing: then the ping goes unanswered rightly.
+        let _ = self.connection.control.push_back(Control::Ping { tag });
     }
 
     /// Whatever is heard meanwhile is a sign of life too: the answer may stand behind it.

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::net::SocketAddr;
 
+use crate::login::text::TextError;
 use crate::login::{Excerpt, LoginError};
 use crate::pdu::ParseError;
 use crate::pdu::framer::FrameError;
@@ -18,6 +19,8 @@ pub enum Error {
     PeerMisbehaved(&'static str),
     /// The login was refused or went wrong.
     Login(LoginError),
+    /// The target's answer to a Text Request breaks the `key=value` format (RFC 7143 §6.1).
+    Text(TextError),
     /// A wait ended without its event.
     Timeout(Waiting),
     /// The transport lost the connection or could not make it.
@@ -31,6 +34,13 @@ pub enum Error {
     TargetAskedToLeave {
         /// The AsyncEvent code.
         event: u8,
+    },
+    /// The target answered a Logout Request with something else than success (RFC 7143 §11.15.1).
+    LogoutRefused {
+        /// The Response field.
+        response: u8,
+        /// Seconds that the target wants to pass before the next login (§11.15.3).
+        time2wait: u16,
     },
     /// More redirections than are followed in a row.
     TooManyRedirections,
@@ -62,6 +72,7 @@ impl fmt::Display for Error {
             Self::Malformed(error) => write!(f, "the target sent a malformed PDU: {error}"),
             Self::PeerMisbehaved(rule) => write!(f, "the target broke the protocol: {rule}"),
             Self::Login(error) => write!(f, "login failed: {error}"),
+            Self::Text(error) => write!(f, "the target's text is malformed: {error}"),
             Self::Timeout(waiting) => write!(f, "timed out waiting for {waiting}"),
             Self::Link(failure) => write!(f, "{failure}"),
             Self::Rejected { reason } => {
@@ -70,6 +81,15 @@ impl fmt::Display for Error {
             }
             Self::TargetAskedToLeave { event } => {
                 write!(f, "the target asked to end the connection (asynchronous event {event})")
+            }
+            Self::LogoutRefused { response, time2wait } => {
+                write!(f, "the target answered the logout with response {response:#04x}")?;
+                match response {
+                    1 => f.write_str(" (no such connection)"),
+                    2 => f.write_str(" (recovery not supported)"),
+                    3 => write!(f, " (cleanup failed); log in again after {time2wait} s"),
+                    _ => Ok(()),
+                }
             }
             Self::TooManyRedirections => {
                 f.write_str("the target redirects in circles; check its portal configuration")
@@ -123,6 +143,8 @@ pub enum Waiting {
     TaskManagement,
     /// The command window to open.
     Window,
+    /// The response to a Text Request.
+    Text,
     /// The Logout Response.
     Logout,
 }
@@ -136,6 +158,7 @@ impl fmt::Display for Waiting {
             Self::Command => "the response to a command",
             Self::TaskManagement => "the response to a task management function",
             Self::Window => "the target to open its command window",
+            Self::Text => "the response to a Text Request",
             Self::Logout => "the logout response",
         })
     }

@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::error::{Error, ManagementError, TaskError};
 use super::escalation::TaskManagement;
+use super::send_targets::Discovered;
 use super::task::TaskTag;
 use crate::pdu::response::Residual;
 use crate::time::Instant;
@@ -41,6 +42,17 @@ pub enum Event<'b> {
         /// How it ended.
         completion: Completion,
     },
+    /// A logical unit has something to say that no command brought about (asynchronous event 0);
+    /// [`Session::sense`](super::Session::sense) holds the sense data.
+    AsyncSense {
+        /// The logical unit, eight SAM bytes.
+        lun: [u8; 8],
+    },
+    /// A line of a SendTargets answer: [`Session::found`](super::Session::found) tells the target
+    /// and its address until the next one.
+    TargetFound,
+    /// The whole answer to [`Session::discover`](super::Session::discover) has come, or none will.
+    DiscoveryEnded(Result<Discovered, Error>),
     /// The connection was lost or could not be made; commands wait, and are issued again.
     Lost {
         /// Why.
@@ -83,8 +95,20 @@ pub enum Completion {
 pub enum SubmitError {
     /// All task slots are in use; try again after a completion.
     Busy,
+    /// The session is over, or a Discovery session: those take no commands.
+    Ended,
+}
+
+/// Why [`Session::discover`](super::Session::discover) does not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiscoverError {
+    /// The question before has not been answered yet.
+    Busy,
     /// The session is over.
     Ended,
+    /// [`SendTargets::All`](super::SendTargets::All) is for Discovery sessions,
+    /// [`SendTargets::Session`](super::SendTargets::Session) for Normal ones.
+    WrongSessionType,
 }
 
 /// Where write data comes from: asked for when it is sent, never held by the session.

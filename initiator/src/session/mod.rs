@@ -5,6 +5,7 @@
 //! came, [`Session::transmit`] gives what is to be sent, [`Session::poll`] lets time pass.
 
 mod arriving;
+mod asynchronous;
 mod config;
 mod connection;
 mod deadlines;
@@ -12,22 +13,27 @@ mod error;
 mod escalation;
 mod event;
 mod extents;
+mod logout;
 mod management;
 mod portals;
 mod receive;
 mod recovery;
 mod reject;
+mod send_targets;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]
 mod session;
 mod task;
+mod text;
 mod transmit;
 mod window;
 
 pub use config::{SessionConfig, Timeouts};
 pub use error::{Error, LinkFailure, ManagementError, TaskError, Waiting};
 pub use escalation::{Escalation, EscalationError, TaskManagement};
-pub use event::{Completion, DataOut, Event, LinkWanted, SubmitError};
+pub use event::{Completion, DataOut, DiscoverError, Event, LinkWanted, SubmitError};
 pub use management::Reset;
+pub use send_targets::{Discovered, FoundTarget, SendTargets};
 pub use session::Session;
 pub use task::{Command, OUTSTANDING_R2T_LIMIT, TaskTag, Transfer};
+pub use text::ANSWER_LIMIT;
 pub use window::CommandWindow;

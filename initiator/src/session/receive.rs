@@ -11,7 +11,7 @@ use crate::login::LoginProgress;
 use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
 use crate::pdu::framer::{Fragment, FrameError};
 use crate::pdu::response::{
-    AsyncMessage, DataIn, LoginResponse, NopIn, ReadyToTransfer, Residual, Response, ScsiResponse,
+    DataIn, LoginResponse, NopIn, ReadyToTransfer, Residual, Response, ScsiResponse,
     SequenceNumbers,
 };
 use crate::pdu::serial::SerialNumber;
@@ -50,7 +50,7 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     fn advance<'b>(&mut self, now: Instant, input: &mut &'b [u8]) -> Result<Step<'b>, Error> {
-        match self.connection.framer.next(input).map_err(Error::Frame)? {
+        match self.next_fragment(input).map_err(Error::Frame)? {
             None => Ok(Step::Starved),
             Some(Fragment::Header(header)) => {
                 self.connection.arriving = self.on_header(&header)?;
@@ -60,6 +60,32 @@ impl<const TASKS: usize> Session<TASKS> {
             Some(Fragment::End { data_digest_ok }) => {
                 let arrived = core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
                 self.on_end(now, arrived, data_digest_ok)
+            }
+        }
+    }
+
+    /// Text comes in pieces that end where a pair does, so that each can be told on its own.
+    fn next_fragment<'b>(
+        &mut self,
+        input: &mut &'b [u8],
+    ) -> Result<Option<Fragment<'b>>, FrameError> {
+        let framer = &mut self.connection.framer;
+        if !matches!(self.connection.arriving, Arriving::Text(_)) {
+            return framer.next(input);
+        }
+        loop {
+            let whole: &'b [u8] = input;
+            let Some(end) = whole.iter().position(|byte| *byte == 0) else {
+                return framer.next(input);
+            };
+            let mut piece = whole.get(..=end).unwrap_or(whole);
+            let length = piece.len();
+            let fragment = framer.next(&mut piece)?;
+            let used = length.saturating_sub(piece.len());
+            *input = whole.get(used..).unwrap_or_default();
+            // A zero in padding or a digest ends nothing.
+            if fragment.is_some() {
+                return Ok(fragment);
             }
         }
     }
@@ -100,6 +126,11 @@ impl<const TASKS: usize> Session<TASKS> {
             Response::Reject(reject) => {
                 self.connection.rejected.clear();
                 Ok(Arriving::Reject(reject))
+            }
+            Response::Text(text) => self.on_text_header(text),
+            Response::AsyncMessage(header) => {
+                self.sense.clear();
+                Ok(Arriving::Async { header, prefix: SensePrefix::None })
             }
             other => Ok(Arriving::Other(other)),
         }
@@ -155,6 +186,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.login.receive_text(bytes).map_err(Error::Login)?;
                 Ok(Step::Went)
             }
+            Arriving::Text(_) => Ok(Step::of(self.on_text(bytes)?)),
             Arriving::Data { index, position, .. } => {
                 let offset = *position;
                 // The framer yields no more than DataSegmentLength, which the header check bound.
@@ -162,7 +194,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 let task = self.tasks.tag(*index).ok_or(UNKNOWN_TASK)?;
                 Ok(Step::Event(Event::DataIn { task, offset, bytes }))
             }
-            Arriving::Status { prefix, .. } => {
+            Arriving::Status { prefix, .. } | Arriving::Async { prefix, .. } => {
                 let mut rest = bytes;
                 while let Some((&byte, tail)) = rest.split_first() {
                     match *prefix {
@@ -223,6 +255,13 @@ impl<const TASKS: usize> Session<TASKS> {
             Arriving::Status { header, index, .. } => self.on_scsi_response(now, index, &header),
             Arriving::Reject(header) => self.on_reject(now, &header).map(|()| Step::Went),
             Arriving::Late(response) => self.on_late(&response).map(|()| Step::Went),
+            Arriving::Text(header) => {
+                self.count_status(&header.numbers)?;
+                Ok(Step::of(self.on_text_end(now, &header)?))
+            }
+            Arriving::Async { header, prefix } => {
+                Ok(Step::of(self.on_async_message(now, &header, prefix)?))
+            }
             Arriving::Other(response) => self.on_other(now, response),
         }
     }
@@ -271,7 +310,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 Ok(Step::Went)
             }
             LoginProgress::LoggedIn(negotiated) => {
-                self.logged_in(negotiated);
+                self.logged_in(now, negotiated);
                 Ok(Step::Event(Event::LoggedIn))
             }
             LoginProgress::Redirected(redirection) => {
@@ -391,27 +430,20 @@ impl<const TASKS: usize> Session<TASKS> {
         match response {
             Response::NopIn(header) => self.on_nop_in(&header)?,
             Response::ReadyToTransfer(header) => self.on_ready_to_transfer(&header)?,
-            Response::AsyncMessage(header) => self.on_async_message(&header)?,
-            Response::Logout(header) => {
-                self.count_status(&header.numbers)?;
-                match self.phase {
-                    Phase::LoggingOut { requested: Some(tag), .. }
-                        if tag == header.initiator_task_tag =>
-                    {
-                        self.end(None);
-                    }
-                    _ => return Err(UNASKED),
-                }
-            }
+            Response::Logout(header) => self.on_logout_response(now, &header)?,
             Response::TaskManagement(header) => {
                 self.count_status(&header.numbers)?;
                 if !self.on_management_response(now, &header) {
                     return Err(UNASKED);
                 }
             }
-            Response::Text(_) => return Err(UNASKED),
             // Told apart by their headers already.
-            Response::Login(_) | Response::DataIn(_) | Response::Scsi(_) | Response::Reject(_) => {}
+            Response::Login(_)
+            | Response::DataIn(_)
+            | Response::Scsi(_)
+            | Response::Text(_)
+            | Response::Reject(_)
+            | Response::AsyncMessage(_) => {}
         }
         Ok(Step::Went)
     }
@@ -514,19 +546,6 @@ impl<const TASKS: usize> Session<TASKS> {
         Ok(())
     }
 
-    /// RFC 7143 §11.9.1. SCSI events and vendor's events are noted by their StatSN alone.
-    fn on_async_message(&mut self, header: &AsyncMessage) -> Result<(), Error> {
-        self.count_status(&header.numbers)?;
-        let [_, time2wait, _] = header.parameters;
-        if matches!(header.event, 2 | 3) {
-            self.connection.announced_wait = Some(time2wait);
-        }
-        match header.event {
-            1..=4 => Err(Error::TargetAskedToLeave { event: header.event }),
-            _ => Ok(()),
-        }
-    }
-
     // --- what every response carries ---
 
     fn task_of(&self, initiator_task_tag: u32) -> Result<u16, Error> {
@@ -557,9 +576,16 @@ enum Step<'b> {
     Event(Event<'b>),
 }
 
+impl<'b> Step<'b> {
+    fn of(event: Option<Event<'b>>) -> Self {
+        event.map_or(Step::Went, Step::Event)
+    }
+}
+
 const UNKNOWN_TASK: Error =
     Error::PeerMisbehaved("a response names a command that is outstanding (RFC 7143 §4.2.5.3)");
 const STATUS_LOST: Error = Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)");
 const SCATTERED: Error =
     Error::PeerMisbehaved("data out of order leaves no more gaps than can be kept in mind");
-const UNASKED: Error = Error::PeerMisbehaved("a response answers a request that was sent");
+pub(super) const UNASKED: Error =
+    Error::PeerMisbehaved("a response answers a request that was sent");

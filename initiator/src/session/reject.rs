@@ -57,6 +57,10 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.connection.ping.take_if(|(tag, _)| *tag == request.initiator_task_tag);
                 Ok(())
             }
+            Some(Request::Text(request)) => {
+                self.on_text_rejected(now, request.initiator_task_tag, reason);
+                Ok(())
+            }
             // A task goes on without its data, until an R2T or the status says more.
             _ => Ok(()),
         }

@@ -6,15 +6,17 @@ use super::config::SessionConfig;
 use super::connection::Connection;
 use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
+use super::logout::LogoutPurpose;
 use super::management::Management;
 use super::portals::Portals;
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag, Unwanted};
+use super::text::Text;
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::Digests;
 use crate::pdu::serial::SerialNumber;
-use crate::time::{Duration, Instant};
+use crate::time::Instant;
 
 /// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
 pub(super) const SENSE_LIMIT: usize = 252;
@@ -41,6 +43,7 @@ pub(super) enum Phase {
         negotiated: Negotiated,
         requested: Option<u32>,
         deadline: Instant,
+        purpose: LogoutPurpose,
     },
     Waiting {
         until: Instant,
@@ -48,11 +51,23 @@ pub(super) enum Phase {
     Ended(Option<Error>),
 }
 
+impl Phase {
+    /// The terms in full feature phase, to be changed by a negotiation there.
+    pub(super) fn negotiated_mut(&mut self) -> Option<&mut Negotiated> {
+        match self {
+            Self::FullFeature { negotiated } | Self::LoggingOut { negotiated, .. } => {
+                Some(negotiated)
+            }
+            _ => None,
+        }
+    }
+}
+
 /// An iSCSI session with room for `TASKS` commands at a time.
 #[derive(Debug)]
 pub struct Session<const TASKS: usize> {
     pub(super) config: SessionConfig,
-    portals: Portals,
+    pub(super) portals: Portals,
     pub(super) phase: Phase,
     pub(super) login: Login,
     pub(super) connection: Connection,
@@ -67,6 +82,7 @@ pub struct Session<const TASKS: usize> {
     pub(super) management: Management,
     pub(super) sense: Vec<u8, SENSE_LIMIT>,
     pub(super) recovery: Recovery,
+    pub(super) text: Text,
     last_tag: u16,
     pub(super) next_scan: Instant,
 }
@@ -90,6 +106,7 @@ impl<const TASKS: usize> Session<TASKS> {
             management: Management::default(),
             sense: Vec::new(),
             recovery: Recovery::new(now),
+            text: Text::default(),
             last_tag: 0,
             next_scan: now,
             config,
@@ -107,6 +124,7 @@ impl<const TASKS: usize> Session<TASKS> {
         self.login.forget();
         self.connection = Connection::new(self.config.crc32c, now);
         self.recovery = Recovery::new(now);
+        self.text = Text::default();
         self.phase = Phase::Connecting { deadline: now.after(self.config.timeouts.connect) };
     }
 
@@ -166,9 +184,14 @@ impl<const TASKS: usize> Session<TASKS> {
     /// The outage limit counts from `since`: now, or when the caller itself was asked.
     ///
     /// # Errors
-    /// [`SubmitError::Busy`] with all slots in use, [`SubmitError::Ended`] after the end.
+    /// [`SubmitError::Busy`] with all slots in use, [`SubmitError::Ended`] after the end, and in a
+    /// Discovery session.
     pub fn submit(&mut self, since: Instant, command: Command) -> Result<TaskTag, SubmitError> {
-        if matches!(self.phase, Phase::Ended(_) | Phase::LoggingOut { .. }) {
+        let ends = matches!(
+            self.phase,
+            Phase::Ended(_) | Phase::LoggingOut { purpose: LogoutPurpose::End, .. }
+        );
+        if ends || self.is_discovery() {
             return Err(SubmitError::Ended);
         }
         let tag = self.tasks.insert(command, since).ok_or(SubmitError::Busy)?;
@@ -177,25 +200,6 @@ impl<const TASKS: usize> Session<TASKS> {
         // As long as the table: it cannot be full.
         let _ = self.queued.push_back(tag.index);
         Ok(tag)
-    }
-
-    /// Ends the session: no new commands are taken, those outstanding fail, the target is told.
-    /// [`Event::Ended`] reports the end, within the logout time-out. Without a session there is
-    /// nobody to tell, and the end comes at once.
-    pub fn logout(&mut self, now: Instant) {
-        match core::mem::replace(&mut self.phase, Phase::Ended(None)) {
-            Phase::FullFeature { negotiated } => {
-                let deadline = now.after(self.config.timeouts.logout);
-                self.phase = Phase::LoggingOut { negotiated, requested: None, deadline };
-                while let Some(index) = self.queued.pop_front() {
-                    self.fail(index, TaskError::SessionEnded);
-                }
-            }
-            same @ (Phase::LoggingOut { .. } | Phase::Ended(_)) => self.phase = same,
-            Phase::Connecting { .. } | Phase::LoggingIn { .. } | Phase::Waiting { .. } => {
-                self.end(None);
-            }
-        }
     }
 
     /// The terms of the present session, in full feature phase.
@@ -254,7 +258,7 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// Full feature phase begins: commands flow from here on.
-    pub(super) fn logged_in(&mut self, negotiated: Negotiated) {
+    pub(super) fn logged_in(&mut self, now: Instant, negotiated: Negotiated) {
         self.connection.framer.set_limit(negotiated.max_recv_data_segment_length);
         let digests = Digests {
             header: negotiated.header_digest == Digest::Crc32c,
@@ -265,6 +269,7 @@ impl<const TASKS: usize> Session<TASKS> {
         self.portals.logged_in();
         self.next_scan = Instant::ZERO;
         self.phase = Phase::FullFeature { negotiated };
+        self.open_exchange(now);
     }
 
     /// The target said where else to log in (RFC 7143 §11.13.5): connect there at once. A
@@ -293,24 +298,28 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// The connection is gone: decides whether and when to try again.
-    pub(super) fn lose(&mut self, now: Instant, error: Error) {
-        let time2wait = match &self.phase {
-            Phase::LoggingOut { requested, .. } => {
-                // istgt now and then closes the connection on a Logout Request without answering
-                // it: a connection closed in good order is what was asked for.
-                let obeyed = requested.is_some()
-                    && self.connection.serializer.is_idle()
-                    && error == Error::Link(LinkFailure::ClosedByTarget);
-                self.end((!obeyed).then_some(error));
+    pub(super) fn lose(&mut self, now: Instant, why: Error) {
+        let (error, time2wait) = match &self.phase {
+            Phase::LoggingOut { purpose: LogoutPurpose::End, .. } => {
+                self.end((!self.is_logout_obeyed(why)).then_some(why));
                 return;
             }
-            Phase::FullFeature { negotiated } => {
-                // RFC 7143 §7.5.2: what was announced, else the default.
-                let seconds = self.connection.announced_wait;
-                Some(Duration::from_secs(seconds.unwrap_or(negotiated.default_time2wait).into()))
+            // RFC 7143 §7.5.2: what was announced, else the default.
+            Phase::LoggingOut { negotiated, purpose: LogoutPurpose::Return(asked), .. } => {
+                (*asked, Some(self.connection.wait_before_login(negotiated)))
             }
-            _ => None,
+            Phase::FullFeature { negotiated } => {
+                (why, Some(self.connection.wait_before_login(negotiated)))
+            }
+            _ => (why, None),
         };
+        if !self.may_ask_again() {
+            self.give_up_discovery(error);
+            if self.is_discovery() {
+                self.end(Some(error));
+                return;
+            }
+        }
         // A target that comes back half configured refuses at first what it allowed before: a
         // host that runs from this disk had better ask again. Failed authentication stays final.
         let may_pass = self.recovery.ever_worked()
@@ -339,6 +348,9 @@ impl<const TASKS: usize> Session<TASKS> {
     /// The session is over.
     pub(super) fn end(&mut self, error: Option<Error>) {
         self.phase = Phase::Ended(error);
+        if let Some(error) = error {
+            self.give_up_discovery(error);
+        }
         // Nothing of the old connection is sent any more, not even the rest of a PDU.
         self.connection = Connection::new(self.config.crc32c, self.connection.last_heard);
         self.management.forget();

@@ -5,14 +5,11 @@ use super::event::DataOut;
 use super::session::{Phase, Session};
 use super::task::{TaskState, Transfer};
 use crate::pdu::bhs::RESERVED_TAG;
-use crate::pdu::request::{
-    DataOut as DataOutRequest, LoginRequest, LogoutReason, LogoutRequest, NopOut, Request,
-    ScsiCommand,
-};
+use crate::pdu::request::{DataOut as DataOutRequest, LoginRequest, NopOut, Request, ScsiCommand};
 use crate::time::Instant;
 
 /// CID of the only connection of a session (RFC 7143 §11.12.7).
-const CONNECTION_ID: u16 = 0;
+pub(super) const CONNECTION_ID: u16 = 0;
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Writes bytes to send into `out` and tells how many; zero when there is nothing to send.
@@ -25,11 +22,16 @@ impl<const TASKS: usize> Session<TASKS> {
             if self.connection.serializer.is_idle() && !self.begin_next(now) {
                 break;
             }
-            let text = self.login.request().text;
             let source = self.connection.source;
+            let text = match source {
+                Source::Text => self.text.request(),
+                Source::LoginText | Source::Nothing | Source::Task { .. } => {
+                    self.login.request().text
+                }
+            };
             let count = self.connection.serializer.write(rest, |position, piece| match source {
                 Source::Nothing => {}
-                Source::LoginText => copy_from(text, position, piece),
+                Source::LoginText | Source::Text => copy_from(text, position, piece),
                 Source::Task { tag, offset } => {
                     data.fill(tag, offset.wrapping_add(position), piece);
                 }
@@ -51,6 +53,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 !self.connection.control.is_empty()
                     || self.management.is_due()
                     || self.connection.unsolicited.is_some()
+                    || self.has_text_to_send()
                     || !self.soliciting.is_empty()
                     || (!self.queued.is_empty()
                         && self.window.is_open()
@@ -70,6 +73,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 self.begin_control()
                     || self.begin_management()
                     || self.begin_unsolicited()
+                    || self.begin_text_request()
                     || self.begin_command(now)
                     || self.begin_solicited()
             }
@@ -80,7 +84,7 @@ impl<const TASKS: usize> Session<TASKS> {
         }
     }
 
-    fn begin(&mut self, request: Request, data_segment_length: u32, source: Source) {
+    pub(super) fn begin(&mut self, request: Request, data_segment_length: u32, source: Source) {
         self.connection.source = source;
         // Callers begin a PDU only when the one before is complete: the serializer is idle.
         let _ = self.connection.serializer.begin(request.emit(), data_segment_length);
@@ -274,28 +278,12 @@ impl<const TASKS: usize> Session<TASKS> {
         next
     }
 
-    fn begin_logout(&mut self) -> bool {
-        let initiator_task_tag = self.control_tag();
-        let Phase::LoggingOut { requested, .. } = &mut self.phase else { return false };
-        *requested = Some(initiator_task_tag);
-        let request = LogoutRequest {
-            immediate: true,
-            reason: LogoutReason::CloseSession,
-            initiator_task_tag,
-            cid: CONNECTION_ID,
-            cmd_sn: self.window.current(),
-            exp_stat_sn: self.connection.exp_stat_sn,
-        };
-        self.begin(Request::Logout(request), 0, Source::Nothing);
-        true
-    }
-
     /// Whether a PDU with data of this task is cut in the middle.
     pub(super) fn is_sending_data_of(&self, index: u16) -> bool {
         !self.connection.serializer.is_idle()
             && match self.connection.source {
                 Source::Task { tag, .. } => tag.index == index,
-                Source::Nothing | Source::LoginText => false,
+                Source::Nothing | Source::LoginText | Source::Text => false,
             }
     }
 

@@ -39,6 +39,19 @@ impl CommandWindow {
         Some(taken)
     }
 
+    /// The request with this CmdSN was rejected: whether a number can be had for it again. The
+    /// same number, unless the target has counted it; that leaves no gap (RFC 7143 §7.3).
+    pub fn give_back(&mut self, cmd_sn: SerialNumber) -> bool {
+        if cmd_sn.is_before(self.exp_cmd_sn) {
+            return true;
+        }
+        let last = cmd_sn.next() == self.cmd_sn;
+        if last {
+            self.cmd_sn = cmd_sn;
+        }
+        last
+    }
+
     /// Learns ExpCmdSN and MaxCmdSN from a response.
     ///
     /// A pair with MaxCmdSN < ExpCmdSN − 1 is ignored; otherwise each is taken only when it is
@@ -95,6 +108,23 @@ mod tests {
         assert_eq!(window.take(), Some(sn(0)));
         assert_eq!(window.take(), Some(sn(1)));
         assert_eq!(window.take(), None);
+    }
+
+    #[test]
+    fn a_rejected_request_leaves_no_gap() {
+        let mut window = CommandWindow::new(sn(5));
+        window.update(sn(5), sn(8));
+        window.take();
+        assert!(window.give_back(sn(5)));
+        assert_eq!(window.current(), sn(5), "not counted: the same number again");
+        window.take();
+        window.update(sn(6), sn(8));
+        assert!(window.give_back(sn(5)));
+        assert_eq!(window.current(), sn(6), "counted: the next number");
+        window.take();
+        window.take();
+        assert!(!window.give_back(sn(6)), "a later request went out");
+        assert_eq!(window.current(), sn(8));
     }
 
     #[test]

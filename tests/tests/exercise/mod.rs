@@ -14,8 +14,8 @@ use isboot::pdu::response::{
 use isboot::pdu::serial::SerialNumber;
 use isboot::pdu::serializer::Serializer;
 use isboot::session::{
-    Command, Completion, DataOut, Escalation, Event, LinkFailure, LinkWanted, Reset, Session,
-    SessionConfig, SubmitError, TaskTag, Timeouts, Transfer,
+    Command, Completion, DataOut, Escalation, Event, LinkFailure, LinkWanted, Reset, SendTargets,
+    Session, SessionConfig, SubmitError, TaskTag, Timeouts, Transfer,
 };
 use isboot::time::{Duration, Instant};
 
@@ -82,6 +82,8 @@ struct World {
     digests: Digests,
     logged_out: bool,
     ended: bool,
+    /// SendTargets was asked, and no end of the answer was told.
+    asked: bool,
     tally: Tally,
 }
 
@@ -140,6 +142,7 @@ impl World {
             digests: Digests::default(),
             logged_out: false,
             ended: false,
+            asked: false,
             tally: Tally::default(),
         }
     }
@@ -158,6 +161,9 @@ impl World {
             7 if operation == 7 => {
                 self.logged_out = true;
                 self.session.logout(self.now);
+            }
+            8 if operation == 8 => {
+                self.asked |= self.session.discover(self.now, SendTargets::Session).is_ok();
             }
             7 | 8 => self.pass(script),
             9 if operation >> 4 > 11 => self.manage(operation >> 4),
@@ -282,6 +288,11 @@ impl World {
                 let live = &mut self.tasks.get_mut(&task).expect("a task that was submitted").1;
                 assert!(std::mem::take(live), "a task is completed once");
             }
+            Event::AsyncSense { .. } => assert!(!self.session.sense().is_empty()),
+            Event::TargetFound => assert!(self.session.found().is_some()),
+            Event::DiscoveryEnded(_) => {
+                assert!(std::mem::take(&mut self.asked), "an answer to one question");
+            }
             Event::Lost { .. } => self.tally.losses += 1,
             Event::Managed { .. } => self.tally.managed += 1,
             Event::Ended(_) => assert!(!std::mem::replace(&mut self.ended, true), "one end"),
@@ -330,14 +341,19 @@ impl World {
                 self.logins_due += 1;
             }
             Request::DataOut(_) => self.tally.writes += 1,
+            Request::Text(request) => self.count(request.cmd_sn),
             Request::ScsiCommand(command) => {
-                let next = self.next_cmd_sn.unwrap_or(SerialNumber(u32::MAX - 3));
-                assert_eq!(command.cmd_sn, next, "CmdSN counts up by one");
-                self.next_cmd_sn = Some(next.next());
+                self.count(command.cmd_sn);
                 self.sent.push(Sent { command, moved: command.data_segment_length, sn: 0 });
             }
             _ => {}
         }
+    }
+
+    fn count(&mut self, cmd_sn: SerialNumber) {
+        let next = self.next_cmd_sn.unwrap_or(SerialNumber(u32::MAX - 3));
+        assert_eq!(cmd_sn, next, "CmdSN counts up by one");
+        self.next_cmd_sn = Some(next.next());
     }
 
     /// A good answer to the login's present request.
