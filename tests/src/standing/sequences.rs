@@ -20,6 +20,7 @@ pub(super) struct Task {
     expected: u32,
     unsolicited: Option<Sequence>,
     solicited: VecDeque<Sequence>,
+    next_r2t_sn: u32,
 }
 
 /// Data-Out PDUs up to one with F.
@@ -47,6 +48,7 @@ impl Task {
             expected: 0,
             unsolicited: None,
             solicited: VecDeque::new(),
+            next_r2t_sn: 0,
         }
     }
 
@@ -79,10 +81,15 @@ impl Task {
         (task, mistake)
     }
 
-    /// An R2T was received; one that asks for too much is not to be answered.
+    /// An R2T was received; one that asks for too much, or comes again (§7.9), is not to be
+    /// answered.
     pub(super) fn ask(&mut self, frame: &Frame, terms: &Terms) {
         let (offset, length) = (frame.word(40), frame.word(44));
         let end = offset.checked_add(length).filter(|end| *end <= self.expected);
+        if frame.word(36) != self.next_r2t_sn {
+            return;
+        }
+        self.next_r2t_sn += 1;
         if let Some(end) = end.filter(|_| length <= terms.max_burst_length) {
             let transfer_tag = frame.transfer_tag();
             self.solicited.push_back(Sequence { transfer_tag, next: offset, end, data_sn: 0 });

@@ -5,6 +5,7 @@
 //! `b_rd_01_a_temporary_move_is_followed` proves B-RD-01. `cargo xtask conformance` joins the two
 //! and writes docs/CONFORMANCE.md; a row without a test, and a test without a row, fail it.
 
+mod bare;
 mod stall;
 mod support;
 mod transfers;
