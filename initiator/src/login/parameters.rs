@@ -45,13 +45,21 @@ impl Parameters {
     /// Writes this node's value of every key that it has one for, in the table's order: the
     /// offers and declarations of the operational stage.
     pub(super) fn offer_all(&mut self, writer: &mut TextWriter<'_>) -> Result<(), TextFull> {
+        let (discovery, no_first_burst) = (self.discovery, self.no_first_burst());
         for (held, key) in self.held.iter_mut().zip(&KEYS) {
-            let relevant = !(self.discovery && key.only_normal);
+            let relevant = is_relevant(key, discovery, no_first_burst);
             if key.stage == Stages::Operational && !key.newer && relevant {
                 held.offered = write_value(writer, key.name, held.ours)?;
             }
         }
         Ok(())
+    }
+
+    /// Whether this node's own offer rules unsolicited data out: FirstBurstLength then means
+    /// nothing (§13.14).
+    fn no_first_burst(&self) -> bool {
+        self.held(KeyId::InitialR2T).ours == Value::Boolean(true)
+            && self.held(KeyId::ImmediateData).ours == Value::Boolean(false)
     }
 
     /// Takes a pair from the target that concerns the parameters: an answer, a declaration, or a
@@ -65,7 +73,7 @@ impl Parameters {
         transit: bool,
         writer: &mut TextWriter<'_>,
     ) -> Result<(), LoginError> {
-        let discovery = self.discovery;
+        let relevant = is_relevant(key, self.discovery, self.no_first_burst());
         let Some(held) = self.held.get_mut(key.id as usize) else {
             return Err(key.problem(KeyProblem::BadValue, value));
         };
@@ -102,10 +110,8 @@ impl Parameters {
         if key.result == ResultFunction::Obsolete {
             return Ok(writer.pair(key.name, "Reject")?);
         }
-        if discovery && key.only_normal {
-            return Ok(writer.pair(key.name, "Irrelevant")?);
-        }
         match key.answer(held.ours, value) {
+            Some(_) if !relevant => writer.pair(key.name, "Irrelevant")?,
             Some(agreed) => {
                 held.theirs = agreed;
                 held.active = agreed;
@@ -205,6 +211,13 @@ impl Held {
             }
         }
     }
+}
+
+/// Whether a key means anything in this login (§13: "Irrelevant when").
+fn is_relevant(key: &Key, discovery: bool, no_first_burst: bool) -> bool {
+    let means_nothing =
+        discovery && key.only_normal || no_first_burst && key.id == KeyId::FirstBurstLength;
+    !means_nothing
 }
 
 /// Writes a value; `false` when there is none to write.

@@ -322,8 +322,7 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         // A target that comes back half configured refuses at first what it allowed before: a
         // host that runs from this disk had better ask again. Failed authentication stays final.
-        let may_pass = self.recovery.ever_worked()
-            && !matches!(error, Error::Login(LoginError::AuthFailed(_)));
+        let may_pass = self.recovery.ever_worked() && !failed_authentication(error);
         if error.is_permanent() && !may_pass {
             self.end(Some(error));
             return;
@@ -414,4 +413,13 @@ fn within_limits(mut config: SessionConfig) -> SessionConfig {
     let r2ts = &mut config.login.offer.max_outstanding_r2t;
     *r2ts = (*r2ts).min(OUTSTANDING_R2T_LIMIT as u16);
     config
+}
+
+/// Whether one side did not believe the other's identity: to insist would only give more
+/// responses away, and can lock an account (RFC 7143 §9.2.1, §11.13.5).
+fn failed_authentication(error: Error) -> bool {
+    matches!(
+        error,
+        Error::Login(LoginError::AuthFailed(_) | LoginError::Rejected { class: 2, detail: 1 })
+    )
 }

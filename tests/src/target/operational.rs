@@ -323,6 +323,12 @@ impl Negotiation {
             self.digest_refused = true;
             return Ok(());
         }
+        // RFC 7143 §13.14: without unsolicited data of either kind.
+        let no_first_burst = name == "FirstBurstLength"
+            && (self.active["InitialR2T"] == "Yes" && self.active["ImmediateData"] == "No");
+        if value == "Irrelevant" && no_first_burst {
+            return Ok(());
+        }
         if !fits {
             return broken("RFC 7143 §6.2", format!("{key}={value} in answer to {key}={offer}"));
         }

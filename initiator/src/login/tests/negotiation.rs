@@ -146,7 +146,7 @@ fn answers_that_break_the_result_function_are_refused() {
     }
     let mut config = plain();
     config.offer.immediate_data = false;
-    let outcome = outcome_of(config, &["ImmediateData=Yes"]);
+    let outcome = outcome_of(config, &["ImmediateData=Yes", "FirstBurstLength="]);
     assert_eq!(key_error(outcome), ("ImmediateData", KeyProblem::BreaksResult));
 }
 
@@ -241,7 +241,8 @@ fn an_unanswered_offer_is_not_in_force() {
 fn a_boolean_that_the_offer_decides_needs_no_answer() {
     let mut config = plain();
     config.offer.immediate_data = false;
-    let negotiated = logged_in(outcome_of(config, &["ImmediateData=", "InitialR2T="]));
+    let negotiated =
+        logged_in(outcome_of(config, &["ImmediateData=", "InitialR2T=", "FirstBurstLength="]));
     assert!(!negotiated.immediate_data);
     assert!(negotiated.initial_r2t);
 }
