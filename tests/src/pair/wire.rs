@@ -158,6 +158,12 @@ impl Wire {
         self.0.borrow().broken
     }
 
+    /// Whether the initiator holds a connection, or makes one.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !matches!(self.0.borrow().stream, StreamState::Closed | StreamState::Failed(_))
+    }
+
     /// Carries bytes to the target and back; whether there were any.
     pub fn exchange(&self) -> bool {
         self.0.borrow_mut().exchange()
