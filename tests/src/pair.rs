@@ -15,7 +15,7 @@ pub use chart::Chart;
 pub use discovery::DiscoveryPair;
 pub use wire::{Break, Direction, MemoryStream, Portal, Wire};
 
-use isboot::boot::{Isboot, Parameters, State};
+use isboot::boot::{BootPlan, Isboot, Parameters, State};
 use isboot::disk::{DiskId, Disks, Finished, RequestError, RequestId};
 use isboot::login::{LoginConfig, Name};
 use isboot::pdu::digest::Crc32cFunction;
@@ -151,15 +151,28 @@ impl<const LUNS: usize> PairOf<LUNS> {
             parameters.transfer_limit,
             parameters.ready_timeout,
         );
-        let wire = Wire::new(target);
         let session = Session::new(config, Instant::ZERO);
+        Self::made(target, |stream| Isboot::over(stream, session, disks, entropy))
+    }
+
+    /// Both ends, as a kernel makes the initiator: of a plan.
+    #[must_use]
+    pub fn planned(target: &Target, plan: &BootPlan, setting: &Setting) -> Self {
+        let crc32c = Crc32cFunction::default();
+        Self::made(target, |stream| {
+            Isboot::new(plan, &setting.parameters, crc32c, entropy, stream, Instant::ZERO)
+        })
+    }
+
+    fn made(target: &Target, make: impl FnOnce(Watched<MemoryStream>) -> PairIsboot<LUNS>) -> Self {
+        let wire = Wire::new(target);
         let stream = Watched::new(wire.stream());
         let standing = stream.checks();
         for secret in target.secrets() {
             standing.add_secret(&secret);
         }
         Self {
-            isboot: Box::new(Isboot::over(stream, session, disks, entropy)),
+            isboot: Box::new(make(stream)),
             wire,
             target: target.clone(),
             standing,

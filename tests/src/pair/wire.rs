@@ -52,6 +52,8 @@ pub struct Wire(Rc<RefCell<State>>);
 struct State {
     target: Target,
     portal: Portal,
+    /// Portals that do something else.
+    others: Vec<(SocketAddr, Portal)>,
     /// Portals that were connected to.
     portals: Vec<SocketAddr>,
     stream: StreamState,
@@ -85,6 +87,7 @@ impl Wire {
         Self(Rc::new(RefCell::new(State {
             target: target.clone(),
             portal: Portal::Accepts,
+            others: Vec::new(),
             portals: Vec::new(),
             stream: StreamState::Closed,
             connection: None,
@@ -128,6 +131,13 @@ impl Wire {
     /// What the portal does from now on.
     pub fn set_portal(&self, portal: Portal) {
         self.0.borrow_mut().portal = portal;
+    }
+
+    /// What the portal at one address does from now on, whatever the others do.
+    pub fn set_portal_at(&self, address: SocketAddr, portal: Portal) {
+        let others = &mut self.0.borrow_mut().others;
+        others.retain(|(other, _)| *other != address);
+        others.push((address, portal));
     }
 
     /// Portals that were connected to, in order.
@@ -185,6 +195,13 @@ impl fmt::Debug for Wire {
 }
 
 impl State {
+    /// What the portal connected to last does.
+    fn present_portal(&self) -> Portal {
+        let last = self.portals.last();
+        let other = self.others.iter().find(|(address, _)| Some(address) == last);
+        other.map_or(self.portal, |(_, portal)| *portal)
+    }
+
     fn next_piece(&mut self) -> usize {
         let most = self.piece;
         self.random.as_mut().map_or(most, |random| 1 + random.below(most as u64) as usize)
@@ -319,7 +336,7 @@ impl ByteStream for MemoryStream {
     fn poll(&mut self, _now: Duration) {
         let state = &mut *self.0.0.borrow_mut();
         if state.stream == StreamState::Connecting {
-            match (state.portal, state.portals.last()) {
+            match (state.present_portal(), state.portals.last()) {
                 (Portal::Accepts, Some(&portal)) => {
                     state.connection = Some(state.target.connect(portal));
                     state.stream = StreamState::Open;
@@ -380,7 +397,7 @@ impl ByteStream for MemoryStream {
     fn poll_at(&self, now: Duration) -> Option<Duration> {
         let state = self.0.0.borrow();
         let connecting =
-            state.stream == StreamState::Connecting && state.portal != Portal::IsSilent;
+            state.stream == StreamState::Connecting && state.present_portal() != Portal::IsSilent;
         let waiting = !state.down.is_empty() && !state.silent;
         (connecting || waiting).then_some(now)
     }

@@ -6,6 +6,7 @@
 //! and writes docs/CONFORMANCE.md; a row without a test, and a test without a row, fail it.
 
 mod bare;
+mod chap_script;
 mod scripted_login;
 mod stall;
 mod support;
