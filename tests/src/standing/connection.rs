@@ -282,11 +282,15 @@ impl Connection {
                 self.tasks.insert(tag, task);
             }
             0x02 => {
-                let referenced = self.tasks.get_mut(&frame.transfer_tag());
-                if let (1, Some(task)) = (frame.flags() & 0x7f, referenced) {
-                    task.is_being_aborted = true;
-                } else {
-                    self.tasks.values_mut().for_each(|task| task.is_being_aborted = true);
+                let (function, lun, named) =
+                    (frame.flags() & 0x7f, frame.lun(), frame.transfer_tag());
+                for (tag, task) in &mut self.tasks {
+                    task.is_being_aborted |= match function {
+                        1 => *tag == named,
+                        // The resets of the whole target.
+                        6 | 7 => true,
+                        _ => task.lun == lun,
+                    };
                 }
                 self.tasks.insert(tag, Task::other(frame));
             }
@@ -378,9 +382,9 @@ impl Connection {
             0x21 => self.end_task(across, tag, frame.header[3] | frame.header[2]),
             0x22 => {
                 self.end_task(across, tag, 0xff);
-                let count = self.received;
-                let aborted = self.tasks.values_mut().filter(|task| task.is_being_aborted);
-                aborted.for_each(|task| task.ended_at = task.ended_at.or(Some(count)));
+                // Done, or nothing left to do; any other answer lets the tasks go on.
+                let over = matches!(frame.header[2], 0 | 1).then_some(self.received);
+                self.conclude_aborted(over);
             }
             0x24 => {
                 if let Ok(pairs) =
@@ -396,11 +400,33 @@ impl Connection {
                 }
             }
             // The header of what was refused is in the data.
-            0x3f if frame.data.len() >= 20 => {
+            0x3f if frame.data.len() >= 48 => {
                 let refused = super::frames::word(&frame.data, 16);
-                self.end_task(across, refused, 0xff);
+                match frame.data[0] & 0x3f {
+                    // Neither ends its task (§7.3), nor does "task in progress".
+                    0x05 => {}
+                    _ if frame.header[2] == 0x07 => {}
+                    // An answer that may be given again.
+                    0x00 if refused == NO_TAG => {
+                        self.pings.push(super::frames::word(&frame.data, 20));
+                    }
+                    0x02 => {
+                        self.end_task(across, refused, 0xff);
+                        self.conclude_aborted(None);
+                    }
+                    _ => self.end_task(across, refused, 0xff),
+                }
             }
+            0x3f => {}
             _ => self.end_task(across, tag, 0xff),
+        }
+    }
+
+    /// The function under way is over: its tasks ended, or go on.
+    fn conclude_aborted(&mut self, ended_at: Option<u64>) {
+        for task in self.tasks.values_mut().filter(|task| task.is_being_aborted) {
+            task.is_being_aborted = false;
+            task.ended_at = task.ended_at.or(ended_at);
         }
     }
 

@@ -4,12 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use isboot::login::Name;
 use isboot::pdu::bhs::RESERVED_TAG;
-use isboot::pdu::request::Request;
-use isboot::pdu::response::Response;
+use isboot::pdu::request::{Request, TaskManagementFunction as Function};
+use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response};
 use isboot::session::{Discovered, Error, SendTargets};
-use isboot_tests::pair::{DiscoveryPair, NAME, target};
-use isboot_tests::target::{Fate, Handling};
+use isboot_tests::pair::{DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, target};
+use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu};
 
+use crate::stall::{asking, managed, stall, watch};
+use crate::support::good;
 use crate::text_requests::{Part, answer};
 
 const TARGET: &str = "TargetName=iqn.2001-04.com.example:a\0TargetAddress=192.0.2.1:3260,1\0";
@@ -110,4 +112,199 @@ fn ffp_18_4_a_foreign_key_in_a_send_targets_answer_ends_the_connection() {
             assert_eq!(target.statistics().connections, 3, "{text}");
         }
     }
+}
+
+// --- 19: task management ---
+
+#[test]
+fn ffp_19_1_an_immediate_function_uses_up_no_cmd_sn() {
+    for escalation in ["abort-task", "abort-task-set", "lun-reset", "target-warm-reset"] {
+        let target = target().build();
+        let mut pair = Pair::ready(&target, &[("escalation", escalation)]);
+        let log = stall(&target, 1, &[0]);
+        pair.read(0, 0, 512).unwrap();
+        let [management] = log.managements()[..] else { panic!("{escalation}: one function") };
+        assert!(management.immediate, "{escalation}");
+        let after = log.commands()[1];
+        assert_eq!(management.cmd_sn, after.cmd_sn, "{escalation}: the next command's");
+        assert!(!after.immediate, "{escalation}");
+        pair.log_out();
+    }
+}
+
+#[test]
+fn ffp_19_2_a_function_names_the_unit_of_the_stuck_command() {
+    for number in [0, 5, 300] {
+        for escalation in ["abort-task", "abort-task-set", "lun-reset"] {
+            let target = target().lun(Lun::memory(MIB).number(5)).lun(Lun::memory(MIB).number(300));
+            let target = target.build();
+            let mut pair = Pair::ready(&target, &[("escalation", escalation)]);
+            let log = stall(&target, 1, &[0]);
+            let disk = [0, 5, 300].iter().position(|&other| other == number).unwrap();
+            pair.read(u16::try_from(disk).unwrap(), 0, 512).unwrap();
+            let lun = log.commands()[0].lun;
+            let flat = u8::from(number == 300);
+            assert_eq!(
+                lun,
+                [0x41 * flat, if flat == 1 { 0x2c } else { number as u8 }, 0, 0, 0, 0, 0, 0]
+            );
+            assert_eq!(log.managements()[0].lun, lun, "{escalation} of {number}");
+            pair.log_out();
+        }
+    }
+}
+
+#[test]
+fn ffp_19_3_abort_task_names_the_stuck_command_by_tag_and_number() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    // The second of three is the one that hangs.
+    let log = watch(&target, |request, _| match request {
+        Request::ScsiCommand(command) if command.cdb[5] == 7 => Handling::Swallow,
+        Request::TaskManagement(management) => {
+            Handling::Answer(vec![managed(management.initiator_task_tag, 1)])
+        }
+        _ => Handling::Proceed,
+    });
+    for lba in [6, 7, 8] {
+        pair.submit_read(0, lba, 512);
+    }
+    pair.run_until("the function", |_| !log.managements().is_empty());
+    let stuck = log.commands()[1];
+    let management = log.managements()[0];
+    assert_eq!(management.function, Function::AbortTask);
+    assert_eq!(management.referenced_task_tag, stuck.initiator_task_tag);
+    assert_eq!(management.ref_cmd_sn, stuck.cmd_sn);
+    assert_eq!(management.cmd_sn, log.commands()[2].cmd_sn.next());
+}
+
+/// Target Transfer Tag of the ping that comes while a task set is being aborted.
+const PING: u32 = 0x0bad_cafe;
+
+#[test]
+fn ffp_19_4_1_a_task_set_that_is_being_aborted_still_answers_pings_and_r2ts() {
+    const LENGTH: u32 = 8192;
+    let target = target().immediate_data(false).max_recv_data_segment_length(4096).build();
+    let mut pair = Pair::ready(&target, &[("escalation", "abort-task-set")]);
+    let (mut stuck, mut function, mut owed) = (true, 0, 2);
+    let log = watch(&target, move |request, _| {
+        match request {
+            Request::ScsiCommand(_) if std::mem::take(&mut stuck) => return Handling::Swallow,
+            Request::TaskManagement(management) => {
+                function = management.initiator_task_tag;
+                let r2t = ReadyToTransfer {
+                    lun: [0; 8],
+                    // Whose tag is the only one outstanding, below.
+                    initiator_task_tag: RESERVED_TAG,
+                    target_transfer_tag: 0x77,
+                    numbers: NUMBERS,
+                    r2t_sn: 0,
+                    buffer_offset: 0,
+                    desired_data_transfer_length: LENGTH,
+                };
+                return Handling::Answer(vec![asking(PING), r2t_injection(r2t)]);
+            }
+            Request::NopOut(nop) if nop.target_transfer_tag == PING => {}
+            Request::DataOut(data) if data.target_transfer_tag == 0x77 && data.last => {}
+            Request::DataOut(data) if data.target_transfer_tag == 0x77 => return Handling::Swallow,
+            _ => return Handling::Proceed,
+        }
+        // The function is answered once the target has what it asked for.
+        owed -= 1;
+        Handling::Answer(if owed == 0 { vec![managed(function, 0)] } else { vec![] })
+    });
+    // The R2T names the write by its tag, which is known once it was sent.
+    let seen = log.clone();
+    target.on_response(move |_, pdu| {
+        if pdu.header.opcode() == isboot::pdu::bhs::opcode::READY_TO_TRANSFER
+            && pdu.header.initiator_task_tag() == RESERVED_TAG
+        {
+            pdu.header.set_initiator_task_tag(seen.commands()[0].initiator_task_tag);
+        }
+        isboot_tests::target::Fate::Send
+    });
+    let data = Random(2).bytes(LENGTH as usize);
+    pair.write(0, 0, &data).unwrap();
+    assert_eq!(log.functions(), [Function::AbortTaskSet]);
+    let answers: Vec<_> =
+        log.data_outs().into_iter().filter(|data| data.target_transfer_tag == 0x77).collect();
+    assert_eq!(answers.iter().map(|data| data.last).collect::<Vec<_>>(), [false, true]);
+    assert_eq!(log.commands().len(), 2);
+    assert_eq!(target.read_lun(0, 0, LENGTH as usize).unwrap(), data);
+    assert_eq!(pair.isboot.last_error(), None);
+    pair.log_out();
+}
+
+fn r2t_injection(r2t: ReadyToTransfer) -> Injection {
+    let pdu = Pdu::new(Response::ReadyToTransfer(r2t).emit(), Vec::new());
+    Injection { pdu, numbering: Numbering::Current }
+}
+
+#[test]
+fn ffp_19_4_2_a_task_set_that_is_being_aborted_still_takes_data() {
+    let target = target().build();
+    let data = Random(2).bytes(1024);
+    target.write_lun(0, 0, &data).unwrap();
+    let mut pair = Pair::ready(&target, &[("escalation", "abort-task-set")]);
+    let (mut stuck, mut function) = (None, 0);
+    let log = watch(&target, move |request, _| match request {
+        Request::ScsiCommand(command) if stuck.is_none() => {
+            stuck = Some(command.initiator_task_tag);
+            Handling::Swallow
+        }
+        Request::TaskManagement(management) => {
+            function = management.initiator_task_tag;
+            let part = DataIn {
+                last: true,
+                acknowledge: true,
+                status: None,
+                residual: Residual::None,
+                lun: [0; 8],
+                initiator_task_tag: stuck.unwrap(),
+                target_transfer_tag: 0x99,
+                numbers: NUMBERS,
+                data_sn: 0,
+                buffer_offset: 0,
+                data_segment_length: 0,
+            };
+            let pdu = Pdu::new(Response::DataIn(part).emit(), vec![0xdd; 512]);
+            let part = Injection { pdu, numbering: Numbering::Current };
+            Handling::Answer(vec![asking(PING), part])
+        }
+        Request::NopOut(nop) if nop.target_transfer_tag == PING => {
+            Handling::Answer(vec![managed(function, 0)])
+        }
+        Request::Snack(_) => panic!("no SNACK at error recovery level 0"),
+        _ => Handling::Proceed,
+    });
+    assert_eq!(pair.read(0, 0, 1024).unwrap(), data, "nothing of the first issue counts");
+    assert_eq!(log.functions(), [Function::AbortTaskSet]);
+    assert_eq!(pair.isboot.last_error(), None);
+    pair.log_out();
+}
+
+#[test]
+fn ffp_19_4_3_a_completion_before_the_function_response_counts_once() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[("escalation", "abort-task-set")]);
+    let mut stuck = None;
+    let log = watch(&target, move |request, _| match request {
+        Request::ScsiCommand(command) if stuck.is_none() => {
+            stuck = Some(command.initiator_task_tag);
+            Handling::Swallow
+        }
+        Request::TaskManagement(management) => Handling::Answer(vec![
+            good(stuck.unwrap(), Residual::None),
+            managed(management.initiator_task_tag, 0),
+        ]),
+        _ => Handling::Proceed,
+    });
+    pair.write(0, 0, &[3; 512]).unwrap();
+    pair.pass(std::time::Duration::from_secs(60));
+    assert!(pair.take_completion().is_none());
+    assert_eq!(log.commands().len(), 1, "not issued again");
+    assert_eq!(log.functions(), [Function::AbortTaskSet]);
+    assert_eq!(pair.isboot.last_error(), None);
+    pair.read(0, 0, 512).unwrap();
+    pair.log_out();
 }

@@ -10,6 +10,7 @@ use isboot::pdu::serial::SerialNumber;
 use isboot_tests::pair::{Pair, Setting, target};
 use isboot_tests::target::{Handling, Target};
 
+use crate::stall::stall;
 use crate::transfers::{Trial, exactly, numbers_after};
 
 /// Opcode, I and CmdSN of each numbered request.
@@ -138,5 +139,25 @@ fn ffp_5_1_a_stat_sn_half_the_numbers_away_is_not_taken() {
         });
         trial.assert_reads(512, "the status is not accepted");
         trial.assert_renewed("half the numbers away");
+    }
+}
+
+#[test]
+fn ffp_2_2_an_immediate_function_carries_the_number_of_the_next_command() {
+    for first in [1, 0xffff_fff0] {
+        let target = target().build();
+        let setting = Setting { initial_cmd_sn: first, ..Setting::new(&[]) };
+        let mut pair = Pair::with(&target, &setting);
+        pair.become_ready();
+        let log = stall(&target, 1, &[0]);
+        pair.read(0, 0, 512).unwrap();
+        pair.read(0, 1, 512).unwrap();
+        let [stuck, next, later] = log.commands()[..] else { panic!("three commands") };
+        let [management] = log.managements()[..] else { panic!("one function") };
+        assert!(management.immediate);
+        assert_eq!(management.cmd_sn, stuck.cmd_sn.next());
+        assert_eq!(next.cmd_sn, management.cmd_sn, "the function used nothing up");
+        assert_eq!(later.cmd_sn, next.cmd_sn.next());
+        pair.log_out();
     }
 }

@@ -453,3 +453,74 @@ fn b_sn_19_no_hole_in_stat_sn_is_small_enough_to_be_lived_with() {
         status_with_stat_sn(ahead);
     }
 }
+
+mod closed_windows {
+    use std::time::Duration;
+
+    use isboot::disk::RequestError;
+    use isboot::pdu::request::{Request, TaskManagementFunction as Function};
+    use isboot::session::{Error, TaskError, Waiting};
+    use isboot_tests::pair::{Pair, target};
+    use isboot_tests::target::Handling;
+
+    use crate::stall::{COMMAND_TIMEOUT, watch};
+
+    #[test]
+    fn b_sn_11_immediate_requests_pass_a_closed_window() {
+        let target = target().window(1).build();
+        let mut pair = Pair::ready(&target, &[]);
+        target.pause();
+        let resumes = target.clone();
+        let log = watch(&target, move |request, _| {
+            if matches!(request, Request::TaskManagement(_)) {
+                resumes.resume();
+            }
+            Handling::Proceed
+        });
+        pair.submit_read(0, 0, 512);
+        pair.submit_read(0, 1, 512);
+        pair.pass(Duration::from_secs(1));
+        target.ping(&[]);
+        pair.pass(Duration::from_secs(1));
+        assert_eq!(log.commands().len(), 1, "the window is closed");
+        assert_eq!(target.statistics().ping_answers, 1, "a NOP-In is answered all the same");
+        pair.pass(COMMAND_TIMEOUT);
+        assert_eq!(log.functions(), [Function::AbortTask], "and a task is aborted");
+        let closed = log.commands()[0].cmd_sn;
+        for nop in log.nop_outs() {
+            assert!(nop.immediate);
+            assert_eq!(nop.cmd_sn, closed.next());
+        }
+        assert_eq!(log.managements()[0].cmd_sn, closed.next());
+        pair.finish_one().outcome.unwrap();
+        pair.finish_one().outcome.unwrap();
+        assert_eq!(pair.isboot.last_error(), None);
+        pair.log_out();
+    }
+
+    #[test]
+    fn b_sn_12_a_window_that_never_reopens_is_pinged_and_then_an_error() {
+        let target = target().window(1).times(0, 0).build();
+        let mut pair = Pair::ready(&target, &[]);
+        target.set_window(0);
+        pair.read(0, 0, 512).unwrap();
+        let log = watch(&target, |_, _| Handling::Proceed);
+        let id = pair.submit_read(0, 1, 512);
+        let begin = pair.now();
+        pair.pass(COMMAND_TIMEOUT);
+        assert!(log.commands().is_empty(), "the window is closed");
+        assert!(log.nop_outs().len() > 3, "the target is asked whether it lives");
+        let finished = pair.finish_one();
+        assert_eq!(
+            (finished.id, finished.outcome),
+            (id, Err(RequestError::Task(TaskError::Outage)))
+        );
+        assert_eq!(pair.now().since(begin), Duration::from_secs(120), "no silent hang");
+        assert_eq!(pair.isboot.last_error(), Some(Error::Timeout(Waiting::Window)));
+        // The next session's window is open.
+        target.set_window(8);
+        pair.become_ready();
+        pair.read(0, 1, 512).unwrap();
+        pair.log_out();
+    }
+}

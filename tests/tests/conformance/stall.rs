@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use isboot::pdu::bhs::RESERVED_TAG;
 use isboot::pdu::request::{
     DataOut, NopOut, Request, ScsiCommand, TaskManagementFunction, TaskManagementRequest,
 };
-use isboot::pdu::response::{Response, TaskManagementResponse};
+use isboot::pdu::response::{NopIn, Response, TaskManagementResponse};
 use isboot_tests::pair::NUMBERS;
 use isboot_tests::target::{Handling, Injection, Numbering, Pdu, Target};
 
@@ -113,4 +114,17 @@ pub(crate) fn managed_with(initiator_task_tag: u32, response: u8, data: Vec<u8>)
     let response = TaskManagementResponse { response, initiator_task_tag, numbers: NUMBERS };
     let pdu = Pdu::new(Response::TaskManagement(response).emit(), data);
     Injection { pdu, numbering: Numbering::Status }
+}
+
+/// A NOP-In that wants to be answered with this tag.
+pub(crate) fn asking(target_transfer_tag: u32) -> Injection {
+    let header = NopIn {
+        lun: [0; 8],
+        initiator_task_tag: RESERVED_TAG,
+        target_transfer_tag,
+        numbers: NUMBERS,
+        data_segment_length: 0,
+    };
+    let pdu = Pdu::new(Response::NopIn(header).emit(), Vec::new());
+    Injection { pdu, numbering: Numbering::Current }
 }

@@ -337,3 +337,142 @@ fn b_tg_13_a_tag_the_other_way_round_is_another_tag() {
     });
     read_answered_by("Data-In", |tag| answer(tag.swap_bytes(), last_part(0, 0..512)));
 }
+
+mod aborts {
+    use std::time::Duration;
+
+    use isboot::disk::RequestError;
+    use isboot::pdu::request::Request;
+    use isboot::pdu::response::Residual;
+    use isboot::session::TaskError;
+    use isboot_tests::pair::{Pair, Random, target};
+    use isboot_tests::target::Handling;
+
+    use crate::stall::{COMMAND_TIMEOUT, managed, stall, stall_with, watch};
+    use crate::support::good;
+
+    /// The answer of an aborted task comes after all: while its command is issued again, once that
+    /// is done, and when others have run since.
+    #[test]
+    fn b_tg_10_a_late_answer_after_an_abort_is_counted_and_discarded() {
+        for commands_between in [0, 1, 5] {
+            let target = target().build();
+            let data = Random(6).bytes(512);
+            target.write_lun(0, 0, &data).unwrap();
+            let mut pair = Pair::ready(&target, &[]);
+            let log = stall(&target, 1, &[0]);
+            if commands_between == 0 {
+                target.pause();
+            }
+            let id = pair.submit_read(0, 0, 512);
+            pair.pass(COMMAND_TIMEOUT + Duration::from_secs(1));
+            let aborted = log.commands()[0].initiator_task_tag;
+            assert_eq!(log.commands().len(), 2, "issued again");
+            for lba in 1..commands_between {
+                pair.submit_read(0, lba, 512);
+            }
+            pair.pass(Duration::from_secs(1));
+            let before = log.commands().last().unwrap().exp_stat_sn;
+            target.inject(good(aborted, Residual::None));
+            pair.pass(Duration::from_secs(1));
+            if commands_between == 0 {
+                assert!(pair.take_completion().is_none(), "another issue's answer is none");
+                target.resume();
+            }
+            let finished = pair.finish_one();
+            assert_eq!((finished.id, finished.outcome), (id, Ok(())));
+            assert_eq!(finished.buffer, Some(data));
+            for _ in 1..commands_between {
+                pair.finish_one().outcome.unwrap();
+            }
+            assert!(pair.take_completion().is_none(), "{commands_between}: nothing twice");
+            target.ping(&[]);
+            pair.pass(Duration::from_secs(1));
+            let acknowledged = log.nop_outs().last().unwrap().exp_stat_sn;
+            assert!(
+                before.next().is_at_or_before(acknowledged),
+                "{commands_between}: StatSN counted"
+            );
+            assert_eq!(pair.isboot.last_error(), None, "{commands_between}: the session goes on");
+            pair.log_out();
+        }
+    }
+
+    /// As above, of a request that the host gave up, and that is back with it already.
+    #[test]
+    fn b_tg_10_a_late_answer_to_a_request_that_was_given_up_is_discarded() {
+        let target = target().build();
+        let mut pair = Pair::ready(&target, &[]);
+        let log = stall(&target, 1, &[0]);
+        let id = pair.submit_write(0, 0, &[1; 512]);
+        pair.pass(Duration::from_secs(1));
+        pair.isboot.abort(id);
+        let finished = pair.finish_one();
+        assert_eq!(finished.outcome, Err(RequestError::Task(TaskError::Aborted)));
+        target.inject(good(log.commands()[0].initiator_task_tag, Residual::None));
+        pair.pass(Duration::from_secs(1));
+        assert!(pair.take_completion().is_none());
+        assert_eq!(pair.isboot.last_error(), None);
+        pair.log_out();
+    }
+
+    /// The answer comes when the time is up and the function on its way, but not yet answered: it is
+    /// the task's answer, and the only one.
+    #[test]
+    fn b_tg_11_an_answer_between_the_time_out_and_the_function_response_is_consumed_once() {
+        for by_host in [false, true] {
+            for response in [0, 1] {
+                let target = target().build();
+                let mut pair = Pair::ready(&target, &[]);
+                let log = stall_with(&target, 1, |_| Vec::new());
+                let id = pair.submit_write(0, 0, &[1; 512]);
+                if by_host {
+                    pair.pass(Duration::from_secs(1));
+                    pair.isboot.abort(id);
+                } else {
+                    pair.pass(COMMAND_TIMEOUT);
+                }
+                pair.pass(Duration::from_secs(1));
+                let [management] = log.managements()[..] else { panic!("one function") };
+                assert!(
+                    pair.take_completion().is_none(),
+                    "no error before the function's response"
+                );
+                target.inject(good(management.referenced_task_tag, Residual::None));
+                let finished = pair.finish_one();
+                assert_eq!((finished.id, finished.outcome), (id, Ok(())), "{by_host}, {response}");
+                target.inject(managed(management.initiator_task_tag, response));
+                target.ping(&[]);
+                pair.pass(Duration::from_secs(3));
+                assert!(pair.take_completion().is_none(), "{by_host}, {response}: nothing twice");
+                assert_eq!(log.commands().len(), 1, "{by_host}, {response}: nor issued again");
+                let acknowledged = log.nop_outs().last().unwrap().exp_stat_sn;
+                let both = management.exp_stat_sn.next().next();
+                assert!(both.is_at_or_before(acknowledged), "both StatSN counted");
+                assert_eq!(pair.isboot.last_error(), None, "{by_host}, {response}");
+                pair.log_out();
+            }
+        }
+    }
+
+    /// A function that nobody asked for, or whose answer comes twice, is an answer to nobody.
+    #[test]
+    fn b_tg_11_the_function_response_itself_counts_once() {
+        let target = target().times(0, 0).build();
+        let mut pair = Pair::ready(&target, &[]);
+        let mut stuck = true;
+        let log = watch(&target, move |request, _| match request {
+            Request::ScsiCommand(_) if std::mem::take(&mut stuck) => Handling::Swallow,
+            Request::TaskManagement(management) => {
+                let answer = managed(management.initiator_task_tag, 0);
+                Handling::Answer(vec![answer.clone(), answer])
+            }
+            _ => Handling::Proceed,
+        });
+        pair.read(0, 0, 512).unwrap();
+        assert!(pair.take_completion().is_none());
+        assert_eq!(log.functions().len(), 1);
+        assert_eq!(target.statistics().logins, 2);
+        pair.log_out();
+    }
+}

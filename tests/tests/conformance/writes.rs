@@ -11,6 +11,8 @@ use isboot::session::{Error, Waiting};
 use isboot_tests::pair::{Chart, target};
 use isboot_tests::target::{Builder, Fate, Handling, Injection, Pdu};
 
+use crate::stall::{COMMAND_TIMEOUT, MANAGEMENT_TIMEOUT, managed, watch};
+use crate::support::{reject, status};
 use crate::transfers::{Sent, Trial, answer, content, good, r2t};
 
 /// The write of these rows.
@@ -473,4 +475,65 @@ fn b_wx_24_a_burst_that_was_held_up_goes_on_to_the_byte() {
     assert_eq!(trial.pair.isboot.last_error(), Some(Error::Timeout(Waiting::Ping)));
     assert_eq!(trial.target.statistics().logins, 2);
     trial.pair.log_out();
+}
+
+/// A write that the target takes in, and for which it never asks for data.
+#[test]
+fn b_wx_25_a_write_whose_r2t_never_comes_is_aborted_and_issued_again() {
+    for aborts in [true, false] {
+        let mut trial = Trial::of(asks(), &[]);
+        let mut stuck = true;
+        let log = watch(&trial.target, move |request, _| match request {
+            Request::ScsiCommand(_) if std::mem::take(&mut stuck) => Handling::Swallow,
+            Request::TaskManagement(management) => {
+                let done = managed(management.initiator_task_tag, 0);
+                Handling::Answer(if aborts { vec![done] } else { vec![] })
+            }
+            _ => Handling::Proceed,
+        });
+        let begin = trial.pair.now();
+        assert_eq!(trial.write(LENGTH), Ok(()), "aborts: {aborts}");
+        let took = trial.pair.now().since(begin);
+        let [management] = log.managements()[..] else { panic!("one function") };
+        let [first, again] = log.commands()[..] else { panic!("issued again once") };
+        assert_eq!(management.referenced_task_tag, first.initiator_task_tag);
+        assert_eq!(management.ref_cmd_sn, first.cmd_sn);
+        assert_eq!(again.cdb, first.cdb);
+        if aborts {
+            assert_eq!(took, COMMAND_TIMEOUT);
+            trial.assert_untroubled("aborted");
+        } else {
+            assert!(took >= COMMAND_TIMEOUT + MANAGEMENT_TIMEOUT, "{took:?}");
+            let silence = Error::Timeout(Waiting::TaskManagement);
+            assert_eq!(trial.pair.isboot.last_error(), Some(silence));
+            assert_eq!(trial.target.statistics().logins, 2);
+        }
+    }
+}
+
+/// Data that the target could not read is data that it did not get: the Reject says so, the
+/// status ends the task, and the write is done again.
+#[test]
+fn b_wx_26_a_rejected_data_out_ends_nothing_and_its_status_leads_to_another_issue() {
+    let mut trial = Trial::of(asks(), &[("data_digest", "crc32c")]);
+    let mut first = true;
+    let log = watch(&trial.target, move |request, pdu| match request {
+        Request::DataOut(_) if std::mem::take(&mut first) => {
+            Handling::Answer(vec![reject(0x02, pdu.header.as_bytes())])
+        }
+        _ => Handling::Proceed,
+    });
+    let id = trial.pair.submit_write(0, 128, &content(LENGTH));
+    trial.pair.pass(Duration::from_secs(3));
+    assert!(trial.pair.take_completion().is_none(), "the Reject alone completes nothing");
+    assert_eq!(log.data_outs().len(), 1);
+    let mut check = status(log.commands()[0].initiator_task_tag, 2, Residual::None);
+    let sense = [0, 18, 0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x47, 0x05, 0, 0, 0, 0];
+    check.pdu = Pdu::new(check.pdu.header, sense.to_vec());
+    trial.target.inject(check);
+    let finished = trial.pair.finish_one();
+    assert_eq!((finished.id, finished.outcome), (id, Ok(())));
+    assert_eq!(log.commands().len(), 2, "issued again once");
+    assert_eq!(trial.target.read_lun(0, 128 * 512, LENGTH).unwrap(), content(LENGTH));
+    assert_eq!(trial.pair.isboot.last_error(), None);
 }
