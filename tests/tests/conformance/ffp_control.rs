@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use isboot::login::Name;
-use isboot::pdu::bhs::RESERVED_TAG;
+use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::{Request, TaskManagementFunction as Function};
 use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response};
 use isboot::session::{Discovered, Error, SendTargets};
@@ -216,12 +216,12 @@ fn ffp_19_4_1_a_task_set_that_is_being_aborted_still_answers_pings_and_r2ts() {
     // The R2T names the write by its tag, which is known once it was sent.
     let seen = log.clone();
     target.on_response(move |_, pdu| {
-        if pdu.header.opcode() == isboot::pdu::bhs::opcode::READY_TO_TRANSFER
+        if pdu.header.opcode() == opcode::READY_TO_TRANSFER
             && pdu.header.initiator_task_tag() == RESERVED_TAG
         {
             pdu.header.set_initiator_task_tag(seen.commands()[0].initiator_task_tag);
         }
-        isboot_tests::target::Fate::Send
+        Fate::Send
     });
     let data = Random(2).bytes(LENGTH as usize);
     pair.write(0, 0, &data).unwrap();
