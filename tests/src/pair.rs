@@ -28,8 +28,8 @@ use isboot::time::Instant;
 use crate::standing::{StandingChecks, Watched};
 use crate::target::{Builder, Lun, Target};
 
-/// Commands at a time.
-pub const TASKS: usize = 32;
+/// Tasks of a session: 32 commands of requests, and one that looks at units.
+pub const TASKS: usize = 33;
 
 /// The name of [`target`].
 pub const NAME: &str = "iqn.2001-04.com.example:disks";

@@ -279,7 +279,7 @@ fn a_unit_that_is_busy_for_some_seconds_is_waited_for_and_for_ever_is_an_error()
     let error = pair.read(0, 0, 512).unwrap_err();
     assert_eq!(error, RequestError::Scsi { status: 8, sense: None });
     let took = pair.now().since(begin);
-    assert!((Duration::from_secs(5)..Duration::from_secs(20)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(50)..Duration::from_secs(65)).contains(&took), "{took:?}");
     pair.log_out();
 }
 
@@ -415,8 +415,8 @@ fn r2ts_that_ask_for_what_they_may_not_have_end_the_connection() {
 
 #[test]
 fn the_core_without_buffers_takes_less_than_64_kib() {
-    let session = size_of::<Session<32>>();
-    let disks = size_of::<isboot::disk::Disks<Box<[u8]>, 8, 64, 32>>();
-    println!("Session<32> {session} bytes, Disks<8 LUNs, 64 requests> {disks} bytes");
+    let session = size_of::<Session<33>>();
+    let disks = size_of::<isboot::disk::Disks<Box<[u8]>, 8, 64, 33>>();
+    println!("Session<33> {session} bytes, Disks<8 LUNs, 64 requests> {disks} bytes");
     assert!(session + disks < 64 << 10, "{session} + {disks}");
 }

@@ -176,7 +176,7 @@ fn a_write_that_fails_in_the_middle_of_a_pdu_gives_its_buffer_back_and_the_strea
     let id = pair.submit_write(0, 0, &[7; 8192]);
     let finished = pair.finish_one();
     assert_eq!(finished.id, id);
-    assert_eq!(finished.outcome, Err(RequestError::Scsi { status: 0x18, sense: None }));
+    assert_eq!(finished.outcome, Err(RequestError::Reserved));
     assert_eq!(finished.buffer, Some(vec![7; 8192]));
     pair.write(0, 8, &[8; 8192]).unwrap();
     assert_eq!(target.read_lun(0, 8 * 512, 8192).unwrap(), [8; 8192]);

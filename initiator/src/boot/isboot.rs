@@ -8,7 +8,7 @@ use super::link::{EntropySource, Link, ROUNDS};
 use super::parameters::Parameters;
 use super::plan::BootPlan;
 use crate::disk::{
-    BringUpState, CommandData, Disk, DiskId, Disks, Finished, Lent, NoBootDisk, Rejected,
+    BringUpState, CommandData, Disk, DiskId, Disks, Finished, Lent, NoBootDisk, Notice, Rejected,
     RequestError, RequestId, RequestKind, SubmitRequestError,
 };
 use crate::login::Negotiated;
@@ -169,6 +169,18 @@ where
     /// [`NoBootDisk`] says what the unit answered, and which units there are.
     pub fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
         self.disks.boot_disk()
+    }
+
+    /// The next thing that a disk or the target told and no request asked for.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.disks.take_notice()
+    }
+
+    /// Looks for disks that the target has now and had not before, as
+    /// [`Notice::UnitsChanged`] suggests. The state is [`State::FindingDisks`] meanwhile; disks
+    /// that are known can be used all the while, and keep their [`DiskId`].
+    pub fn rescan(&mut self) {
+        self.disks.rescan();
     }
 
     /// Requests taken and not yet handed back.
@@ -421,8 +433,8 @@ where
                 disks.completed(now, task, completion, session.sense());
             }
             Event::LoggedIn => {
+                disks.logged_in(session);
                 log_login(session);
-                disks.session_renewed();
             }
             Event::AsyncSense { lun } => disks.reported(lun, session.sense()),
             Event::TargetFound

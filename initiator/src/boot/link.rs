@@ -98,7 +98,7 @@ impl<S: ByteStream> Link<S> {
         &mut self,
         now: Instant,
         session: &mut Session<TASKS>,
-        mut take: impl FnMut(&Session<TASKS>, Event<'_>),
+        mut take: impl FnMut(&mut Session<TASKS>, Event<'_>),
     ) -> bool {
         let mut any = false;
         while self

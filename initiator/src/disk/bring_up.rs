@@ -3,11 +3,13 @@
 use heapless::{Deque, String, Vec};
 
 use super::disk::{Disk, DiskId};
+use super::examine::{Examined, Purpose};
 use super::fault::{NoBootDisk, UnitFault};
 use super::identity::Identity;
 use super::lun_list::LunList;
+use super::patience::Patience;
 use super::request::RequestError;
-use super::verdict::{Verdict, judge};
+use super::verdict::{News, Repeat, Verdict, judge};
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::response::Residual;
 use crate::scsi::capacity::{Capacity, CapacityError, ReadCapacity10, ReadCapacity16};
@@ -24,9 +26,12 @@ use crate::time::{Duration, Instant};
 
 /// Room for parameter data; only the list of logical units is longer, and is read as it comes.
 const SCRATCH: usize = 1024;
-/// How often one step is repeated because the unit asked for it, apart from waiting for it to
-/// become ready.
-const TRIES: u8 = 16;
+/// Pause before a unit that becomes ready is asked again.
+const NOT_READY_PAUSE: Duration = Duration::from_millis(100);
+/// How often one unit is asked everything anew because it says that it changed meanwhile.
+const FRESH_STARTS: u8 = 8;
+/// How often one step is asked again after an outage.
+const OUTAGES: u8 = 16;
 /// What is asked for where the answer has no fixed length.
 const SHORT: u8 = 252;
 /// The same where a list may be longer.
@@ -43,9 +48,10 @@ pub enum BringUpState {
 
 /// What is asked next of the target, then of each logical unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     ReportLuns,
     Inquiry,
+    Start,
     Ready,
     Capacity16,
     Capacity10,
@@ -67,10 +73,12 @@ const OPTIONAL_STEPS: usize = 5;
 pub(super) struct BringUp<const LUNS: usize> {
     luns: LunList<LUNS>,
     next: usize,
-    disks: Vec<Disk, LUNS>,
+    pub(super) disks: Vec<Disk, LUNS>,
     boot_fault: Option<UnitFault>,
-    step: Step,
-    candidate: Disk,
+    pub(super) purpose: Purpose,
+    pub(super) examined: Option<Examined>,
+    pub(super) step: Step,
+    pub(super) candidate: Disk,
     /// Whether the candidate has target port groups to report, and which of them, and which port,
     /// its answers come through.
     has_groups: bool,
@@ -78,8 +86,14 @@ pub(super) struct BringUp<const LUNS: usize> {
     own_port: Option<u16>,
     /// What the candidate is still to be asked, ahead of the last step.
     to_ask: Deque<Step, OPTIONAL_STEPS>,
-    awaiting: bool,
-    tries: u8,
+    pub(super) awaiting: bool,
+    /// What is awaited is of no use: the session before had the rest of the answers.
+    pub(super) is_stale: bool,
+    patience: Patience,
+    outages: u8,
+    /// The unit was started already, and was asked everything anew so often.
+    pub(super) started: bool,
+    fresh_starts: u8,
     not_before: Instant,
     ready_timeout: Duration,
     ready_deadline: Option<Instant>,
@@ -96,6 +110,8 @@ impl<const LUNS: usize> BringUp<LUNS> {
             next: 0,
             disks: Vec::new(),
             boot_fault: None,
+            purpose: Purpose::Search,
+            examined: None,
             step: Step::ReportLuns,
             candidate: Disk::unknown(LogicalUnitNumber::ZERO),
             has_groups: false,
@@ -103,7 +119,11 @@ impl<const LUNS: usize> BringUp<LUNS> {
             own_port: None,
             to_ask: Deque::new(),
             awaiting: false,
-            tries: 0,
+            is_stale: false,
+            patience: Patience::FRESH,
+            outages: 0,
+            started: false,
+            fresh_starts: 0,
             not_before: Instant::ZERO,
             ready_timeout,
             ready_deadline: None,
@@ -135,8 +155,8 @@ impl<const LUNS: usize> BringUp<LUNS> {
     }
 
     pub(super) fn state(&self) -> BringUpState {
-        match self.step {
-            Step::Finished => BringUpState::Finished,
+        match (self.step, self.purpose) {
+            (Step::Finished, _) | (_, Purpose::Again { .. }) => BringUpState::Finished,
             _ => BringUpState::Working,
         }
     }
@@ -160,6 +180,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 (cdb::report_luns(allocation), allocation)
             }
             Step::Inquiry => (cdb::inquiry(short), u32::from(short)),
+            Step::Start => (cdb::start_unit(), 0),
             Step::Ready => (cdb::test_unit_ready(), 0),
             Step::Capacity16 => (cdb::read_capacity_16(32), 32),
             Step::Capacity10 => (cdb::read_capacity_10(), 8),
@@ -203,8 +224,13 @@ impl<const LUNS: usize> BringUp<LUNS> {
         }
     }
 
-    pub(super) fn completed(&mut self, now: Instant, completion: Completion, sense: &[u8]) {
+    /// Takes the end of the command; what the unit told besides is for the caller.
+    pub(super) fn completed(&mut self, now: Instant, completion: Completion, sense: &[u8]) -> News {
         self.awaiting = false;
+        if core::mem::take(&mut self.is_stale) {
+            self.begin_unit();
+            return News::Nothing;
+        }
         match judge(completion, sense) {
             Verdict::Good(residual) => {
                 let moved = match residual {
@@ -218,28 +244,49 @@ impl<const LUNS: usize> BringUp<LUNS> {
                     Step::ReportLuns => self.next_unit(),
                     _ => self.answered(),
                 }
+                News::Nothing
             }
-            Verdict::Again(pause, error) => self.again(now, pause, error),
+            Verdict::Again { repeat, news, error } => {
+                self.again(now, repeat, news, error);
+                news
+            }
             Verdict::Failed(error) => {
                 // An outage is the session's trouble, not the unit's: ask again when it is over.
                 // Bounded, since a session that never completes a command ends.
-                if matches!(completion, Completion::Failed(TaskError::Outage)) {
-                    self.again(now, Duration::ZERO, error);
+                if matches!(completion, Completion::Failed(TaskError::Outage))
+                    && self.outages < OUTAGES
+                {
+                    self.outages = self.outages.saturating_add(1);
                 } else {
                     self.refused(error);
                 }
+                News::Nothing
             }
         }
     }
 
-    /// The unit is not yet willing. Becoming ready has a time limit of its own.
-    fn again(&mut self, now: Instant, pause: Duration, error: RequestError) {
-        let deadline = *self.ready_deadline.get_or_insert(now.after(self.ready_timeout));
-        self.tries = self.tries.saturating_add(1);
-        self.not_before = now.after(pause);
-        let patient = if pause.is_zero() { self.tries < TRIES } else { now < deadline };
-        if !patient {
-            self.refused(error);
+    /// The unit did not execute the command. Becoming ready has a time limit of its own.
+    fn again(&mut self, now: Instant, repeat: Repeat, news: News, error: RequestError) {
+        let due = match repeat {
+            Repeat::WhenReady => {
+                let deadline = *self.ready_deadline.get_or_insert(now.after(self.ready_timeout));
+                (now < deadline).then(|| now.after(NOT_READY_PAUSE))
+            }
+            Repeat::WhenStarted if self.step == Step::Ready && !self.started => {
+                return self.go(Step::Start);
+            }
+            Repeat::WhenStarted => None,
+            _ => self.patience.again(now, repeat),
+        };
+        let Some(due) = due else { return self.refused(error) };
+        self.not_before = due;
+        // What it said before may no longer be so.
+        let changed = matches!(news, News::UnitChanged | News::UnitsChanged)
+            && repeat == Repeat::AfterEvent
+            && self.step != Step::ReportLuns;
+        if changed && self.fresh_starts < FRESH_STARTS {
+            self.fresh_starts = self.fresh_starts.saturating_add(1);
+            self.ask_anew();
         }
     }
 
@@ -253,7 +300,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
                     fill(&mut self.candidate.product, inquiry.product());
                     fill(&mut self.candidate.revision, inquiry.revision());
                     self.has_groups = inquiry.has_target_port_groups();
-                    Step::Ready
+                    if self.is_to_be_started() { Step::Start } else { Step::Ready }
                 }
                 Some(inquiry) => {
                     let qualifier = inquiry.peripheral_qualifier() << 5;
@@ -262,6 +309,10 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 }
                 None => return self.left_out(UnitFault::BadInquiry),
             },
+            Step::Start => {
+                self.started = true;
+                Step::Ready
+            }
             Step::Ready => Step::Capacity16,
             Step::Capacity16 => match ReadCapacity16::parse(answer) {
                 Ok(capacity) => self.measured(capacity),
@@ -339,6 +390,12 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 self.next_unit();
             }
             Step::Inquiry => self.left_out(failed("INQUIRY")),
+            Step::Start => {
+                self.started = true;
+                self.go(Step::Ready);
+            }
+            // Who holds a reservation may still let others ask for the capacity (SPC-4 §5.13).
+            Step::Ready if error == RequestError::Reserved => self.go(Step::Capacity16),
             Step::Ready => self.left_out(failed("TEST UNIT READY")),
             Step::Capacity16 => self.go(Step::Capacity10),
             Step::Capacity10 => self.left_out(failed("READ CAPACITY(10)")),
@@ -385,8 +442,13 @@ impl<const LUNS: usize> BringUp<LUNS> {
     fn found(&mut self, mode: Option<ModeHeader>) {
         self.candidate.read_only = mode.is_some_and(|mode| mode.write_protected);
         self.candidate.force_unit_access = mode.is_some_and(|mode| mode.force_unit_access);
-        // As long as the list of LUNs: it cannot be full.
-        let _ = self.disks.push(self.candidate.clone());
+        if let Purpose::Again { index, .. } = self.purpose {
+            return self.compare(index);
+        }
+        // Only in a later search: the list of LUNs is as long.
+        if self.disks.push(self.candidate.clone()).is_err() {
+            log::warn!("there is no room for logical unit {}", self.candidate.lun);
+        }
         self.next_unit();
     }
 
@@ -397,33 +459,55 @@ impl<const LUNS: usize> BringUp<LUNS> {
         } else {
             log::warn!("logical unit {lun} is left out: {fault}");
         }
+        if let Purpose::Again { index, .. } = self.purpose {
+            return self.conclude(Examined { index, result: Err(fault.as_request_error()) });
+        }
         if lun == self.luns.boot() {
             self.boot_fault = Some(fault);
         }
         self.next_unit();
     }
 
+    /// Goes on with the next unit that is not known yet.
     fn next_unit(&mut self) {
-        match self.luns.units().get(self.next) {
-            Some(&lun) => {
-                self.next = self.next.saturating_add(1);
-                self.candidate = Disk::unknown(lun);
-                (self.has_groups, self.own_group, self.own_port) = (false, None, None);
-                self.to_ask.clear();
-                self.go(Step::Inquiry);
-            }
-            None => {
-                if let Err(error) = self.boot_disk() {
-                    log::error!("there is no boot disk: {error}");
-                }
-                self.go(Step::Finished);
+        while let Some(&lun) = self.luns.units().get(self.next) {
+            self.next = self.next.saturating_add(1);
+            if !self.disks.iter().any(|disk| disk.lun == lun) {
+                self.candidate.lun = lun;
+                return self.begin_unit();
             }
         }
+        if let Err(error) = self.boot_disk() {
+            log::error!("there is no boot disk: {error}");
+        }
+        self.go(Step::Finished);
     }
 
-    fn go(&mut self, step: Step) {
+    /// A unit about which nothing is known.
+    pub(super) fn begin_unit(&mut self) {
+        (self.started, self.fresh_starts) = (false, 0);
+        self.ask_anew();
+    }
+
+    /// Asks the present unit everything from the start.
+    fn ask_anew(&mut self) {
+        self.candidate = Disk::unknown(self.candidate.lun);
+        (self.has_groups, self.own_group, self.own_port) = (false, None, None);
+        self.to_ask.clear();
+        self.go(Step::Inquiry);
+    }
+
+    /// Asks the target anew for its units.
+    pub(super) fn search(&mut self) {
+        self.next = 0;
+        self.purpose = Purpose::Search;
+        self.go(Step::ReportLuns);
+    }
+
+    pub(super) fn go(&mut self, step: Step) {
         self.step = step;
-        self.tries = 0;
+        self.patience = Patience::FRESH;
+        self.outages = 0;
         self.ready_deadline = None;
         self.not_before = Instant::ZERO;
     }

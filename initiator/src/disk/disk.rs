@@ -87,4 +87,13 @@ impl Disk {
     pub fn bytes(&self) -> u64 {
         self.blocks.saturating_mul(u64::from(self.block_size))
     }
+
+    /// Whether both are the same unit, whatever its size; with other blocks it is another.
+    pub(super) fn is_same_unit_as(&self, other: &Self) -> bool {
+        self.vendor == other.vendor
+            && self.product == other.product
+            && self.serial == other.serial
+            && self.identity == other.identity
+            && self.block_size == other.block_size
+    }
 }

@@ -6,22 +6,17 @@ use heapless::Deque;
 use super::bring_up::{BringUp, BringUpState};
 use super::disk::{Disk, DiskId};
 use super::fault::NoBootDisk;
+use super::notice::{Notice, Notices};
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
 use super::slot::{Buffer, Owner, Piece, Slot, range};
-use super::verdict::{Verdict, judge};
-use crate::pdu::response::Residual;
+use super::unit::{Trust, Unit};
+use super::verdict::{News, judge, news_of};
 use crate::scsi::lun::LogicalUnitNumber;
 use crate::scsi::sense::Sense;
-use crate::session::{Completion, Session, SubmitError, TaskError, TaskTag};
-
+use crate::session::{Completion, Session, TaskError, TaskTag};
 use crate::time::{Duration, Instant};
-
-/// How often one command is repeated because the unit asked for it.
-const TRIES: u8 = 16;
-/// The pause before a repetition doubles up to this: some ten seconds in all.
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// All disks of a session, and the requests under way.
 ///
@@ -30,22 +25,24 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
     bring_up: BringUp<LUNS>,
-    /// Disks that the target says are not there any more.
-    gone: [bool; LUNS],
+    /// One for each disk.
+    pub(super) units: [Unit; LUNS],
+    pub(super) notices: Notices,
+    rescan_due: bool,
     pub(super) slots: [Slot<B>; REQUESTS],
     pub(super) free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
-    issuing: Deque<u16, REQUESTS>,
+    pub(super) issuing: Deque<u16, REQUESTS>,
     /// How many at the end of `issuing` came since the last call of `advance`.
     unseen: usize,
     done: Deque<u16, REQUESTS>,
-    /// Pieces to be issued again, and when.
-    again: Deque<(Piece, Instant), TASKS>,
-    owners: [Owner; TASKS],
+    /// Pieces to be issued again, and when. With those in flight at most `MOST`.
+    pub(super) again: Deque<(Piece, Instant), TASKS>,
+    pub(super) owners: [Owner; TASKS],
     /// Commands of requests that may be outstanding at a time, and that are.
-    depth: usize,
-    in_flight: usize,
-    advanced_at: Instant,
+    pub(super) depth: usize,
+    pub(super) in_flight: usize,
+    pub(super) advanced_at: Instant,
     /// Most bytes that one command moves.
     pub(super) transfer_limit: u32,
 }
@@ -58,7 +55,8 @@ where
     /// No disks yet: [`advance`](Self::advance) finds them once the session is logged in.
     ///
     /// `boot_lun` is looked at even when the target does not report it. At most `depth` commands
-    /// are outstanding at a time (1 to `TASKS`), each moving up to `transfer_limit` bytes.
+    /// of requests are outstanding at a time (1 to `TASKS` - 1: one is kept for looking at
+    /// units), each moving up to `transfer_limit` bytes.
     /// A unit that is not ready is waited for up to `ready_timeout`.
     #[must_use]
     pub fn new(
@@ -68,6 +66,7 @@ where
         ready_timeout: Duration,
     ) -> Self {
         const { assert!(REQUESTS > 0 && REQUESTS < 0xffff && LUNS > 0 && LUNS < 0xffff) }
+        const { assert!(TASKS > 1) }
         let mut free = Deque::new();
         for slot in (0u16..).take(REQUESTS) {
             // As long as the array: it cannot be full.
@@ -75,7 +74,9 @@ where
         }
         Self {
             bring_up: BringUp::new(boot_lun, ready_timeout),
-            gone: [false; LUNS],
+            units: [Unit::NEW; LUNS],
+            notices: Notices::new(),
+            rescan_due: false,
             slots: [const { Slot::EMPTY }; REQUESTS],
             free,
             issuing: Deque::new(),
@@ -83,7 +84,7 @@ where
             done: Deque::new(),
             again: Deque::new(),
             owners: [Owner::Nobody; TASKS],
-            depth: depth.clamp(1, TASKS),
+            depth: depth.clamp(1, Self::MOST),
             in_flight: 0,
             advanced_at: Instant::ZERO,
             transfer_limit,
@@ -95,6 +96,9 @@ where
     pub fn start_over(&mut self, boot_lun: LogicalUnitNumber) {
         self.bring_up.start_over(boot_lun);
     }
+
+    /// Commands of requests that the session, and the queue of those to be issued again, hold.
+    pub(super) const MOST: usize = TASKS.saturating_sub(1);
 
     /// The disks found so far; a [`DiskId`] counts from the first.
     #[must_use]
@@ -119,7 +123,7 @@ where
     /// How far the search for disks has come.
     #[must_use]
     pub fn state(&self) -> BringUpState {
-        self.bring_up.state()
+        if self.rescan_due { BringUpState::Working } else { self.bring_up.state() }
     }
 
     /// Requests taken and not yet handed back.
@@ -232,8 +236,11 @@ where
         let waiting = self.again.len();
         self.again.retain(|(piece, _)| piece.slot != index);
         let dropped = waiting.saturating_sub(self.again.len());
-        slot.outstanding =
-            slot.outstanding.saturating_sub(u16::try_from(dropped).unwrap_or(u16::MAX));
+        let dropped = u16::try_from(dropped).unwrap_or(u16::MAX);
+        slot.outstanding = slot.outstanding.saturating_sub(dropped);
+        if let Some(unit) = self.units.get_mut(usize::from(slot.disk.0)) {
+            unit.waiting = unit.waiting.saturating_sub(dropped);
+        }
         if slot.outcome.is_ok() && (dropped > 0 || slot.has_more_to_issue()) {
             slot.outcome = Err(RequestError::Task(TaskError::Aborted));
         }
@@ -253,9 +260,34 @@ where
         }
     }
 
-    /// A new session: units that were gone may be back.
-    pub fn session_renewed(&mut self) {
-        self.gone = [false; LUNS];
+    /// Looks for units that the target has now and had not before; they become further disks, as
+    /// far as there is room. [`state`](Self::state) tells when that is done. Those that are known
+    /// keep their [`DiskId`], and are looked at again before they are next used.
+    pub fn rescan(&mut self) {
+        self.rescan_due = true;
+        self.doubt_all();
+    }
+
+    /// The next thing that a unit told and no request asked for.
+    pub fn take_notice(&mut self) -> Option<Notice> {
+        self.notices.take()
+    }
+
+    /// The session reached full feature phase ([`Event::LoggedIn`](crate::session::Event)); call
+    /// before [`Session::transmit`]. After an outage anything may answer under a known number:
+    /// what is to be sent again waits until it is known that it is the same unit.
+    pub fn logged_in(&mut self, session: &mut Session<TASKS>) {
+        self.bring_up.renewed();
+        self.doubt_all();
+        for owner in &self.owners {
+            if let Owner::Request(tag, piece) = owner {
+                session.hold(*tag);
+                let disk = self.slots.get(usize::from(piece.slot)).map(|slot| slot.disk);
+                if let Some(unit) = disk.and_then(|d| self.units.get_mut(usize::from(d.0))) {
+                    unit.is_wanted = true;
+                }
+            }
+        }
     }
 
     /// Gives the session the commands that are due. Call after events and after submissions.
@@ -266,54 +298,13 @@ where
                 slot.submitted_at = now;
             }
         }
+        if let Some(examined) = self.bring_up.take_examined() {
+            self.take_examined(examined, session);
+        }
+        self.issue_again(now, session);
+        self.issue_more(session);
+        // Last: what could not be issued may want its unit looked at.
         self.advance_bring_up(now, session);
-        let ended = session.ended().is_some();
-        for _ in 0..self.again.len() {
-            let Some((piece, due)) = self.again.pop_front() else { break };
-            if due > now && !ended {
-                let _ = self.again.push_back((piece, due));
-                continue;
-            }
-            match self.issue(session, piece) {
-                Ok(()) => {}
-                Err(SubmitError::Busy) => {
-                    let _ = self.again.push_back((piece, due));
-                }
-                Err(SubmitError::Ended) => {
-                    self.piece_ended(piece.slot, Err(RequestError::SessionEnded));
-                }
-            }
-        }
-        // Commands to be repeated count: a busy unit gets no more of them.
-        while self.in_flight.saturating_add(self.again.len()) < self.depth || ended {
-            let Some(&index) = self.issuing.front() else { break };
-            let issued = match self.next_piece(index) {
-                Some(piece) => match self.issue(session, piece) {
-                    Ok(()) => Some(piece.length),
-                    Err(SubmitError::Busy) => break,
-                    Err(SubmitError::Ended) => None,
-                },
-                None => None,
-            };
-            let _ = self.issuing.pop_front();
-            let Some(slot) = self.slots.get_mut(usize::from(index)) else { continue };
-            match issued {
-                Some(length) => {
-                    slot.issued = slot.issued.saturating_add(u64::from(length));
-                    slot.outstanding = slot.outstanding.saturating_add(1);
-                    slot.single_due = false;
-                }
-                // A part failed already, or the session is over.
-                None if slot.outcome.is_ok() => slot.outcome = Err(RequestError::SessionEnded),
-                None => {}
-            }
-            slot.is_issuing = slot.has_more_to_issue();
-            if slot.is_issuing {
-                let _ = self.issuing.push_back(index);
-            } else {
-                self.settle(index);
-            }
-        }
     }
 
     /// When [`advance`](Self::advance) wants to be called next even if nothing happens. What was
@@ -353,14 +344,17 @@ where
         }
         match owner {
             Owner::Nobody => {}
-            Owner::BringUp(_) => self.bring_up.completed(now, completion, sense),
+            Owner::BringUp(_) => {
+                let disk = self.bring_up.examining();
+                let news = self.bring_up.completed(now, completion, sense);
+                self.heed(disk, news);
+            }
             Owner::Request(_, piece) => {
-                self.in_flight = self.in_flight.saturating_sub(1);
+                self.landed(piece);
                 if completion == Completion::Failed(TaskError::NoSuchLogicalUnit)
-                    && let Some(slot) = self.slots.get(usize::from(piece.slot))
-                    && let Some(gone) = self.gone.get_mut(usize::from(slot.disk.0))
+                    && let Some(unit) = self.unit_of(piece.slot)
                 {
-                    *gone = true;
+                    unit.trust = Trust::Gone;
                 }
                 self.piece_completed(now, piece, judge(completion, sense));
             }
@@ -371,7 +365,12 @@ where
     pub fn reported(&mut self, lun: [u8; 8], sense: &[u8]) {
         let lun = LogicalUnitNumber::from_bytes(lun);
         match Sense::parse(sense) {
-            Some(sense) => log::warn!("LUN {lun} reports, outside of any command: {sense}"),
+            Some(sense) => {
+                log::warn!("LUN {lun} reports, outside of any command: {sense}");
+                let place = self.list().iter().position(|disk| disk.lun == lun);
+                let news = if sense.deferred { News::Deferred(sense) } else { news_of(sense) };
+                self.heed(place.and_then(|place| u16::try_from(place).ok()).map(DiskId), news);
+            }
             None => log::warn!("LUN {lun} reports something that is no sense data"),
         }
     }
@@ -395,11 +394,13 @@ where
         }
     }
 
-    /// A disk that the target has not given up.
+    /// A disk that is still there, and itself.
     pub(super) fn present(&self, id: DiskId) -> Result<&Disk, SubmitRequestError> {
-        match self.gone.get(usize::from(id.0)) {
-            Some(true) => Err(SubmitRequestError::Gone),
-            _ => self.disk(id).ok_or(SubmitRequestError::NoSuchDisk),
+        let disk = self.disk(id).ok_or(SubmitRequestError::NoSuchDisk)?;
+        match self.unit(id).trust {
+            Trust::Known | Trust::Suspect => Ok(disk),
+            Trust::Other => Err(SubmitRequestError::OtherUnit),
+            Trust::Gone => Err(SubmitRequestError::Gone),
         }
     }
 
@@ -474,7 +475,7 @@ where
     }
 
     /// Moves a slot to the completions once nothing of it is under way any more, nor to follow.
-    fn settle(&mut self, index: u16) {
+    pub(super) fn settle(&mut self, index: u16) {
         let Some(slot) = self.slots.get_mut(usize::from(index)) else { return };
         if slot.outstanding > 0 || slot.is_issuing {
             return;
@@ -492,60 +493,20 @@ where
         }
     }
 
-    // --- pieces ---
-
-    /// Gives one command to the session.
-    fn issue(&mut self, session: &mut Session<TASKS>, piece: Piece) -> Result<(), SubmitError> {
-        // Never absent: the request was checked against its disk when it was taken.
-        let command = self.command_for(piece).ok_or(SubmitError::Ended)?;
-        let slot = self.slots.get(usize::from(piece.slot));
-        let tag = session.submit(slot.map_or(self.advanced_at, |s| s.submitted_at), command)?;
-        if let Some(owner) = self.owners.get_mut(tag.index()) {
-            *owner = Owner::Request(tag, piece);
-        }
-        self.in_flight = self.in_flight.saturating_add(1);
-        Ok(())
-    }
-
-    fn piece_completed(&mut self, now: Instant, piece: Piece, verdict: Verdict) {
-        let unwanted = self.slots.get(usize::from(piece.slot)).is_some_and(|slot| slot.unwanted);
-        match self.settled_verdict(piece, verdict) {
-            Verdict::Again(..) if unwanted => {
-                self.piece_ended(piece.slot, Err(RequestError::Task(TaskError::Aborted)));
-            }
-            Verdict::Good(Residual::Underflow(1..)) => {
-                self.piece_ended(piece.slot, Err(RequestError::Short));
-            }
-            Verdict::Good(Residual::Overflow(1..)) => {
-                self.piece_ended(piece.slot, Err(RequestError::Long));
-            }
-            Verdict::Good(_) => self.piece_ended(piece.slot, Ok(())),
-            Verdict::Again(pause, _) if piece.tries < TRIES => {
-                let pause = pause.saturating_mul(1 << piece.tries.min(TRIES)).min(LONGEST_PAUSE);
-                let piece = Piece { tries: piece.tries.saturating_add(1), ..piece };
-                // With those in flight at most `depth` entries: it cannot be full.
-                let _ = self.again.push_back((piece, now.after(pause)));
-            }
-            Verdict::Again(_, error) | Verdict::Failed(error) => {
-                self.piece_ended(piece.slot, Err(error));
-            }
-        }
-    }
-
-    fn piece_ended(&mut self, index: u16, outcome: Result<(), RequestError>) {
-        let Some(slot) = self.slots.get_mut(usize::from(index)) else { return };
-        slot.outstanding = slot.outstanding.saturating_sub(1);
-        if slot.outcome.is_ok() {
-            slot.outcome = outcome;
-        }
-        self.settle(index);
-    }
-
     // --- bring-up ---
 
     fn advance_bring_up(&mut self, now: Instant, session: &mut Session<TASKS>) {
         if session.negotiated().is_none() {
             return;
+        }
+        if self.bring_up.is_idle() {
+            let is_due = |unit: &Unit| unit.is_wanted && unit.trust == Trust::Suspect;
+            if let Some(index) = self.units.iter().position(is_due) {
+                let start = self.units.get(index).is_some_and(|unit| unit.wants_start);
+                self.bring_up.examine(index, start);
+            } else if core::mem::take(&mut self.rescan_due) {
+                self.bring_up.search();
+            }
         }
         let Some(command) = self.bring_up.due(now) else { return };
         if let Ok(tag) = session.submit(now, command) {

@@ -27,6 +27,18 @@ pub enum UnitFault {
     TooLarge,
 }
 
+impl UnitFault {
+    /// What it means for requests to a disk that was one before.
+    pub(super) fn as_request_error(&self) -> RequestError {
+        match self {
+            Self::Failed { error, .. } => *error,
+            Self::NoDisk(_) | Self::BadInquiry | Self::Capacity(_) | Self::TooLarge => {
+                RequestError::OtherUnit
+            }
+        }
+    }
+}
+
 impl fmt::Display for UnitFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

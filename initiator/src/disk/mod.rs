@@ -8,15 +8,21 @@ mod bring_up;
 #[expect(clippy::module_inception, reason = "the struct that the module is named after")]
 mod disk;
 mod disks;
+mod examine;
 mod fault;
 mod identity;
+mod issue;
 mod lun_list;
+mod notice;
+mod patience;
 mod pieces;
 mod provisioning;
 mod request;
 mod slot;
 mod submit;
+mod unit;
 mod verdict;
+mod watch;
 mod write_data;
 
 pub use bring_up::BringUpState;
@@ -24,6 +30,7 @@ pub use disk::{Disk, DiskId};
 pub use disks::Disks;
 pub use fault::{NoBootDisk, UnitFault};
 pub use identity::{Identity, IdentityKind};
+pub use notice::Notice;
 pub use provisioning::{Provisioning, UnmapLimits, WriteSameForm};
 pub use request::{
     CommandData, Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,

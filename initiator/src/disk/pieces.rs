@@ -1,6 +1,9 @@
 //! Requests cut into the commands that a unit takes, and what their ends mean for each kind.
 
+use super::disk::Disk;
 use super::disks::Disks;
+use super::patience::Patience;
+use super::provisioning::WriteSameForm;
 use super::request::{RequestError, RequestKind};
 use super::slot::{Piece, Slot};
 use super::verdict::Verdict;
@@ -9,9 +12,6 @@ use crate::pdu::response::Residual;
 use crate::scsi::cdb::{self, Cdb};
 use crate::scsi::provisioning::{UNMAP_LIST_LENGTH, unmap, write_same_10, write_same_16};
 use crate::session::{Command, Transfer};
-
-use super::disk::Disk;
-use super::provisioning::WriteSameForm;
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
     Disks<B, LUNS, REQUESTS, TASKS>
@@ -39,13 +39,25 @@ where
                 at_most(rest, disk.provisioning.write_same_limit(unmap))
             }
         };
-        Some(Piece { slot: index, offset: slot.issued, length, tries: 0 })
+        let unit = self.unit(slot.disk);
+        let piece = Piece {
+            slot: index,
+            offset: slot.issued,
+            length,
+            is_long: unit.only_long,
+            patience: Patience::FRESH,
+        };
+        let is_long = if is_flush(slot, piece) { unit.long_flush } else { unit.only_long };
+        Some(Piece { is_long, ..piece })
     }
 
     pub(super) fn command_for(&self, piece: Piece) -> Option<Command> {
         let slot = self.slots.get(usize::from(piece.slot))?;
         let disk = self.disk(slot.disk)?;
         let (cdb, transfer) = match slot.kind {
+            _ if is_flush(slot, piece) && piece.is_long => {
+                (cdb::synchronize_cache_16(0, 0), Transfer::None)
+            }
             _ if is_flush(slot, piece) => (cdb::synchronize_cache_10(0, 0), Transfer::None),
             RequestKind::Command | RequestKind::Flush => slot.command,
             RequestKind::Unmap => {
@@ -60,9 +72,16 @@ where
                 let first = piece.offset.checked_div(u64::from(disk.block_size))?;
                 let lba = slot.lba.checked_add(first)?;
                 let blocks = piece.length.checked_div(disk.block_size)?;
+                let through = slot.kind == RequestKind::WriteThrough && disk.force_unit_access;
                 match slot.kind {
+                    RequestKind::Read if piece.is_long => {
+                        (cdb::read_16(lba, blocks), Transfer::Read(piece.length))
+                    }
                     RequestKind::Read => (cdb::read(lba, blocks), Transfer::Read(piece.length)),
-                    RequestKind::WriteThrough if disk.force_unit_access => {
+                    _ if piece.is_long => {
+                        (cdb::write_16(lba, blocks, through), Transfer::Write(piece.length))
+                    }
+                    _ if through => {
                         let cdb = cdb::write_force_unit_access(lba, blocks);
                         (cdb, Transfer::Write(piece.length))
                     }
@@ -80,6 +99,44 @@ where
         })
     }
 
+    /// Whether the part lies within its disk, whose end may have come nearer since the request was
+    /// taken.
+    pub(super) fn is_within(&self, piece: Piece) -> bool {
+        let Some(slot) = self.slots.get(usize::from(piece.slot)) else { return false };
+        let Some(disk) = self.disk(slot.disk) else { return false };
+        let size = match slot.kind {
+            RequestKind::Flush | RequestKind::Command => return true,
+            RequestKind::Read | RequestKind::Write | RequestKind::WriteThrough => disk.block_size,
+            RequestKind::Unmap | RequestKind::WriteSame { .. } => 1,
+        };
+        let end = piece.offset.saturating_add(u64::from(piece.length));
+        let blocks = end.checked_div(u64::from(size)).unwrap_or(u64::MAX);
+        piece.length == 0 || slot.lba.saturating_add(blocks) <= disk.blocks
+    }
+
+    /// A unit that does not know the 10-byte form of a command gets the 16-byte form from now on:
+    /// the part to issue in that form, if there is one and it was not this.
+    pub(super) fn in_long_form(&mut self, piece: Piece, verdict: &Verdict) -> Option<Piece> {
+        const READ_10: u8 = 0x28;
+        const WRITE_10: u8 = 0x2a;
+        const SYNCHRONIZE_CACHE_10: u8 = 0x35;
+        let Verdict::Failed(RequestError::Scsi { sense: Some(sense), .. }) = verdict else {
+            return None;
+        };
+        let slot = self.slots.get(usize::from(piece.slot))?;
+        if !sense.is_unknown_command() || slot.kind == RequestKind::Command || slot.unwanted {
+            return None;
+        }
+        let [code, ..] = self.command_for(piece)?.cdb;
+        let unit = self.unit_of(piece.slot)?;
+        match code {
+            READ_10 | WRITE_10 => unit.only_long = true,
+            SYNCHRONIZE_CACHE_10 => unit.long_flush = true,
+            _ => return None,
+        }
+        Some(Piece { is_long: true, ..piece })
+    }
+
     /// What the end of a command means for the kind of its request.
     pub(super) fn settled_verdict(&mut self, piece: Piece, verdict: Verdict) -> Verdict {
         let Some(slot) = self.slots.get_mut(usize::from(piece.slot)) else { return verdict };
@@ -93,7 +150,7 @@ where
                 Verdict::Good(Residual::None)
             }
             // The host hears everything, and decides.
-            (RequestKind::Command, Verdict::Again(_, error)) => Verdict::Failed(error),
+            (RequestKind::Command, Verdict::Again { error, .. }) => Verdict::Failed(error),
             (kind, Verdict::Failed(RequestError::Scsi { sense: Some(sense), .. }))
                 if sense.is_unknown_command() =>
             {
@@ -115,7 +172,7 @@ where
 }
 
 /// Whether the piece is the flush of its request.
-fn is_flush<B>(slot: &Slot<B>, piece: Piece) -> bool {
+pub(super) fn is_flush<B>(slot: &Slot<B>, piece: Piece) -> bool {
     match slot.kind {
         RequestKind::Flush => true,
         RequestKind::WriteThrough => piece.length == 0,

@@ -100,6 +100,8 @@ pub enum SubmitRequestError {
     ReadOnly,
     /// The disk does not have what was asked for: see [`Provisioning`](super::Provisioning).
     Unsupported,
+    /// Another unit than the disk answers under its number.
+    OtherUnit,
 }
 
 impl fmt::Display for SubmitRequestError {
@@ -112,6 +114,7 @@ impl fmt::Display for SubmitRequestError {
             Self::OutOfRange => "the request reaches beyond the last block",
             Self::ReadOnly => "the disk is write-protected",
             Self::Unsupported => "the disk does not support that",
+            Self::OtherUnit => OTHER_UNIT,
         })
     }
 }
@@ -139,9 +142,19 @@ pub enum RequestError {
     /// The unit has more bytes for the command than were asked for: its blocks are not of the
     /// size that it told.
     Long,
+    /// Another host holds a reservation (RESERVATION CONFLICT, SPC-4 §5.13).
+    Reserved,
+    /// The disk became smaller: the request reaches beyond its new end.
+    OutOfRange,
+    /// Another unit than the disk answers under its number; nothing was written to that.
+    OtherUnit,
     /// The session was over before.
     SessionEnded,
 }
+
+/// What to do about a unit that is another one.
+const OTHER_UNIT: &str = "another unit answers under the disk's number; check what the target \
+     exports under it";
 
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -160,6 +173,13 @@ impl fmt::Display for RequestError {
             Self::Long => {
                 f.write_str("the disk has more bytes than asked for; did its block size change?")
             }
+            Self::Reserved => {
+                f.write_str("reservation conflict: another host holds a reservation of the disk")
+            }
+            Self::OutOfRange => {
+                f.write_str("the disk became smaller: the request reaches beyond its last block")
+            }
+            Self::OtherUnit => f.write_str(OTHER_UNIT),
             Self::SessionEnded => f.write_str("the session is over"),
         }
     }

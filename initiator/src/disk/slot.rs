@@ -3,6 +3,7 @@
 use core::ops::Range;
 
 use super::disk::DiskId;
+use super::patience::Patience;
 use super::request::{RequestError, RequestKind};
 use crate::scsi::cdb::Cdb;
 use crate::session::{TaskTag, Transfer};
@@ -78,7 +79,9 @@ pub(super) struct Piece {
     pub(super) slot: u16,
     pub(super) offset: u64,
     pub(super) length: u32,
-    pub(super) tries: u8,
+    /// The command is issued in its 16-byte form, whether or not the short one would do.
+    pub(super) is_long: bool,
+    pub(super) patience: Patience,
 }
 
 /// Whose a task is.

@@ -9,6 +9,14 @@ pub fn test_unit_ready() -> Cdb {
     [0; 16]
 }
 
+/// START STOP UNIT that starts the unit, answered when it is ready (SBC-3 §5.25).
+#[must_use]
+pub fn start_unit() -> Cdb {
+    let mut cdb = [0; 16];
+    [cdb[0], cdb[4]] = [0x1b, 0x01];
+    cdb
+}
+
 /// REQUEST SENSE in fixed format (SPC-4 §6.39).
 #[must_use]
 pub fn request_sense(allocation_length: u8) -> Cdb {
@@ -97,6 +105,21 @@ pub fn write_force_unit_access(logical_block_address: u64, blocks: u32) -> Cdb {
     cdb
 }
 
+/// READ in the 16-byte form, for units that refuse the short one (SBC-3 §5.13).
+#[must_use]
+pub fn read_16(logical_block_address: u64, blocks: u32) -> Cdb {
+    sixteen(0x88, logical_block_address, blocks)
+}
+
+/// WRITE in the 16-byte form, for units that refuse the short one; on stable storage before its
+/// status if wanted so (FUA, SBC-3 §5.34).
+#[must_use]
+pub fn write_16(logical_block_address: u64, blocks: u32, force_unit_access: bool) -> Cdb {
+    let mut cdb = sixteen(0x8a, logical_block_address, blocks);
+    cdb[1] = if force_unit_access { 0x08 } else { 0 };
+    cdb
+}
+
 /// SYNCHRONIZE CACHE(10); zero blocks mean all from the address on (SBC-3 §5.23).
 #[must_use]
 pub fn synchronize_cache_10(logical_block_address: u32, blocks: u16) -> Cdb {
@@ -148,6 +171,14 @@ mod tests {
             "the length needs 17 bits"
         );
         assert_eq!(write(7, 1)[0], 0x2a);
+    }
+
+    #[test]
+    fn the_long_forms_can_be_asked_for() {
+        assert_eq!(read_16(7, 1), [0x88, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0, 1, 0, 0]);
+        assert_eq!(write_16(7, 1, true)[..2], [0x8a, 0x08]);
+        assert_eq!(write_16(7, 1, false)[..2], [0x8a, 0]);
+        assert_eq!(start_unit()[..6], [0x1b, 0, 0, 0, 1, 0]);
     }
 
     #[test]

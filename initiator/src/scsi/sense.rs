@@ -11,6 +11,10 @@ pub struct Sense {
     pub code: u8,
     /// ADDITIONAL SENSE CODE QUALIFIER.
     pub qualifier: u8,
+    /// It is about an earlier command; the one that it came with was not executed (SPC-4 §4.5.7).
+    pub deferred: bool,
+    /// INFORMATION, where it is valid; of a medium error, the block that failed (SBC-3 §4.18.1).
+    pub information: Option<u64>,
 }
 
 /// SENSE KEY (SPC-4 §4.5.6).
@@ -89,8 +93,10 @@ impl Sense {
     #[must_use]
     pub fn parse(sense_data: &[u8]) -> Option<Self> {
         let byte = |at: usize| sense_data.get(at).copied();
-        match byte(0)? & 0x7f {
-            // Fixed: key @2, ADDITIONAL SENSE LENGTH @7, code @12, qualifier @13.
+        let response_code = byte(0)? & 0x7f;
+        let deferred = matches!(response_code, 0x71 | 0x73);
+        match response_code {
+            // Fixed: key @2, INFORMATION @3, ADDITIONAL SENSE LENGTH @7, code @12, qualifier @13.
             0x70 | 0x71 => {
                 let key = SenseKey::from_bits(byte(2)?);
                 let additional = usize::from(byte(7).unwrap_or(0));
@@ -101,13 +107,19 @@ impl Sense {
                         0
                     }
                 };
-                Some(Self { key, code: at(12), qualifier: at(13) })
+                let field: Option<&[u8; 4]> = sense_data.get(3..).and_then(<[u8]>::first_chunk);
+                let is_valid = byte(0).is_some_and(|first| first & VALID != 0);
+                let information =
+                    field.filter(|_| is_valid).map(|field| u64::from(u32::from_be_bytes(*field)));
+                Some(Self { key, code: at(12), qualifier: at(13), deferred, information })
             }
-            // Descriptor: key @1, code @2, qualifier @3.
+            // Descriptor: key @1, code @2, qualifier @3, ADDITIONAL SENSE LENGTH @7.
             0x72 | 0x73 => Some(Self {
                 key: SenseKey::from_bits(byte(1)?),
                 code: byte(2).unwrap_or(0),
                 qualifier: byte(3).unwrap_or(0),
+                deferred,
+                information: information_descriptor(sense_data),
             }),
             _ => None,
         }
@@ -119,11 +131,30 @@ impl Sense {
         self.key == SenseKey::UnitAttention
     }
 
-    /// The unit is not ready and says that it will be (04h/01h, 04h/0Ah asymmetric access state
-    /// transition).
+    /// The unit is not ready and says that it will be without being asked to (SPC-4 annex F.2).
     #[must_use]
     pub fn is_becoming_ready(&self) -> bool {
-        self.key == SenseKey::NotReady && self.code == 0x04 && matches!(self.qualifier, 0x01 | 0x0a)
+        self.key == SenseKey::NotReady
+            && matches!(
+                (self.code, self.qualifier),
+                // Becoming ready; formatting, rebuilding and the like; asymmetric access state
+                // transition; waiting for its turn to spin up.
+                (0x04, 0x01 | 0x04..=0x0a | 0x11 | 0x14 | 0x1a | 0x1b | 0x1c)
+                    // Has not configured itself yet.
+                    | (0x3e, 0x00)
+            )
+    }
+
+    /// The unit waits for START STOP UNIT (04h/02h, initializing command required).
+    #[must_use]
+    pub fn wants_start(&self) -> bool {
+        self.key == SenseKey::NotReady && (self.code, self.qualifier) == (0x04, 0x02)
+    }
+
+    /// Nothing failed: no sense, or an error that the unit got over.
+    #[must_use]
+    pub fn is_harmless(&self) -> bool {
+        matches!(self.key, SenseKey::NoSense | SenseKey::RecoveredError)
     }
 
     /// The medium or the device failed on this very command; repeating it seldom helps.
@@ -162,7 +193,10 @@ impl Sense {
             (0x04, 0x0b) => "target port in standby state",
             (0x04, 0x0c) => "target port in unavailable state",
             (0x08, 0x00) => "communication failure",
+            (0x0c, 0x0c) => "unexpected unsolicited data",
+            (0x0c, 0x0d) => "not enough unsolicited data",
             (0x0c, _) => "write error",
+            (0x11, 0x13) => "failed retransmission request",
             (0x11, _) => "unrecovered read error",
             (0x20, 0x00) => "invalid command operation code",
             (0x21, 0x00) => "logical block address out of range",
@@ -172,15 +206,22 @@ impl Sense {
             (0x27, 0x07) => "space allocation failed: the thin pool is full",
             (0x27, _) => "write protected",
             (0x28, 0x00) => "medium may have changed",
+            (0x29, 0x07) => "I_T nexus loss occurred",
             (0x29, _) => "power on, reset, or bus device reset",
             (0x2a, 0x01) => "mode parameters changed",
+            (0x2a, 0x06) => "asymmetric access state changed",
             (0x2a, 0x09) => "capacity data has changed",
             (0x2a, _) => "parameters changed",
             (0x2f, _) => "commands cleared by another initiator",
+            (0x38, 0x07) => "thin provisioning soft threshold reached",
             (0x3a, _) => "medium not present",
+            (0x3f, 0x03) => "inquiry data has changed",
+            (0x3f, 0x05) => "device identifier changed",
             (0x3f, 0x0e) => "reported LUNs data has changed",
             (0x44, _) => "internal target failure",
-            (0x47, _) => "transport CRC error",
+            (0x47, 0x05) => "protocol service CRC error",
+            (0x47, 0x7f) => "some commands cleared by iSCSI protocol event",
+            (0x47, _) => "SCSI parity error",
             _ => return None,
         })
     }
@@ -190,10 +231,35 @@ impl fmt::Display for Sense {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({:02x}h/{:02x}h", self.key, self.code, self.qualifier)?;
         match self.meaning() {
-            Some(meaning) => write!(f, ", {meaning})"),
-            None => f.write_str(")"),
+            Some(meaning) => write!(f, ", {meaning})")?,
+            None => f.write_str(")")?,
         }
+        if let Some(block) = self.information.filter(|_| self.is_medium_failure()) {
+            write!(f, " at block {block}")?;
+        }
+        if self.deferred { f.write_str(" about an earlier command") } else { Ok(()) }
     }
+}
+
+/// VALID: the INFORMATION field counts (SPC-4 §4.5.2.2, §4.5.3).
+const VALID: u8 = 0x80;
+
+/// INFORMATION of the first information descriptor (type 00h) among those that came whole.
+fn information_descriptor(sense_data: &[u8]) -> Option<u64> {
+    const INFORMATION: u8 = 0x00;
+    let additional = usize::from(*sense_data.get(7)?);
+    let mut rest = sense_data.get(8..)?;
+    rest = rest.get(..additional.min(rest.len()))?;
+    while let Some((&[kind, length], tail)) = rest.split_first_chunk() {
+        let (body, tail) = tail.split_at_checked(usize::from(length))?;
+        if kind == INFORMATION {
+            let (&[flags, _], field) = body.split_first_chunk()?;
+            let field: &[u8; 8] = field.first_chunk()?;
+            return (flags & VALID != 0).then(|| u64::from_be_bytes(*field));
+        }
+        rest = tail;
+    }
+    None
 }
 
 #[cfg(test)]
@@ -201,6 +267,10 @@ mod tests {
     use std::string::ToString;
 
     use super::*;
+
+    fn of(key: SenseKey, code: u8, qualifier: u8) -> Sense {
+        Sense { key, code, qualifier, deferred: false, information: None }
+    }
 
     #[test]
     fn both_formats_are_read() {
@@ -234,7 +304,7 @@ mod tests {
 
     #[test]
     fn failures_of_the_medium_are_told_from_the_rest() {
-        let sense = |key| Sense { key, code: 0x11, qualifier: 0 };
+        let sense = |key| of(key, 0x11, 0);
         assert!(sense(SenseKey::MediumError).is_medium_failure());
         assert!(sense(SenseKey::HardwareError).is_medium_failure());
         assert!(!sense(SenseKey::RecoveredError).is_medium_failure());
@@ -243,8 +313,41 @@ mod tests {
 
     #[test]
     fn becoming_ready_is_told_from_never_ready() {
-        let not_ready = |qualifier| Sense { key: SenseKey::NotReady, code: 4, qualifier };
+        let not_ready = |qualifier| of(SenseKey::NotReady, 4, qualifier);
         assert!(not_ready(1).is_becoming_ready());
         assert!(!not_ready(3).is_becoming_ready());
+        assert!(not_ready(2).wants_start() && !not_ready(2).is_becoming_ready());
+    }
+
+    #[test]
+    fn a_deferred_error_is_told_from_a_current_one() {
+        for (code, deferred) in [(0x70, false), (0x71, true), (0x72, false), (0x73, true)] {
+            let sense = Sense::parse(&[code, 3, 3, 0, 0, 0, 0, 0]).unwrap();
+            assert_eq!((sense.key, sense.deferred), (SenseKey::MediumError, deferred));
+        }
+    }
+
+    #[test]
+    fn the_block_that_failed_is_read_where_it_is_valid() {
+        let fixed = [0xf0, 0, 3, 0, 1, 2, 3, 10, 0, 0, 0, 0, 0x11, 0, 0, 0, 0, 0];
+        assert_eq!(Sense::parse(&fixed).unwrap().information, Some(0x01_0203));
+        assert_eq!(Sense::parse(&fixed[..6]).unwrap().information, None, "cut");
+        let said = Sense::parse(&fixed).unwrap().to_string();
+        assert_eq!(said, "medium error (11h/00h, unrecovered read error) at block 66051");
+        let mut invalid = fixed;
+        invalid[0] = 0x70;
+        assert_eq!(Sense::parse(&invalid).unwrap().information, None);
+        // A vendor's descriptor first, then that of the information.
+        let descriptors = [
+            0x72, 3, 0x11, 0, 0, 0, 0, 15, 0x80, 1, 9, 0x00, 0x0a, 0x80, 0, 0, 0, 0, 1, 0, 0, 0, 5,
+        ];
+        assert_eq!(Sense::parse(&descriptors).unwrap().information, Some(0x1_0000_0005));
+        for cut in 0..descriptors.len() {
+            let sense = Sense::parse(&descriptors[..cut]);
+            assert_eq!(sense.and_then(|sense| sense.information), None, "{cut}");
+        }
+        let mut short = descriptors;
+        short[7] = 14;
+        assert_eq!(Sense::parse(&short).unwrap().information, None, "ADDITIONAL SENSE LENGTH");
     }
 }

@@ -13,6 +13,7 @@ mod error;
 mod escalation;
 mod event;
 mod extents;
+mod hold;
 mod logout;
 mod management;
 mod portals;

@@ -17,8 +17,9 @@ use crate::pdu::response::{
 use crate::pdu::serial::SerialNumber;
 use crate::time::Instant;
 
-/// SAM status GOOD.
-const GOOD: u8 = 0;
+/// SAM-5 §5.3.1.
+const GOOD: u8 = 0x00;
+const CHECK_CONDITION: u8 = 0x02;
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Takes bytes that arrived, up to the next event; call until `None`, which means that
@@ -249,6 +250,9 @@ impl<const TASKS: usize> Session<TASKS> {
                 };
                 self.count_status(&header.numbers)?;
                 self.sense.clear();
+                if status == CHECK_CONDITION {
+                    return Err(WITHOUT_SENSE);
+                }
                 // DataSN had no gap: whatever was sent has come.
                 self.on_status(now, index, status, header.residual, 0)
             }
@@ -337,6 +341,10 @@ impl<const TASKS: usize> Session<TASKS> {
             let error = TaskError::TargetFailure { response: header.response };
             return self.complete(index, Completion::Failed(error));
         }
+        // SenseLength itself takes two bytes (§11.4.7).
+        if header.status == CHECK_CONDITION && header.data_segment_length < 2 {
+            return Err(WITHOUT_SENSE);
+        }
         self.on_status(now, index, header.status, header.residual, header.exp_data_sn)
     }
 
@@ -386,7 +394,11 @@ impl<const TASKS: usize> Session<TASKS> {
             ));
         }
         // What did not move is missing, whatever the target says of it.
-        let residual = if moved < claimed {
+        let unsent =
+            matches!(task.command.transfer, Transfer::Write(_)) && self.is_owed_data(index);
+        let residual = if unsent {
+            Residual::Underflow(expected)
+        } else if moved < claimed {
             Residual::Underflow(expected.saturating_sub(moved))
         } else {
             residual
@@ -584,6 +596,9 @@ impl<'b> Step<'b> {
 
 const UNKNOWN_TASK: Error =
     Error::PeerMisbehaved("a response names a command that is outstanding (RFC 7143 §4.2.5.3)");
+const WITHOUT_SENSE: Error = Error::PeerMisbehaved(
+    "CHECK CONDITION comes with sense data, in a SCSI Response (RFC 7143 §11.4.7)",
+);
 const STATUS_LOST: Error = Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)");
 const SCATTERED: Error =
     Error::PeerMisbehaved("data out of order leaves no more gaps than can be kept in mind");

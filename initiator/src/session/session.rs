@@ -268,6 +268,7 @@ impl<const TASKS: usize> Session<TASKS> {
         self.connection.serializer.set_digests(digests);
         self.portals.logged_in();
         self.next_scan = Instant::ZERO;
+        self.release_all();
         self.phase = Phase::FullFeature { negotiated };
         self.open_exchange(now);
     }

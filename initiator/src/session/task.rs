@@ -123,6 +123,8 @@ pub(super) struct Task {
     pub(super) rejections: u8,
     /// Whether the host wants it ended.
     pub(super) unwanted: Unwanted,
+    /// Kept back by the caller.
+    pub(super) is_held: bool,
     pub(super) bursts: Deque<Burst, OUTSTANDING_R2T_LIMIT>,
     /// The slot stands in the session's queue of those with bursts; outlives the task.
     pub(super) is_soliciting: bool,
@@ -154,6 +156,7 @@ impl Task {
         steps: 0,
         rejections: 0,
         unwanted: Unwanted::No,
+        is_held: false,
         bursts: Deque::new(),
         is_soliciting: false,
         aborted: None,
@@ -204,6 +207,7 @@ impl<const TASKS: usize> TaskTable<TASKS> {
         task.steps = 0;
         task.rejections = 0;
         task.unwanted = Unwanted::No;
+        task.is_held = false;
         Some(TaskTag { index, generation: task.generation })
     }
 

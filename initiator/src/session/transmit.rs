@@ -55,9 +55,9 @@ impl<const TASKS: usize> Session<TASKS> {
                     || self.connection.unsolicited.is_some()
                     || self.has_text_to_send()
                     || !self.soliciting.is_empty()
-                    || (!self.queued.is_empty()
-                        && self.window.is_open()
-                        && !self.management.holds_commands())
+                    || (self.window.is_open()
+                        && !self.management.holds_commands()
+                        && self.next_queued().is_some())
             }
             Phase::LoggingOut { requested, .. } => requested.is_none(),
             _ => false,
@@ -150,13 +150,13 @@ impl<const TASKS: usize> Session<TASKS> {
         let (immediate_data, initial_r2t) = (negotiated.immediate_data, negotiated.initial_r2t);
         let first_burst = negotiated.first_burst_length;
         let segment_limit = whole_words(negotiated.max_send_data_segment_length);
-        let Some(&index) = self.queued.front() else { return false };
+        let Some(index) = self.next_queued() else { return false };
         let Some(tag) = self.tasks.tag(index) else {
-            let _ = self.queued.pop_front();
+            self.queued.retain(|&queued| queued != index);
             return false;
         };
         let Some(cmd_sn) = self.window.take() else { return false };
-        let _ = self.queued.pop_front();
+        self.queued.retain(|&queued| queued != index);
         let Some(initiator_task_tag) = self.tasks.initiator_task_tag(index) else { return false };
         let Some(task) = self.tasks.at_mut(index) else { return false };
         task.state = TaskState::Sent;
