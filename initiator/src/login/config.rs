@@ -234,7 +234,8 @@ pub struct OperationalOffer {
     pub default_time2wait: u16,
     /// DefaultTime2Retain, 0–3600 seconds (§13.16).
     pub default_time2retain: u16,
-    /// DataPDUInOrder (§13.18).
+    /// DataPDUInOrder (§13.18). With `false` here or below, and a target that agrees, data comes
+    /// in any order; what leaves more than 15 gaps at a time in a transfer renews the session.
     pub data_pdu_in_order: bool,
     /// DataSequenceInOrder (§13.19).
     pub data_sequence_in_order: bool,

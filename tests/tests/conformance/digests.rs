@@ -10,7 +10,7 @@ use isboot::pdu::response::{
     AsyncMessage, Reject, Residual, Response, TaskManagementResponse, TextResponse,
 };
 use isboot::session::{Error, TaskError};
-use isboot_tests::pair::{Direction, NUMBERS, Pair, target};
+use isboot_tests::pair::{Direction, DiscoveryPair, NUMBERS, Pair, target};
 use isboot_tests::target::{Builder, DigestPolicy, Fate, Injection, Numbering, Pdu, Target};
 
 use crate::transfers::{Trial, answer, content, good, last_part, part, r2t};
@@ -199,6 +199,38 @@ fn b_dg_04_damaged_sense_data_is_not_believed() {
     assert_eq!(sense.code, 0x11, "the sense data of the second issue");
     assert_eq!(trial.pair.isboot.last_error(), Some(Error::Frame(FrameError::DataDigest)));
     trial.assert_renewed("sense data");
+}
+
+#[test]
+fn b_dg_05_a_damaged_list_of_targets_is_asked_for_again() {
+    // A letter of the list, or its digest; once, or every time.
+    for (letter, damaged) in [(true, 1), (false, 1), (true, u32::MAX), (false, u32::MAX)] {
+        let more = ("iqn.2001-04.com.example:more", "192.0.2.2:3260,1");
+        let target = digested().also_known(more.0, more.1).build();
+        let mut left = damaged;
+        target.on_response(move |_, pdu| {
+            if pdu.header.opcode() != opcode::TEXT_RESPONSE || left == 0 {
+                return Fate::Send;
+            }
+            left -= 1;
+            bytes(pdu, |bytes| {
+                let at = if letter { 80 } else { bytes.len() - 1 };
+                bytes[at] ^= 1;
+            })
+        });
+        let mut pair = DiscoveryPair::new(&target);
+        let outcome = pair.finish();
+        if damaged == 1 {
+            assert!(outcome.is_ok(), "{outcome:?}");
+            assert_eq!(pair.found.len(), 2, "each target once");
+            assert!(pair.found.iter().any(|found| found.name.as_str() == more.0));
+            assert_eq!(target.statistics().connections, 2);
+        } else {
+            assert_eq!(outcome, Err(Error::Frame(FrameError::DataDigest)));
+            assert!(target.statistics().connections <= 3, "bounded");
+        }
+        pair.assert_no_violations();
+    }
 }
 
 #[test]
