@@ -486,6 +486,10 @@ impl<const TASKS: usize> Session<TASKS> {
         if header.target_transfer_tag == RESERVED_TAG {
             return Ok(());
         }
+        // After a Logout Request nothing is sent any more (§11.14).
+        if matches!(self.phase, Phase::LoggingOut { requested: Some(_), .. }) {
+            return Ok(());
+        }
         let reply =
             Control::NopReply { lun: header.lun, target_transfer_tag: header.target_transfer_tag };
         self.connection

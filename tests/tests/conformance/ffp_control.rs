@@ -1,20 +1,168 @@
 //! UNH-IOL full feature phase 14, 15, 17–20: logout, NOP, text, task management, asynchronous messages.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
+use isboot::boot::State;
 use isboot::login::Name;
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
-use isboot::pdu::request::{Request, TaskManagementFunction as Function};
+use isboot::pdu::request::{LogoutReason, Request, TaskManagementFunction as Function};
 use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response};
 use isboot::session::{Discovered, Error, SendTargets};
-use isboot_tests::pair::{DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, target};
-use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu};
+use isboot_tests::pair::{Break, DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, Wire, target};
+use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu, Redirect};
 
+use crate::logout::response;
+use crate::nop::{nops, question, without_answers};
 use crate::stall::{asking, managed, stall, watch};
-use crate::support::good;
+use crate::support::{Requests, asynchronous, good};
 use crate::text_requests::{Part, answer};
 
 const TARGET: &str = "TargetName=iqn.2001-04.com.example:a\0TargetAddress=192.0.2.1:3260,1\0";
+
+#[test]
+fn ffp_14_1_a_wish_for_a_logout_in_the_middle_of_a_write() {
+    let target = target().immediate_data(false).build();
+    let mut pair = Pair::ready(&target, &[]);
+    pair.write(0, 0, &[1; 512]).unwrap();
+    let teller = target.clone();
+    let requests = Requests::scripted(&target, move |connection, request| match request {
+        // Its data has come, its status never does.
+        Request::DataOut(_) if connection == 1 => {
+            teller.inject(asynchronous(1, [0, 0, 5], []));
+            Handling::Swallow
+        }
+        _ => Handling::Proceed,
+    });
+    // StatSN of the last status on the first connection: the message's.
+    let last = Arc::new(Mutex::new(0));
+    let learned = Arc::clone(&last);
+    target.on_response(move |wire, pdu| {
+        if wire.connection == 1
+            && matches!(Response::parse(&pdu.header), Ok(Response::AsyncMessage(_)))
+        {
+            *learned.lock().unwrap() =
+                u32::from_be_bytes(pdu.header.as_bytes()[24..28].try_into().unwrap());
+        }
+        Fate::Send
+    });
+    pair.submit_write(0, 8, &[2; 512]);
+    let begin = pair.now();
+    pair.run_until("the logout", |isboot| isboot.last_error().is_some());
+    assert!(pair.now().since(begin) < Duration::from_secs(5));
+    assert_eq!(pair.finish_one().outcome, Ok(()));
+    let requests = requests.on(1);
+    let [Request::ScsiCommand(write), Request::DataOut(_), Request::Logout(logout)] = requests[..]
+    else {
+        panic!("{requests:?}")
+    };
+    assert_eq!(logout.reason, LogoutReason::CloseSession);
+    assert_eq!(logout.exp_stat_sn.0, last.lock().unwrap().wrapping_add(1));
+    assert_eq!(logout.cmd_sn, write.cmd_sn.next());
+    assert_eq!(target.read_lun(0, 8 * 512, 1).unwrap(), [2], "issued again");
+    pair.log_out();
+}
+
+#[test]
+fn ffp_15_1_a_ping_is_answered() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    pair.read(0, 0, 512).unwrap();
+    let requests = without_answers(&target);
+    let lun = [0, 0, 0, 0, 0, 0, 0, 0];
+    target.inject(question(0x1234_5678, lun, &[]));
+    pair.pass(Duration::from_millis(1));
+    pair.read(0, 0, 512).unwrap();
+    let [reply] = nops(&requests)[..] else { panic!("{:?}", nops(&requests)) };
+    assert_eq!((reply.target_transfer_tag, reply.lun), (0x1234_5678, lun));
+    assert_eq!(reply.initiator_task_tag, RESERVED_TAG);
+    assert!(reply.immediate);
+    assert_eq!(reply.data_segment_length, 0);
+    let [Request::NopOut(_), Request::ScsiCommand(command)] = requests.on(1)[..] else {
+        panic!("{:?}", requests.on(1))
+    };
+    assert_eq!(command.cmd_sn, reply.cmd_sn);
+    target.clear_hooks();
+    pair.log_out();
+}
+
+#[test]
+fn ffp_15_2_a_silent_target_is_pinged() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let requests = Requests::of(&target);
+    pair.pass(Duration::from_secs(6));
+    pair.read(0, 0, 512).unwrap();
+    let [Request::NopOut(ping), Request::ScsiCommand(command)] = requests.on(1)[..] else {
+        panic!("{:?}", requests.on(1))
+    };
+    assert_ne!(ping.initiator_task_tag, RESERVED_TAG);
+    assert_eq!((ping.target_transfer_tag, ping.lun), (RESERVED_TAG, [0; 8]));
+    assert!(ping.immediate);
+    assert_eq!(command.cmd_sn, ping.cmd_sn);
+    pair.log_out();
+}
+
+#[test]
+fn ffp_15_3_the_ping_acknowledges_the_last_status() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let status = Arc::new(Mutex::new(0));
+    let learned = Arc::clone(&status);
+    target.on_response(move |_, pdu| {
+        if let Ok(Response::Scsi(response)) = Response::parse(&pdu.header) {
+            *learned.lock().unwrap() = response.numbers.stat_sn.0;
+        }
+        Fate::Send
+    });
+    pair.write(0, 0, &[1; 512]).unwrap();
+    let requests = Requests::of(&target);
+    pair.pass(Duration::from_secs(6));
+    let [ping] = nops(&requests)[..] else { panic!("{:?}", nops(&requests)) };
+    assert_eq!(ping.exp_stat_sn.0, status.lock().unwrap().wrapping_add(1));
+    assert!(ping.immediate);
+    assert_eq!(ping.lun, [0; 8]);
+    pair.write(0, 0, &[1; 512]).unwrap();
+    let [_, Request::ScsiCommand(command)] = requests.on(1)[..] else {
+        panic!("{:?}", requests.on(1))
+    };
+    assert_eq!(command.cmd_sn, ping.cmd_sn);
+    pair.log_out();
+}
+
+#[test]
+fn ffp_17_1_after_the_logout_the_way_leads_to_the_first_address() {
+    for moved in [false, true] {
+        let target = target().build();
+        if moved {
+            let redirect =
+                Redirect { address: "192.0.2.7:3261".to_owned(), permanent: false, times: 1 };
+            target.set_redirect(Some(redirect));
+        }
+        let mut pair = Pair::ready(&target, &[]);
+        let before = pair.wire.portals().len();
+        let requests = Requests::scripted(&target, |_, request| match request {
+            Request::Logout(logout) => Handling::Answer(vec![response(logout, 0, 0)]),
+            _ => Handling::Proceed,
+        });
+        target.pause();
+        pair.submit_read(0, 0, 512);
+        pair.pass(Duration::from_millis(1));
+        target.inject(asynchronous(1, [0, 0, 3], []));
+        target.resume();
+        let outcome = pair.finish_one().outcome;
+        assert_eq!(outcome, Ok(()));
+        let wire = pair.wire.clone();
+        pair.run_until("the next connection", |_| wire.portals().len() > before);
+        assert_eq!(wire.portals().last(), Some(&Wire::PORTAL), "moved {moved}");
+        let connection = if moved { 2 } else { 1 };
+        let old = requests.on(connection);
+        assert!(matches!(old.last(), Some(Request::Logout(_))), "{old:?}");
+        target.clear_hooks();
+        pair.read(0, 0, 512).unwrap();
+        pair.log_out();
+    }
+}
 
 #[test]
 fn ffp_18_1_the_fields_of_a_text_request() {
@@ -300,11 +448,86 @@ fn ffp_19_4_3_a_completion_before_the_function_response_counts_once() {
         _ => Handling::Proceed,
     });
     pair.write(0, 0, &[3; 512]).unwrap();
-    pair.pass(std::time::Duration::from_secs(60));
+    pair.pass(Duration::from_secs(60));
     assert!(pair.take_completion().is_none());
     assert_eq!(log.commands().len(), 1, "not issued again");
     assert_eq!(log.functions(), [Function::AbortTaskSet]);
     assert_eq!(pair.isboot.last_error(), None);
     pair.read(0, 0, 512).unwrap();
+    pair.log_out();
+}
+
+// --- 20: asynchronous messages ---
+
+/// A session with a read under way that the target does not answer, and what it gets from then on.
+fn reading() -> (isboot_tests::target::Target, Pair, Requests) {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    target.pause();
+    pair.submit_read(0, 0, 512);
+    pair.pass(Duration::from_millis(1));
+    let requests = Requests::of(&target);
+    (target, pair, requests)
+}
+
+#[test]
+fn ffp_20_1_a_logout_that_is_asked_for_comes_in_time() {
+    let (target, mut pair, requests) = reading();
+    target.inject(asynchronous(1, [0, 0, 1], []));
+    let begin = pair.now();
+    pair.run_until("the logout", |isboot| isboot.last_error().is_some());
+    assert!(pair.now().since(begin) < Duration::from_secs(1));
+    let [Request::Logout(logout)] = requests.on(1)[..] else { panic!("{:?}", requests.on(1)) };
+    assert_eq!(logout.reason, LogoutReason::CloseSession);
+    target.resume();
+    assert_eq!(pair.finish_one().outcome, Ok(()));
+    pair.log_out();
+}
+
+#[test]
+fn ffp_20_2_a_dropped_connection_is_made_again() {
+    let (target, mut pair, requests) = reading();
+    target.inject(asynchronous(2, [0, 0, 1], []));
+    let begin = pair.now();
+    pair.run_until("the loss", |isboot| isboot.last_error().is_some());
+    target.resume();
+    assert_eq!(pair.finish_one().outcome, Ok(()));
+    assert!(pair.now().since(begin) < Duration::from_secs(1));
+    assert!(requests.on(1).is_empty());
+    let Some(Request::Login(login)) = requests.on(2).first().copied() else {
+        panic!("{:?}", requests.on(2))
+    };
+    assert_eq!((login.tsih, login.isid), (0, [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01]));
+    pair.log_out();
+}
+
+#[test]
+fn ffp_20_3_a_dropped_session_is_made_again_in_its_time() {
+    let (target, mut pair, requests) = reading();
+    target.inject(asynchronous(3, [0, 1, 2], []));
+    let begin = pair.now();
+    pair.run_until("the loss", |isboot| isboot.last_error().is_some());
+    pair.wire.break_now(Break::Close);
+    target.resume();
+    pair.run_until("the next login", |isboot| isboot.state() == State::LoggingIn);
+    let waited = pair.now().since(begin);
+    assert!((1000..=2000).contains(&waited.as_millis()), "{waited:?}");
+    assert_eq!(pair.finish_one().outcome, Ok(()));
+    assert!(requests.on(1).is_empty());
+    pair.log_out();
+}
+
+#[test]
+fn ffp_20_4_a_negotiation_that_is_asked_for_begins() {
+    let (target, mut pair, requests) = reading();
+    target.inject(asynchronous(4, [0, 0, 3], []));
+    pair.pass(Duration::from_secs(1));
+    let [Request::Text(text)] = requests.on(1)[..] else { panic!("{:?}", requests.on(1)) };
+    assert!(text.last && !text.text_continues && !text.immediate);
+    assert_eq!((text.target_transfer_tag, text.lun), (RESERVED_TAG, [0; 8]));
+    assert_eq!(text.data_segment_length, 0);
+    target.resume();
+    assert_eq!(pair.finish_one().outcome, Ok(()));
+    assert_eq!(pair.isboot.last_error(), None);
     pair.log_out();
 }

@@ -68,6 +68,34 @@ fn commands(numbers: &Numbers) -> Vec<u32> {
 }
 
 #[test]
+fn ffp_2_1_an_immediate_request_takes_no_cmd_sn() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[("ping_interval", "5")]);
+    let numbers = record_numbers(&target);
+    pair.read(0, 0, 512).unwrap();
+    // Its own ping, then an answer to one of the target's.
+    pair.pass(Duration::from_secs(6));
+    pair.read(0, 0, 512).unwrap();
+    target.ping(&[]);
+    pair.pass(Duration::from_millis(1));
+    pair.read(0, 0, 512).unwrap();
+    let seen = numbers.lock().unwrap().clone();
+    let first = seen[0].2;
+    let (command, nop) = (opcode::SCSI_COMMAND, opcode::NOP_OUT);
+    assert_eq!(
+        seen,
+        [
+            (command, false, first),
+            (nop, true, first + 1),
+            (command, false, first + 1),
+            (nop, true, first + 2),
+            (command, false, first + 2),
+        ]
+    );
+    pair.log_out();
+}
+
+#[test]
 fn ffp_3_1_a_closed_window_holds_commands_back() {
     let target = target().window(1).build();
     let mut pair = Pair::ready(&target, &[]);

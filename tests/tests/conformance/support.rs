@@ -1,8 +1,70 @@
 //! What several suites need: answers made by hand, and settings.
 
-use isboot::pdu::response::{Reject, Residual, Response, ScsiResponse};
+use std::sync::{Arc, Mutex};
+
+use isboot::pdu::request::Request;
+use isboot::pdu::response::{AsyncMessage, Reject, Residual, Response, ScsiResponse};
 use isboot_tests::pair::NUMBERS;
-use isboot_tests::target::{Injection, Numbering, Pdu};
+use isboot_tests::target::{Handling, Injection, Numbering, Pdu, Target};
+
+/// Requests as they came, each with the number of its connection.
+#[derive(Clone, Default)]
+pub(crate) struct Requests(Arc<Mutex<Vec<(u64, Request)>>>);
+
+impl Requests {
+    /// Records what `target` gets, which serves it as ever.
+    pub(crate) fn of(target: &Target) -> Self {
+        Self::scripted(target, |_, _| Handling::Proceed)
+    }
+
+    /// Records what `target` gets and `script` decides upon.
+    pub(crate) fn scripted(
+        target: &Target,
+        mut script: impl FnMut(u64, &Request) -> Handling + Send + 'static,
+    ) -> Self {
+        let requests = Self::default();
+        let record = requests.clone();
+        target.on_request(move |wire, pdu| {
+            let Ok(request) = Request::parse(&pdu.header) else { return Handling::Proceed };
+            record.0.lock().unwrap().push((wire.connection, request));
+            script(wire.connection, &request)
+        });
+        requests
+    }
+
+    /// What came over this connection.
+    pub(crate) fn on(&self, connection: u64) -> Vec<Request> {
+        let requests = self.0.lock().unwrap();
+        requests.iter().filter(|(on, _)| *on == connection).map(|(_, request)| *request).collect()
+    }
+
+    /// What `pick` makes of everything that came.
+    pub(crate) fn pick<T>(&self, pick: impl Fn(&Request) -> Option<T>) -> Vec<T> {
+        self.0.lock().unwrap().iter().filter_map(|(_, request)| pick(request)).collect()
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().clear();
+    }
+}
+
+/// A response that takes a StatSN.
+pub(crate) fn status_pdu(response: Response, data: impl Into<Vec<u8>>) -> Injection {
+    Injection { pdu: Pdu::new(response.emit(), data.into()), numbering: Numbering::Status }
+}
+
+/// An Asynchronous Message for LUN 0.
+pub(crate) fn asynchronous(event: u8, parameters: [u16; 3], data: impl Into<Vec<u8>>) -> Injection {
+    let message = AsyncMessage {
+        lun: [0; 8],
+        numbers: NUMBERS,
+        event,
+        vendor_code: if event == 255 { 7 } else { 0 },
+        parameters,
+        data_segment_length: 0,
+    };
+    status_pdu(Response::AsyncMessage(message), data)
+}
 
 /// GOOD for a task, whatever became of its data.
 #[allow(dead_code, reason = "the suites come one by one")]

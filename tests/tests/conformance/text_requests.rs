@@ -1,6 +1,7 @@
 //! B-TX: Text Requests and SendTargets.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::{Request, TextRequest};
@@ -8,8 +9,10 @@ use isboot::pdu::response::{
     AsyncMessage, DataIn, NopIn, ReadyToTransfer, Reject, Residual, Response, TextResponse,
 };
 use isboot::session::{Discovered, Error, SendTargets};
-use isboot_tests::pair::{DiscoveryPair, NUMBERS, Wire, target};
+use isboot_tests::pair::{DiscoveryPair, NUMBERS, Pair, Wire, target};
 use isboot_tests::target::{Fate, Handling, Injection, Numbering, Pdu, Target};
+
+use crate::support::{Requests, asynchronous};
 
 /// A Text Response of a script.
 #[derive(Clone, Debug)]
@@ -59,10 +62,10 @@ impl Part {
 }
 
 /// Text Requests as they came, with their text.
-pub(crate) type Requests = Arc<Mutex<Vec<(TextRequest, Vec<u8>)>>>;
+pub(crate) type Texts = Arc<Mutex<Vec<(TextRequest, Vec<u8>)>>>;
 
 /// Answers the Text Requests of each connection with these parts, in order.
-pub(crate) fn answer(target: &Target, parts: &[Part]) -> Requests {
+pub(crate) fn answer(target: &Target, parts: &[Part]) -> Texts {
     let parts = parts.to_vec();
     serve(target, move |request, turn| match parts.get(turn) {
         Some(part) => vec![part.answer(request.initiator_task_tag)],
@@ -74,8 +77,8 @@ pub(crate) fn answer(target: &Target, parts: &[Part]) -> Requests {
 pub(crate) fn serve(
     target: &Target,
     mut script: impl FnMut(&TextRequest, usize) -> Vec<Injection> + Send + 'static,
-) -> Requests {
-    let requests = Requests::default();
+) -> Texts {
+    let requests = Texts::default();
     let noted = Arc::clone(&requests);
     let (mut connection, mut turn) = (0, 0);
     target.on_request(move |wire, pdu| match Request::parse(&pdu.header) {
@@ -107,7 +110,7 @@ fn line(number: u32) -> String {
 }
 
 /// What a discovery finds when these parts are the answer.
-fn discover(parts: &[Part]) -> (DiscoveryPair, Result<Discovered, Error>, Requests) {
+fn discover(parts: &[Part]) -> (DiscoveryPair, Result<Discovered, Error>, Texts) {
     let target = target().build();
     let requests = answer(&target, parts);
     let mut pair = DiscoveryPair::new(&target);
@@ -550,4 +553,75 @@ fn b_tx_17_error_recovery_level_2_is_answered_with_0() {
     assert_eq!(pair.finish().map(|discovered| discovered.found), Ok(1));
     assert_eq!(*answers.lock().unwrap(), ["ErrorRecoveryLevel=0"]);
     pair.assert_no_violations();
+}
+
+/// What a write brings after the target's answer to the empty Text Request of event 4.
+fn negotiated(parts: Vec<Part>) -> (Pair, Requests, Vec<(TextRequest, Vec<u8>)>) {
+    let target = target().times(0, 0).initial_r2t(false).immediate_data(false).build();
+    let mut pair = Pair::new(&target, &[("initial_r2t", "no"), ("immediate_data", "no")]);
+    pair.become_ready();
+    let texts = serve(&target, move |request, turn| match parts.get(turn) {
+        Some(part) => vec![part.answer(request.initiator_task_tag)],
+        None => Vec::new(),
+    });
+    target.inject(asynchronous(4, [0, 0, 3], []));
+    pair.pass(Duration::from_millis(100));
+    let texts = texts.lock().unwrap().clone();
+    let requests = Requests::of(&target);
+    pair.write(0, 0, &[0x5a; 4096]).unwrap();
+    (pair, requests, texts)
+}
+
+#[test]
+fn b_tx_18_what_a_target_negotiates_after_event_4() {
+    // A new MaxRecvDataSegmentLength holds from then on.
+    for parts in [
+        vec![Part::last("MaxRecvDataSegmentLength=512\0")],
+        vec![Part::cut("MaxRecvDataSeg", 3), Part::last("mentLength=512\0")],
+        vec![Part::pairs("MaxRecvDataSegmentLength=512\0TargetAlias=x\0", 3), Part::last("")],
+    ] {
+        let (mut pair, requests, texts) = negotiated(parts.clone());
+        assert_eq!(texts.len(), parts.len(), "{parts:?}");
+        assert!(texts.iter().all(|(request, text)| text.is_empty() && request.last), "{texts:?}");
+        let lengths = requests.pick(|request| match request {
+            Request::DataOut(data) => Some(data.data_segment_length),
+            _ => None,
+        });
+        assert_eq!(lengths, [512; 8], "{parts:?}");
+        assert_eq!(pair.isboot.last_error(), None, "{parts:?}");
+        pair.log_out();
+    }
+    // A key that nobody knows is not understood, as soon as there is a next request.
+    for parts in [
+        vec![Part::pairs("X-vendor.a=1\0X-vendor.b=2\0", 3), Part::last("")],
+        vec![Part::cut("X-vendor.a=1\0X-vend", 3), Part::pairs("or.b=2\0", 4), Part::last("")],
+        vec![Part::last("X-vendor.a=1\0")],
+    ] {
+        let (mut pair, _, texts) = negotiated(parts.clone());
+        assert_eq!(texts.len(), parts.len(), "{parts:?}");
+        let (_, last) = texts.last().unwrap();
+        let understood: &[u8] = match parts.len() {
+            1 => b"",
+            _ => b"X-vendor.a=NotUnderstood\0X-vendor.b=NotUnderstood\0",
+        };
+        assert_eq!(last, understood, "{parts:?}");
+        assert!(texts[..texts.len() - 1].iter().all(|(_, text)| text.is_empty()), "{parts:?}");
+        assert_eq!(pair.isboot.last_error(), None, "{parts:?}");
+        pair.log_out();
+    }
+    // What belongs into a login ends the connection.
+    for text in [
+        "MaxOutstandingR2T=4\0",
+        "HeaderDigest=CRC32C\0",
+        "MaxRecvDataSegmentLength=511\0",
+        "InitiatorName=iqn.2001-04.com.example:x\0",
+        "SendTargets=All\0",
+        "X-vendor=NotUnderstood\0",
+    ] {
+        let (mut pair, _, _) = negotiated(vec![Part::last(text)]);
+        let error = pair.isboot.last_error();
+        assert!(matches!(error, Some(Error::PeerMisbehaved(_))), "{text}: {error:?}");
+        assert_eq!(pair.target.statistics().logins, 2, "{text}");
+        pair.log_out();
+    }
 }
