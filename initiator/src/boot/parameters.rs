@@ -412,6 +412,7 @@ const TABLE: &[ParameterInfo] = &[
     seconds!("ready_timeout", ready_timeout, "wait for a logical unit to become ready"),
     seconds!("ping_interval", timeouts.ping_interval, "silence before the target is pinged"),
     seconds!("ping_timeout", timeouts.ping, "wait for the answer to a ping"),
+    seconds!("pdu_timeout", timeouts.pdu, "wait for the end of a PDU that has begun"),
     seconds!("command_timeout", timeouts.command, "wait for a response before the escalation"),
     ParameterInfo {
         name: "escalation",

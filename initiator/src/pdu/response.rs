@@ -274,13 +274,15 @@ impl Response {
 
     /// Decodes a header that a target sent.
     ///
-    /// Reserved bits are ignored, as are additional header segments where there may be any.
+    /// Reserved bits are ignored. Additional header segments are a command's (§11.2.2): skipped in
+    /// a response they would cost bytes of whatever a length in error made them.
     ///
     /// # Errors
     /// The opcode is none of a target's, a field holds a code that RFC 7143 reserves, O and U
-    /// are both set (§11.4.1), S without F (§11.7.3), C together with F or T, or data or additional
-    /// header segments in a PDU that has none (§11.6.2, §11.8.1, §11.15.2).
+    /// are both set (§11.4.1), S without F (§11.7.3), C together with F or T, additional header
+    /// segments, or data in a PDU that has none (§11.6.2, §11.8.1, §11.15.2).
     pub fn parse(header: &BasicHeaderSegment) -> Result<Self, ParseError> {
+        expect_none(header, "TotalAHSLength", header.total_ahs_length().into())?;
         Ok(match header.opcode() {
             opcode::NOP_IN => Self::NopIn(NopIn::parse(header)),
             opcode::SCSI_RESPONSE => Self::Scsi(ScsiResponse::parse(header)?),
@@ -301,15 +303,15 @@ impl Response {
 
 /// For PDUs of nothing but a Basic Header Segment.
 fn expect_bare(header: &BasicHeaderSegment) -> Result<(), ParseError> {
-    for (field, value) in [
-        ("TotalAHSLength", u32::from(header.total_ahs_length())),
-        ("DataSegmentLength", header.data_segment_length()),
-    ] {
-        if value != 0 {
-            return Err(ParseError { opcode: header.opcode(), field, value });
-        }
-    }
-    Ok(())
+    expect_none(header, "DataSegmentLength", header.data_segment_length())
+}
+
+fn expect_none(
+    header: &BasicHeaderSegment,
+    field: &'static str,
+    value: u32,
+) -> Result<(), ParseError> {
+    if value == 0 { Ok(()) } else { Err(ParseError { opcode: header.opcode(), field, value }) }
 }
 
 impl SequenceNumbers {

@@ -36,6 +36,8 @@ pub struct Timeouts {
     pub ping_interval: Duration,
     /// For the answer to a ping.
     pub ping: Duration,
+    /// For a PDU to end, once its first byte has come.
+    pub pdu: Duration,
     /// For the response to a command that was sent.
     pub command: Duration,
     /// For the response to a task management function.
@@ -56,6 +58,7 @@ impl Default for Timeouts {
             login: Duration::from_secs(15),
             ping_interval: Duration::from_secs(5),
             ping: Duration::from_secs(5),
+            pdu: Duration::from_secs(30),
             command: Duration::from_secs(30),
             task_management: Duration::from_secs(15),
             text: Duration::from_secs(15),

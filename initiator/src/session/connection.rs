@@ -40,6 +40,8 @@ pub(super) struct Connection {
     pub(super) unsolicited: Option<Unsolicited>,
     pub(super) exp_stat_sn: SerialNumber,
     pub(super) last_heard: Instant,
+    /// When a PDU began to come that has not ended.
+    pub(super) pdu_since: Option<Instant>,
     /// Tag of the NOP-Out that waits for its answer, and when it was due to be sent.
     pub(super) ping: Option<(u32, Instant)>,
     /// Time2Wait that the target announced together with the end, in seconds.
@@ -60,6 +62,7 @@ impl Connection {
             unsolicited: None,
             exp_stat_sn: SerialNumber(0),
             last_heard: now,
+            pdu_since: None,
             ping: None,
             announced_wait: None,
         }

@@ -32,10 +32,9 @@ impl<const TASKS: usize> Session<TASKS> {
             | Phase::LoggingOut { deadline, .. } => Some(*deadline),
             Phase::FullFeature { .. } => {
                 let postponed = self.connection.postponed.front().map(|(due, _)| *due);
-                [self.pulse_deadline(), self.text_deadline(), self.management.wake_at(), postponed]
-                    .into_iter()
-                    .flatten()
-                    .min()
+                let (pulse, pdu) = (self.pulse_deadline(), self.pdu_deadline());
+                let others = [self.text_deadline(), self.management.wake_at(), postponed];
+                [pulse, pdu].into_iter().chain(others).flatten().min()
             }
             Phase::Waiting { until } => Some(*until),
             Phase::Ended(_) => return None,
@@ -61,6 +60,7 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Phase::FullFeature { .. } => {
                 self.check_pulse(now);
+                self.check_pdu(now);
                 self.check_postponed(now);
                 self.check_management(now);
                 self.check_text(now);
@@ -101,6 +101,17 @@ impl<const TASKS: usize> Session<TASKS> {
         self.connection.ping = Some((tag, now));
         // Full when the target takes nothing: then the ping goes unanswered rightly.
         let _ = self.connection.control.push_back(Control::Ping { tag });
+    }
+
+    /// A PDU that comes a byte at a time is as good as silence, and never silent.
+    fn check_pdu(&mut self, now: Instant) {
+        if self.pdu_deadline().is_some_and(|deadline| now >= deadline) {
+            self.lose(now, Error::Timeout(Waiting::Pdu));
+        }
+    }
+
+    fn pdu_deadline(&self) -> Option<Instant> {
+        self.connection.pdu_since.map(|since| since.after(self.config.timeouts.pdu))
     }
 
     /// Whatever is heard meanwhile is a sign of life too: the answer may stand behind it.

@@ -137,6 +137,8 @@ pub enum Waiting {
     Login,
     /// The answer to a NOP-Out.
     Ping,
+    /// The rest of a PDU.
+    Pdu,
     /// The response to a command.
     Command,
     /// The response to a task management function.
@@ -155,6 +157,7 @@ impl fmt::Display for Waiting {
             Self::Connect => "the target to accept the connection",
             Self::Login => "the login to finish",
             Self::Ping => "the answer to a NOP-Out",
+            Self::Pdu => "the rest of a PDU that has begun",
             Self::Command => "the response to a command",
             Self::TaskManagement => "the response to a task management function",
             Self::Window => "the target to open its command window",

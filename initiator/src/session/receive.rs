@@ -33,7 +33,12 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         while self.is_listening() {
             match self.advance(now, input) {
-                Ok(Step::Starved) => return None,
+                Ok(Step::Starved) => {
+                    if !self.connection.framer.is_between_pdus() {
+                        self.connection.pdu_since.get_or_insert(now);
+                    }
+                    return None;
+                }
                 Ok(Step::Went) => {}
                 Ok(Step::Event(event)) => return Some(event),
                 Err(error) => self.lose(now, error),
@@ -59,6 +64,7 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Some(Fragment::Data(bytes)) => self.on_data(bytes),
             Some(Fragment::End { data_digest_ok }) => {
+                self.connection.pdu_since = None;
                 let arrived = core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
                 self.on_end(now, arrived, data_digest_ok)
             }

@@ -74,6 +74,8 @@ struct State {
     random: Option<Random>,
     /// Bytes carried so far, each way.
     carried: [u64; 2],
+    /// A piece comes down so often, and when the next may.
+    pace: Option<(Duration, Duration)>,
     breaks: Option<(Direction, u64, Break)>,
     broken: u32,
 }
@@ -101,6 +103,7 @@ impl Wire {
             piece: usize::MAX,
             random: None,
             carried: [0; 2],
+            pace: None,
             breaks: None,
             broken: 0,
         })))
@@ -138,6 +141,21 @@ impl Wire {
         let others = &mut self.0.borrow_mut().others;
         others.retain(|(other, _)| *other != address);
         others.push((address, portal));
+    }
+
+    /// From now on a piece comes from the target only so often.
+    pub fn slow_down(&self, interval: Duration) {
+        self.0.borrow_mut().pace = Some((interval, Duration::ZERO));
+    }
+
+    /// Connections from now on reach this target.
+    pub fn replace_target(&self, target: &Target) {
+        self.0.borrow_mut().target = target.clone();
+    }
+
+    /// The target sends FIN and still reads.
+    pub fn close_half(&self) {
+        self.0.borrow_mut().fin = true;
     }
 
     /// Portals that were connected to, in order.
@@ -294,9 +312,15 @@ impl State {
     }
 
     /// One piece from the wire into the receive buffer.
-    fn ingest(&mut self) {
+    fn ingest(&mut self, now: Duration) {
         if self.silent {
             return;
+        }
+        if let Some((interval, next)) = &mut self.pace {
+            if now < *next || self.down.is_empty() {
+                return;
+            }
+            *next = now + *interval;
         }
         let wanted = self.next_piece().min(self.down.len());
         let count = self.count(Direction::ToInitiator, wanted);
@@ -333,7 +357,7 @@ impl ByteStream for MemoryStream {
         Ok(())
     }
 
-    fn poll(&mut self, _now: Duration) {
+    fn poll(&mut self, now: Duration) {
         let state = &mut *self.0.0.borrow_mut();
         if state.stream == StreamState::Connecting {
             match (state.present_portal(), state.portals.last()) {
@@ -345,7 +369,7 @@ impl ByteStream for MemoryStream {
                 _ => {}
             }
         }
-        state.ingest();
+        state.ingest(now);
     }
 
     fn state(&self) -> StreamState {
@@ -399,6 +423,7 @@ impl ByteStream for MemoryStream {
         let connecting =
             state.stream == StreamState::Connecting && state.present_portal() != Portal::IsSilent;
         let waiting = !state.down.is_empty() && !state.silent;
-        (connecting || waiting).then_some(now)
+        let next = state.pace.map_or(now, |(_, next)| next.max(now));
+        if connecting { Some(now) } else { waiting.then_some(next) }
     }
 }
