@@ -5,7 +5,7 @@
 use core::mem::{offset_of, size_of};
 
 use acpi::rsdp::Rsdp;
-use acpi::sdt::{SdtHeader, Signature};
+use acpi::sdt::SdtHeader;
 
 use super::{Candidates, PhysicalMemory, Reason, Unreadable, read};
 use crate::field::{read_array, read_u8, read_u16, read_u32};
@@ -105,10 +105,10 @@ impl RootTable {
         let mut head = [0; size_of::<SdtHeader>()];
         read(memory, self.address(), &mut head).map_err(|Unreadable| Reason::Unreadable)?;
         let signature = match self {
-            RootTable::Rsdt(_) => Signature::RSDT,
-            RootTable::Xsdt(_) => Signature::XSDT,
+            RootTable::Rsdt(_) => b"RSDT",
+            RootTable::Xsdt(_) => b"XSDT",
         };
-        if !head.starts_with(signature.as_str().as_bytes()) {
+        if !head.starts_with(signature) {
             return Err(Reason::NoRootTable);
         }
         let length = read_u32(&head, offset_of!(SdtHeader, length)..8);

@@ -1,11 +1,12 @@
 //! `TargetAddress` (RFC 7143 §13.8).
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 
 use heapless::String;
 
 use super::excerpt::Excerpt;
+use super::literal::{decimal, ipv4, ipv6};
 
 /// Where a target can be reached: `host[:port][,portal-group-tag]` (RFC 7143 §13.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,31 +109,24 @@ impl fmt::Display for AddressProblem {
 }
 
 fn parse(text: &[u8]) -> Result<TargetAddress, AddressProblem> {
-    let text = core::str::from_utf8(text).map_err(|_| AddressProblem::BadHost)?;
-    let (address, tag) = match text.split_once(',') {
-        Some((address, tag)) => (address, Some(tag)),
-        None => (text, None),
-    };
+    let (address, tag) = split(text, b',');
     let portal_group_tag = match tag {
         Some(tag) => Some(decimal(tag).ok_or(AddressProblem::BadPortalGroupTag)?),
         None => None,
     };
-    let (host, port) = if let Some(bracketed) = address.strip_prefix('[') {
-        let (inside, after) = bracketed.split_once(']').ok_or(AddressProblem::BadHost)?;
-        let address = inside.parse::<Ipv6Addr>().map_err(|_| AddressProblem::BadHost)?;
-        let port = match after.strip_prefix(':') {
-            Some(port) => Some(port),
-            None if after.is_empty() => None,
-            None => return Err(AddressProblem::BadHost),
+    let (host, port) = if let Some(bracketed) = address.strip_prefix(b"[") {
+        let (inside, after) = split(bracketed, b']');
+        let address = ipv6(inside).ok_or(AddressProblem::BadHost)?;
+        let port = match after {
+            Some([]) => None,
+            Some([b':', port @ ..]) => Some(port),
+            _ => return Err(AddressProblem::BadHost),
         };
         (Host::Address(IpAddr::V6(address)), port)
     } else {
-        let (host, port) = match address.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (address, None),
-        };
+        let (host, port) = split(address, b':');
         // A second colon: an IPv6 address that lacks its brackets.
-        if port.is_some_and(|port| port.contains(':')) {
+        if port.is_some_and(|port| port.contains(&b':')) {
             return Err(AddressProblem::BadHost);
         }
         (unbracketed(host)?, port)
@@ -149,24 +143,31 @@ fn parse(text: &[u8]) -> Result<TargetAddress, AddressProblem> {
     Ok(TargetAddress { host, port, portal_group_tag })
 }
 
-fn unbracketed(host: &str) -> Result<Host, AddressProblem> {
+/// What stands before the first `at`, and what behind it, if it is there.
+fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {
+    let mut parts = text.splitn(2, |byte| *byte == at);
+    (parts.next().unwrap_or_default(), parts.next())
+}
+
+fn unbracketed(host: &[u8]) -> Result<Host, AddressProblem> {
     // All digits and dots: an IPv4 address or nothing, never a name.
-    if host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        let address = host.parse::<Ipv4Addr>().map_err(|_| AddressProblem::BadHost)?;
+    if host.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.') {
+        let address = ipv4(host).ok_or(AddressProblem::BadHost)?;
         return Ok(Host::Address(IpAddr::V4(address)));
     }
-    let label_fits = |label: &str| {
+    let label_fits = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+            && !label.starts_with(b"-")
+            && !label.ends_with(b"-")
+            && label.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
     };
     // A final dot marks a complete name and is not part of it.
-    let name = host.strip_suffix('.').unwrap_or(host);
-    if !name.split('.').all(label_fits) {
+    let name = host.strip_suffix(b".").unwrap_or(host);
+    if !name.split(|byte| *byte == b'.').all(label_fits) {
         return Err(AddressProblem::BadHost);
     }
-    String::try_from(name).map(Host::Name).map_err(|_| AddressProblem::BadHost)
+    let name = core::str::from_utf8(name).ok().and_then(|name| String::try_from(name).ok());
+    name.map(Host::Name).ok_or(AddressProblem::BadHost)
 }
 
 fn is_forbidden(address: IpAddr) -> bool {
@@ -176,11 +177,6 @@ fn is_forbidden(address: IpAddr) -> bool {
         }
         IpAddr::V6(address) => address.is_unspecified() || address.is_multicast(),
     }
-}
-
-/// Digits alone: `parse` would take a sign.
-fn decimal(text: &str) -> Option<u16> {
-    if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 #[cfg(test)]

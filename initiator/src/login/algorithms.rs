@@ -98,8 +98,12 @@ impl FromStr for ChapAlgorithms {
     type Err = ChapAlgorithmsError;
 
     fn from_str(names: &str) -> Result<ChapAlgorithms, ChapAlgorithmsError> {
-        let known = |name| ChapAlgorithm::ALL.into_iter().find(|known| known.name() == name);
-        Self::collect(names.split(',').map(|name| known(name).ok_or(ChapAlgorithmsError::Unknown)))
+        let known = |name: &[u8]| {
+            let known =
+                ChapAlgorithm::ALL.into_iter().find(|known| known.name().as_bytes() == name);
+            known.ok_or(ChapAlgorithmsError::Unknown)
+        };
+        Self::collect(names.as_bytes().split(|byte| *byte == b',').map(known))
     }
 }
 

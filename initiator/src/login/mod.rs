@@ -22,6 +22,7 @@ mod config;
 mod error;
 mod excerpt;
 mod keys;
+mod literal;
 mod names;
 mod negotiation;
 mod outcome;

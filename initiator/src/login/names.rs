@@ -109,12 +109,15 @@ impl core::error::Error for NameError {}
 
 /// The part of an `iqn.` name after the prefix (§4.2.7.4).
 fn check_qualified(rest: &str) -> Result<(), NameError> {
-    let (date, authority) = rest.split_once('.').ok_or(NameError::BadDate)?;
-    let (year, month) = date.split_once('-').ok_or(NameError::BadDate)?;
-    let digits =
-        |part: &str, count| part.len() == count && part.bytes().all(|byte| byte.is_ascii_digit());
-    let month_exists = matches!(month.parse(), Ok(1..=12_u8));
-    if !digits(year, 4) || !digits(month, 2) || !month_exists || authority.is_empty() {
+    let (date, authority) = rest.split_at_checked(7).ok_or(NameError::BadDate)?;
+    let authority = authority.strip_prefix('.').unwrap_or_default();
+    let month_exists = match date.as_bytes() {
+        [year @ .., b'-', b'0', b'1'..=b'9'] | [year @ .., b'-', b'1', b'0'..=b'2'] => {
+            year.iter().all(u8::is_ascii_digit)
+        }
+        _ => false,
+    };
+    if !month_exists || authority.is_empty() {
         return Err(NameError::BadDate);
     }
     // `_` is outside the stringprep profile (RFC 3722 §6) and common in target names all the same.

@@ -140,12 +140,16 @@ impl FromStr for LogicalUnitNumber {
         let mut bytes = [0; 8];
         let (places, _) = bytes.as_chunks_mut::<2>();
         let mut places = places.iter_mut();
-        for group in text.split('-') {
+        for group in text.as_bytes().split(|byte| *byte == b'-') {
             let place = places.next().ok_or(NotALun)?;
-            if group.len() > 4 || !group.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            if group.is_empty() || group.len() > 4 {
                 return Err(NotALun);
             }
-            *place = u16::from_str_radix(group, 16).map_err(|_| NotALun)?.to_be_bytes();
+            let number = group.iter().try_fold(0, |number: u16, digit| {
+                let digit = char::from(*digit).to_digit(16).ok_or(NotALun)?;
+                Ok(number << 4 | u16::try_from(digit).map_err(|_| NotALun)?)
+            })?;
+            *place = number.to_be_bytes();
         }
         Ok(Self(bytes))
     }

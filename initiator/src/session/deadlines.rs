@@ -158,7 +158,14 @@ impl<const TASKS: usize> Session<TASKS> {
         if expired {
             let tasks = &self.tasks;
             let waits = |index| tasks.at(index).is_some_and(|task| task.state == TaskState::Queued);
-            self.queued.retain(|&index| waits(index));
+            // Once around; the deque's own `retain` keeps a path to a panic.
+            for _ in 0..self.queued.len() {
+                if let Some(index) = self.queued.pop_front()
+                    && waits(index)
+                {
+                    let _ = self.queued.push_back(index);
+                }
+            }
         }
         self.next_scan = next;
         if up && expired {

@@ -15,7 +15,6 @@ use super::text::Text;
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::Digests;
-use crate::pdu::serial::SerialNumber;
 use crate::time::Instant;
 
 /// Sense data kept of a CHECK CONDITION, in bytes (SPC-4 allows 252).
@@ -389,18 +388,13 @@ impl<const TASKS: usize> Session<TASKS> {
     pub(super) fn requeue(&mut self, sent: &[u16]) {
         let mut unsent: Deque<u16, TASKS> = Deque::new();
         core::mem::swap(&mut unsent, &mut self.queued);
-        let mut ordered: Vec<(SerialNumber, u16), TASKS> = Vec::new();
-        for &index in sent {
-            if let Some(task) = self.tasks.at(index) {
-                let _ = ordered.push((task.cmd_sn, index));
-            }
-        }
-        // Fewer than 2^31 commands are outstanding: the distances from any of them order them all.
-        if let Some(&(first, _)) = ordered.first() {
-            ordered
-                .sort_unstable_by_key(|(cmd_sn, _)| cmd_sn.0.wrapping_sub(first.0).cast_signed());
-        }
-        for (_, index) in ordered {
+        // Each time the earliest of those left: issued again, it is not on the wire any more.
+        for _ in 0..sent.len() {
+            let left = sent.iter().filter_map(|&index| Some((index, self.tasks.at(index)?)));
+            let earliest = left
+                .filter(|(_, task)| task.state == TaskState::Sent)
+                .reduce(|a, b| if b.1.cmd_sn.is_before(a.1.cmd_sn) { b } else { a });
+            let Some((index, _)) = earliest else { break };
             self.issue_again(index);
         }
         for index in unsent {
