@@ -2,9 +2,4 @@
 //! checksum fixed.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-#[path = "../../ibft/tests/exercise/mod.rs"]
-mod exercise;
-
-fuzz_target!(|bytes: &[u8]| exercise::table(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| isboot_exercise::run("ibft_table", bytes));

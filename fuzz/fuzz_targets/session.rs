@@ -1,11 +1,4 @@
 //! Calls a session in any order, with bytes that are nothing and PDUs that are nearly right.
 #![no_main]
 
-use libfuzzer_sys::fuzz_target;
-
-#[path = "../../tests/tests/exercise/mod.rs"]
-mod exercise;
-
-fuzz_target!(|script: &[u8]| {
-    exercise::session(script);
-});
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| isboot_exercise::run("session", bytes));

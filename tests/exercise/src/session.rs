@@ -1,15 +1,14 @@
 //! A session at the mercy of any bytes: a script of calls in any order, with PDUs that are nearly
 //! right and bytes that are nothing, held to what must be true whatever comes.
 
-use std::collections::HashMap;
-
 use isboot::login::{LoginConfig, Name};
 use isboot::pdu::bhs::{BasicHeaderSegment, opcode};
 use isboot::pdu::digest::{Crc32cFunction, Digests};
 use isboot::pdu::framer::{Fragment, Framer};
-use isboot::pdu::request::{Request, ScsiCommand, Stage, TaskAttribute};
+use isboot::pdu::request::{DataOut as DataOutRequest, Request, ScsiCommand, Stage, TaskAttribute};
 use isboot::pdu::response::{
-    DataIn, LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse, SequenceNumbers,
+    AsyncMessage, DataIn, LoginResponse, LogoutResponse, NopIn, ReadyToTransfer, Reject, Residual,
+    Response, ScsiResponse, SequenceNumbers, TaskManagementResponse, TextResponse,
 };
 use isboot::pdu::serial::SerialNumber;
 use isboot::pdu::serializer::Serializer;
@@ -19,23 +18,43 @@ use isboot::session::{
 };
 use isboot::time::{Duration, Instant};
 
+use crate::Script;
+
 const TASKS: usize = 4;
 const ISID: [u8; 6] = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
 
 /// How often something happened: scripts that get nowhere prove nothing.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) logins: u64,
-    pub(crate) reads: u64,
-    pub(crate) writes: u64,
-    pub(crate) statuses: u64,
-    pub(crate) failures: u64,
-    pub(crate) losses: u64,
-    pub(crate) managed: u64,
+pub struct Tally {
+    /// How often.
+    pub logins: u64,
+    /// How often.
+    pub reads: u64,
+    /// How often.
+    pub writes: u64,
+    /// How often.
+    pub statuses: u64,
+    /// How often.
+    pub failures: u64,
+    /// How often.
+    pub losses: u64,
+    /// How often.
+    pub managed: u64,
+}
+
+/// The longest wait that a target can ask for, Time2Wait, and all of ours besides.
+const LONGEST_WAIT: Duration = Duration::from_secs(65_535 + 300);
+/// More than is ever transmitted at a time.
+const ROOM: usize = 1 << 14;
+const INITIAL_CMD_SN: SerialNumber = SerialNumber(u32::MAX - 3);
+
+/// Runs a script; for those who do not count.
+pub(crate) fn run(script: &[u8]) {
+    session(script);
 }
 
 /// Runs a script.
-pub(crate) fn session(script: &[u8]) -> Tally {
+pub fn session(script: &[u8]) -> Tally {
     let mut world = World::new();
     let mut script = Script(script);
     while let Some(operation) = script.byte() {
@@ -46,28 +65,11 @@ pub(crate) fn session(script: &[u8]) -> Tally {
     world.tally
 }
 
-/// Bytes that say what to do.
-struct Script<'s>(&'s [u8]);
-
-impl<'s> Script<'s> {
-    fn byte(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
-    }
-
-    fn take(&mut self, count: usize) -> &'s [u8] {
-        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
-        taken
-    }
-}
-
-struct World {
+pub(crate) struct World {
     session: Box<Session<TASKS>>,
     now: Instant,
     /// Every task ever submitted: what it moves, and whether it is still to be completed.
-    tasks: HashMap<TaskTag, (Transfer, bool)>,
+    tasks: Tasks,
     /// Parses what the session sends.
     framer: Framer,
     /// Commands that the session sent over this connection, as a target knows them.
@@ -78,6 +80,16 @@ struct World {
     logins_due: u32,
     answered: u32,
     next_cmd_sn: Option<SerialNumber>,
+    /// What a target may have allowed and asked for; unknown after bytes of any kind.
+    max_cmd_sn: SerialNumber,
+    granted: Vec<ReadyToTransfer>,
+    anything_said: bool,
+    first_burst: u32,
+    /// Size of the pieces in which the next PDU comes; 0 is whole.
+    cut: usize,
+    /// The latest time there was: a clock may step back.
+    latest: Instant,
+    out: Vec<u8>,
     stat_sn: u32,
     digests: Digests,
     logged_out: bool,
@@ -94,22 +106,49 @@ struct Sent {
     sn: u32,
 }
 
+/// Every task ever submitted: what it moves, and whether it is still to be completed.
+#[derive(Default)]
+struct Tasks {
+    all: Vec<(TaskTag, Transfer, bool)>,
+    live: usize,
+}
+
+impl Tasks {
+    fn insert(&mut self, tag: TaskTag, transfer: Transfer) {
+        assert_eq!(self.get(tag), None, "a tag names one task");
+        self.all.push((tag, transfer, true));
+        self.live += 1;
+    }
+
+    fn get(&self, tag: TaskTag) -> Option<(Transfer, bool)> {
+        let (_, transfer, live) = self.all.iter().rfind(|(known, ..)| *known == tag)?;
+        Some((*transfer, *live))
+    }
+
+    fn complete(&mut self, tag: TaskTag) {
+        let task = self.all.iter_mut().rfind(|(known, ..)| *known == tag);
+        let (.., live) = task.expect("a task that was submitted");
+        assert!(std::mem::take(live), "a task is completed once");
+        self.live -= 1;
+    }
+}
+
 /// Write data that no task may ask for beyond its end.
-struct Data<'w>(&'w HashMap<TaskTag, (Transfer, bool)>);
+struct Data<'w>(&'w Tasks);
 
 impl DataOut for Data<'_> {
     fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
-        let Some((Transfer::Write(length), _)) = self.0.get(&task) else {
+        let Some((Transfer::Write(length), _)) = self.0.get(task) else {
             panic!("write data of a task that does not write");
         };
         let end = u64::from(offset) + out.len() as u64;
-        assert!(end <= u64::from(*length), "write data beyond the end of the command");
+        assert!(end <= u64::from(length), "write data beyond the end of the command");
         out.fill(0x5a);
     }
 }
 
 impl World {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let name = |name: &str| Name::new(name).expect("a name");
         let mut login = LoginConfig::new(
             name("iqn.2026-11.org.example:host"),
@@ -124,13 +163,13 @@ impl World {
             login,
             timeouts: Timeouts::default(),
             escalation: Escalation::default(),
-            initial_cmd_sn: SerialNumber(u32::MAX - 3),
+            initial_cmd_sn: INITIAL_CMD_SN,
             crc32c: Crc32cFunction::default(),
         };
         Self {
             session: Box::new(Session::new(config, Instant::ZERO)),
             now: Instant::ZERO,
-            tasks: HashMap::new(),
+            tasks: Tasks::default(),
             framer: Framer::new(Crc32cFunction::default(), u32::MAX),
             sent: Vec::new(),
             tags: vec![0],
@@ -138,6 +177,13 @@ impl World {
             logins_due: 0,
             answered: 0,
             next_cmd_sn: None,
+            max_cmd_sn: INITIAL_CMD_SN.previous(),
+            granted: Vec::new(),
+            anything_said: false,
+            first_burst: 0,
+            cut: 0,
+            latest: Instant::ZERO,
+            out: vec![0; ROOM],
             stat_sn: 1,
             digests: Digests::default(),
             logged_out: false,
@@ -149,12 +195,12 @@ impl World {
 
     fn step(&mut self, operation: u8, script: &mut Script<'_>) {
         match operation % 16 {
-            0 => self.receive(script.take(usize::from(operation >> 4) * 8 + 1)),
+            0 => self.receive_anything(script.take(usize::from(operation >> 4) * 8 + 1)),
             1 | 2 => {
                 let room = script.byte().map_or(1, |byte| usize::from(byte) * 4 + 1);
                 self.transmit(room);
             }
-            3 => self.transmit(1 << 16),
+            3 => self.transmit(ROOM),
             4 => self.submit(script),
             5 => self.link_up(),
             6 => self.session.link_down(self.now, LinkFailure::Reset),
@@ -172,13 +218,86 @@ impl World {
             11 => {
                 self.link_up();
                 for _ in 0..3 {
-                    self.transmit(1 << 16);
+                    self.transmit(ROOM);
                     self.answer_login(operation >> 4);
                 }
             }
             12 | 13 => self.right(operation, script),
             _ => self.nearly_right(operation, script),
         }
+    }
+
+    /// Whatever the session waits for, it is logged in after this, unless it has ended.
+    pub(crate) fn log_in(&mut self, flavour: u8) {
+        for _ in 0..4 {
+            if matches!(self.session.link(), LinkWanted::Connect(_)) {
+                break;
+            }
+            self.session.link_down(self.now, LinkFailure::Reset);
+            self.now = self.session.poll_at().map_or(self.now, |at| at.max(self.now));
+            self.poll();
+        }
+        self.link_up();
+        for _ in 0..2 {
+            self.transmit(ROOM);
+            self.answer_login(flavour);
+        }
+    }
+
+    pub(crate) fn is_logged_in(&self) -> bool {
+        self.session.negotiated().is_some()
+    }
+
+    /// As [`step`](Self::step), with most steps those of a target in full feature phase.
+    pub(crate) fn full_feature_step(&mut self, operation: u8, script: &mut Script<'_>) {
+        match operation % 16 {
+            0 => {
+                let room = script.byte().map_or(1, |byte| usize::from(byte) + 1);
+                self.transmit(room);
+            }
+            1 => self.transmit(ROOM),
+            2 => self.submit(script),
+            3 => self.pass(script),
+            4..=7 => self.right(operation, script),
+            8..=10 => self.nearly_right(operation, script),
+            11 | 12 => self.any_response(operation, script),
+            13 => self.receive_anything(script.take(usize::from(operation >> 4) * 4 + 1)),
+            14 => self.cut = usize::from(script.byte().unwrap_or(1) % 64),
+            _ if !self.is_logged_in() => self.log_in(operation >> 4),
+            _ if operation == 0xff => {
+                self.logged_out = true;
+                self.session.logout(self.now);
+            }
+            _ if operation == 0xdf => {
+                self.asked |= self.session.discover(self.now, SendTargets::Session).is_ok();
+            }
+            _ if operation & 0x80 == 0 => self.manage(12 + (operation >> 4) % 4),
+            _ if operation == 0xef => self.session.link_down(self.now, LinkFailure::Reset),
+            _ => self.poll(),
+        }
+    }
+
+    /// A response of any kind with any numbers that are near the right ones.
+    fn any_response(&mut self, operation: u8, script: &mut Script<'_>) {
+        let mut bytes = [0; 48];
+        bytes[0] = script.byte().unwrap_or(0x21);
+        bytes[1] = script.byte().unwrap_or(0x80);
+        let numbers = self.numbers(operation & 0x10 != 0);
+        let tag = self.tags[usize::from(operation >> 5) % self.tags.len()];
+        bytes[16..20].copy_from_slice(&tag.to_be_bytes());
+        bytes[20..24].fill(0xff);
+        bytes[24..28].copy_from_slice(&numbers.stat_sn.0.to_be_bytes());
+        bytes[28..32].copy_from_slice(&numbers.exp_cmd_sn.0.to_be_bytes());
+        bytes[32..36].copy_from_slice(&numbers.max_cmd_sn.0.to_be_bytes());
+        for _ in 0..script.byte().unwrap_or(0) % 4 {
+            let at = usize::from(script.byte().unwrap_or(0) % 48);
+            let value = script.byte().unwrap_or(0);
+            if !(4..8).contains(&at) {
+                bytes[at] = bytes[at].wrapping_add(value);
+            }
+        }
+        let length = usize::from(script.byte().unwrap_or(0) % 32);
+        self.deliver(&BasicHeaderSegment::from_bytes(bytes), script.take(length));
     }
 
     fn link_up(&mut self) {
@@ -189,10 +308,12 @@ impl World {
             (self.digests, self.stat_sn) = (Digests::default(), 1);
             self.sent.clear();
             (self.logins_due, self.answered, self.next_cmd_sn) = (0, 0, None);
+            (self.max_cmd_sn, self.anything_said) = (INITIAL_CMD_SN.previous(), false);
+            self.granted.clear();
         }
     }
 
-    fn submit(&mut self, script: &mut Script<'_>) {
+    pub(crate) fn submit(&mut self, script: &mut Script<'_>) {
         let (kind, size) = (script.byte().unwrap_or(0), script.byte().unwrap_or(0));
         let length = u32::from(size) * 37;
         let transfer = match kind % 3 {
@@ -212,8 +333,7 @@ impl World {
         match self.session.submit(self.now, command) {
             Ok(tag) => {
                 assert!(free, "no more tasks than there is room for");
-                let before = self.tasks.insert(tag, (transfer, true));
-                assert_eq!(before, None, "a tag names one task");
+                self.tasks.insert(tag, transfer);
             }
             Err(error) => assert!(!free || !matches!(error, SubmitError::Busy)),
         }
@@ -224,10 +344,8 @@ impl World {
         let taken = match choice {
             12 | 13 => {
                 // Also of tasks that are long gone.
-                let mut tags: Vec<TaskTag> = self.tasks.keys().copied().collect();
-                tags.sort_unstable_by_key(|tag| (self.tasks[tag].1, tag.index()));
-                let place = if choice == 12 { 0 } else { tags.len().saturating_sub(1) };
-                if let Some(&tag) = tags.get(place) {
+                let place = if choice == 12 { 0 } else { self.tasks.all.len().saturating_sub(1) };
+                if let Some(&(tag, ..)) = self.tasks.all.get(place) {
                     self.session.abort(tag);
                 }
                 return;
@@ -254,7 +372,11 @@ impl World {
 
     fn poll(&mut self) {
         for _ in 0..100 {
-            let Some(event) = self.session.poll(self.now) else { return };
+            let Some(event) = self.session.poll(self.now) else {
+                let next = self.session.poll_at();
+                assert!(next.is_none_or(|at| at > self.now), "time that is over comes again");
+                return;
+            };
             self.on_event(event);
         }
         panic!("poll has news for ever");
@@ -271,9 +393,10 @@ impl World {
                     data: crc32c(terms.data_digest),
                 };
                 self.framer.set_digests(self.digests);
+                self.first_burst = terms.first_burst_length;
             }
             Event::DataIn { task, offset, bytes } => {
-                let Some(&(Transfer::Read(length), true)) = self.tasks.get(&task) else {
+                let Some((Transfer::Read(length), true)) = self.tasks.get(task) else {
                     panic!("data of no task that reads");
                 };
                 self.tally.reads += 1;
@@ -285,8 +408,7 @@ impl World {
                     Completion::Status { .. } => self.tally.statuses += 1,
                     Completion::Failed(_) => self.tally.failures += 1,
                 }
-                let live = &mut self.tasks.get_mut(&task).expect("a task that was submitted").1;
-                assert!(std::mem::take(live), "a task is completed once");
+                self.tasks.complete(task);
             }
             Event::AsyncSense { .. } => assert!(!self.session.sense().is_empty()),
             Event::TargetFound => assert!(self.session.found().is_some()),
@@ -297,6 +419,12 @@ impl World {
             Event::Managed { .. } => self.tally.managed += 1,
             Event::Ended(_) => assert!(!std::mem::replace(&mut self.ended, true), "one end"),
         }
+    }
+
+    /// Bytes that may be PDUs: what they allow and ask for is not known here.
+    fn receive_anything(&mut self, bytes: &[u8]) {
+        self.anything_said = true;
+        self.receive(bytes);
     }
 
     fn receive(&mut self, bytes: &[u8]) {
@@ -311,13 +439,9 @@ impl World {
         assert!(input.is_empty(), "all input is taken");
     }
 
-    fn transmit(&mut self, room: usize) {
-        let mut out = vec![0; room];
-        let wants = self.session.wants_to_transmit();
-        let count = self.session.transmit(self.now, &mut out, &mut Data(&self.tasks));
-        assert!(count <= room);
-        assert!(wants || count == 0, "something to send that was not announced");
-        assert!(count == room || !self.session.wants_to_transmit(), "room left and more to say");
+    pub(crate) fn transmit(&mut self, room: usize) {
+        let mut out = std::mem::take(&mut self.out);
+        let count = self.transmit_into(&mut out[..room]);
         let mut sent = &out[..count];
         while let Ok(Some(fragment)) = self.framer.next(&mut sent) {
             match fragment {
@@ -327,6 +451,17 @@ impl World {
             }
         }
         assert!(sent.is_empty(), "what is sent frames");
+        self.out = out;
+    }
+
+    fn transmit_into(&mut self, out: &mut [u8]) -> usize {
+        let room = out.len();
+        let wants = self.session.wants_to_transmit();
+        let count = self.session.transmit(self.now, out, &mut Data(&self.tasks));
+        assert!(count <= room);
+        assert!(wants || count == 0, "something to send that was not announced");
+        assert!(count == room || !self.session.wants_to_transmit(), "room left and more to say");
+        count
     }
 
     fn on_request(&mut self, header: &BasicHeaderSegment) {
@@ -340,7 +475,10 @@ impl World {
                 self.login_tag = request.initiator_task_tag;
                 self.logins_due += 1;
             }
-            Request::DataOut(_) => self.tally.writes += 1,
+            Request::DataOut(data) => {
+                self.tally.writes += 1;
+                self.check_data_out(&data);
+            }
             Request::Text(request) => self.count(request.cmd_sn),
             Request::ScsiCommand(command) => {
                 self.count(command.cmd_sn);
@@ -351,9 +489,25 @@ impl World {
     }
 
     fn count(&mut self, cmd_sn: SerialNumber) {
-        let next = self.next_cmd_sn.unwrap_or(SerialNumber(u32::MAX - 3));
+        let next = self.next_cmd_sn.unwrap_or(INITIAL_CMD_SN);
         assert_eq!(cmd_sn, next, "CmdSN counts up by one");
         self.next_cmd_sn = Some(next.next());
+        let allowed = next.is_at_or_before(self.max_cmd_sn);
+        assert!(allowed || self.anything_said, "CmdSN stays within the window");
+    }
+
+    /// Data goes out as a burst that was asked for, or as what may come unasked.
+    fn check_data_out(&self, data: &DataOutRequest) {
+        let DataOutRequest { buffer_offset: offset, data_segment_length: length, .. } = *data;
+        let end = offset + length;
+        let unasked = data.target_transfer_tag == u32::MAX && end <= self.first_burst;
+        let asked = self.granted.iter().any(|r2t| {
+            r2t.initiator_task_tag == data.initiator_task_tag
+                && r2t.target_transfer_tag == data.target_transfer_tag
+                && r2t.buffer_offset <= offset
+                && end <= r2t.buffer_offset.saturating_add(r2t.desired_data_transfer_length)
+        });
+        assert!(unasked || asked || self.anything_said, "data that nobody asked for");
     }
 
     /// A good answer to the login's present request.
@@ -403,7 +557,7 @@ impl World {
     fn numbers(&mut self, advance: bool) -> SequenceNumbers {
         let stat_sn = SerialNumber(self.stat_sn);
         self.stat_sn = self.stat_sn.wrapping_add(u32::from(advance));
-        let exp_cmd_sn = self.next_cmd_sn.unwrap_or(SerialNumber(u32::MAX - 3));
+        let exp_cmd_sn = self.next_cmd_sn.unwrap_or(INITIAL_CMD_SN);
         SequenceNumbers { stat_sn, exp_cmd_sn, max_cmd_sn: exp_cmd_sn.plus(2) }
     }
 
@@ -526,20 +680,52 @@ impl World {
             let start = offset as usize;
             piece.copy_from_slice(&data[start..start + piece.len()]);
         });
-        self.receive(&bytes[..count]);
+        match Response::parse(header) {
+            Ok(Response::ReadyToTransfer(r2t)) => {
+                self.learn(r2t.numbers);
+                self.granted.push(r2t);
+            }
+            Ok(
+                Response::Login(LoginResponse { numbers, .. })
+                | Response::DataIn(DataIn { numbers, .. })
+                | Response::Scsi(ScsiResponse { numbers, .. })
+                | Response::NopIn(NopIn { numbers, .. })
+                | Response::AsyncMessage(AsyncMessage { numbers, .. })
+                | Response::Text(TextResponse { numbers, .. })
+                | Response::Reject(Reject { numbers, .. })
+                | Response::Logout(LogoutResponse { numbers, .. })
+                | Response::TaskManagement(TaskManagementResponse { numbers, .. }),
+            ) => self.learn(numbers),
+            _ => {}
+        }
+        match std::mem::take(&mut self.cut) {
+            0 => self.receive(&bytes[..count]),
+            size => bytes[..count].chunks(size).for_each(|piece| self.receive(piece)),
+        }
+    }
+
+    /// The window as a response allows it at most (RFC 7143 §4.2.2.1).
+    fn learn(&mut self, numbers: SequenceNumbers) {
+        if !numbers.max_cmd_sn.next().is_before(numbers.exp_cmd_sn) {
+            self.max_cmd_sn = self.max_cmd_sn.advanced_to(numbers.max_cmd_sn);
+        }
     }
 
     /// What holds after every step.
-    fn check(&self) {
-        let live = self.tasks.values().filter(|(_, live)| *live).count();
+    pub(crate) fn check(&mut self) {
+        let live = self.tasks.live;
+        self.latest = self.latest.max(self.now);
         assert_eq!(self.session.outstanding(), live, "every task is accounted for");
-        if self.session.poll_at().is_none() {
-            assert!(self.session.ended().is_some() && live == 0, "a wait without a bound");
+        match self.session.poll_at() {
+            None => {
+                assert!(self.session.ended().is_some() && live == 0, "a wait without a bound");
+            }
+            Some(at) => assert!(at <= self.latest.after(LONGEST_WAIT), "a wait without a bound"),
         }
     }
 
     /// Whatever happened, the end comes, and every task with it.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.session.logout(self.now);
         for _ in 0..1000 {
             self.poll();

@@ -1,14 +1,13 @@
 //! The fuzzer's script runner over scripts made at random, for those who have no fuzzer at hand.
 
-use isboot_tests::pair::Random;
-
-mod exercise;
+use isboot_exercise::noise::Noise;
+use isboot_exercise::session::{Tally, session};
 
 #[test]
 fn a_session_keeps_its_promises_whatever_comes() {
-    let mut all = exercise::Tally::default();
+    let mut all = Tally::default();
     for seed in 0..20_000 {
-        let one = exercise::session(&script(seed));
+        let one = session(&script(seed));
         all.logins += one.logins;
         all.reads += one.reads;
         all.writes += one.writes;
@@ -27,17 +26,17 @@ fn a_session_keeps_its_promises_whatever_comes() {
 /// Mostly a login and commands that are answered well; now and then anything.
 fn script(seed: u64) -> Vec<u8> {
     const USUAL: [u8; 16] = [4, 4, 4, 3, 3, 3, 12, 12, 12, 12, 12, 12, 2, 8, 9, 14];
-    let mut random = Random(seed);
+    let mut random = Noise(seed);
     if seed.is_multiple_of(8) {
-        let length = random.below(400) as usize;
-        return random.bytes(length);
+        let length = random.below(400);
+        return (0..length).map(|_| random.bits() as u8).collect();
     }
     let mut script = vec![11 | (seed as u8) << 4];
     for _ in 0..random.below(80) {
         let operation = match random.below(60) {
             0 => random.below(16) as u8,
             1 => 11,
-            _ => USUAL[random.below(16) as usize],
+            _ => USUAL[random.below(16)],
         };
         script.push(operation | (random.below(16) as u8) << 4);
         // As many bytes as each of these takes at least.
@@ -46,7 +45,7 @@ fn script(seed: u64) -> Vec<u8> {
             4 | 14 | 15 => 2,
             _ => 0,
         };
-        script.extend(random.bytes(count));
+        script.extend((0..count).map(|_| random.bits() as u8));
     }
     script
 }
