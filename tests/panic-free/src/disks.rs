@@ -1,0 +1,76 @@
+use isboot::disk::{DiskId, Disks, Lent, RequestId, RequestKind};
+use isboot::scsi::lun::LogicalUnitNumber;
+use isboot::session::{Completion, DataOut, Session, TaskTag};
+use isboot::time::{Duration, Instant};
+
+use crate::{seen, told};
+
+type Buffer = &'static mut [u8];
+type Some = Disks<Buffer, 8, 16, 32>;
+
+#[unsafe(no_mangle)]
+pub fn disks_make(
+    disks: &mut Some,
+    lun: LogicalUnitNumber,
+    depth: usize,
+    limit: u32,
+    ready_timeout: Duration,
+) {
+    *disks = Disks::new(lun, depth, limit, ready_timeout);
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_look(disks: &Some, id: DiskId) {
+    seen((disks.list(), disks.state(), disks.outstanding(), disks.finished()));
+    seen((disks.disk(id).map(|disk| disk.bytes()), disks.advance_at()));
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_submit(
+    disks: &mut Some,
+    id: DiskId,
+    lba: u64,
+    buffer: Buffer,
+    what: u8,
+    kind: RequestKind,
+    length: usize,
+) {
+    match what {
+        0 => seen(disks.submit_read(id, lba, buffer)),
+        1 => seen(disks.submit_write(id, lba, buffer)),
+        2 => told(disks.submit_flush(id)),
+        _ => told(disks.submit_lent(kind, id, lba, length)),
+    }
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_advance(disks: &mut Some, now: Instant, session: &mut Session<32>) {
+    disks.advance(now, session);
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_complete(
+    disks: &mut Some,
+    now: Instant,
+    task: TaskTag,
+    completion: Completion,
+    sense: &[u8],
+    id: RequestId,
+) {
+    disks.completed(now, task, completion, sense);
+    told(disks.take_completion());
+    told(disks.take_completion_of(id));
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_data(
+    disks: &mut Some,
+    task: TaskTag,
+    offset: u32,
+    bytes: &[u8],
+    out: &mut [u8],
+    mut lent: Lent<'_>,
+) {
+    disks.data_in(task, offset, bytes, &mut lent);
+    disks.data_out(&lent).fill(task, offset, out);
+}

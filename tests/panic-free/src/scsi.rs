@@ -1,0 +1,56 @@
+use isboot::scsi::capacity::{ReadCapacity10, ReadCapacity16};
+use isboot::scsi::inquiry::{
+    BlockLimits, DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber,
+};
+use isboot::scsi::lun::LogicalUnitNumber;
+use isboot::scsi::sense::Sense;
+use isboot::scsi::{cdb, mode, report_luns};
+
+use crate::{seen, told};
+
+#[unsafe(no_mangle)]
+pub fn parameter_data(data: &[u8], page: u8) {
+    told(Sense::parse(data));
+    report_luns::luns(data).for_each(told);
+    seen((mode::write_protected(data), mode::write_protected_10(data)));
+    told(ReadCapacity10::parse(data));
+    told(ReadCapacity16::parse(data));
+    if let Some(inquiry) = StandardInquiry::parse(data) {
+        seen((inquiry.vendor(), inquiry.product(), inquiry.revision()));
+        seen((inquiry.peripheral_qualifier(), inquiry.peripheral_device_type()));
+    }
+    seen(SupportedPages::parse(data).map(|pages| pages.contains(page)));
+    seen(UnitSerialNumber::parse(data).map(|serial| serial.text()));
+    if let Some(identification) = DeviceIdentification::parse(data) {
+        identification.designators().for_each(told);
+    }
+    if let Some(limits) = BlockLimits::parse(data) {
+        seen((limits.maximum_transfer_length(), limits.optimal_transfer_length()));
+    }
+}
+
+#[unsafe(no_mangle)]
+pub fn sense(sense: &Sense) {
+    seen((sense.is_unit_attention(), sense.is_becoming_ready(), sense.is_medium_failure()));
+    seen((sense.is_write_protected(), sense.meaning()));
+}
+
+#[unsafe(no_mangle)]
+pub fn luns(bytes: [u8; 8], number: u16, text: &str) {
+    let lun = LogicalUnitNumber::from_bytes(bytes);
+    seen((lun.addressing(), lun.number(), lun.is_well_known(), lun.to_bytes()));
+    seen(LogicalUnitNumber::from_number(number));
+    told(text.parse::<LogicalUnitNumber>());
+}
+
+#[unsafe(no_mangle)]
+pub fn commands(address: u64, blocks: u32) {
+    seen((cdb::read(address, blocks), cdb::write(address, blocks)));
+    seen(cdb::write_force_unit_access(address, blocks));
+    seen(cdb::synchronize_cache_10(blocks, blocks as u16));
+    seen(cdb::synchronize_cache_16(address, blocks));
+    seen((cdb::read_capacity_16(blocks), cdb::read_capacity_10(), cdb::report_luns(blocks)));
+    seen((cdb::mode_sense_6(blocks as u8, blocks as u8), cdb::request_sense(blocks as u8)));
+    seen((cdb::mode_sense_10(blocks as u8, blocks as u16), cdb::inquiry(blocks as u16)));
+    seen(cdb::inquiry_vital_product_data(blocks as u8, blocks as u16));
+}
