@@ -21,6 +21,7 @@ extern crate std;
 #[cfg(feature = "boot")]
 pub mod boot;
 pub mod disk;
+mod keep;
 pub mod login;
 pub mod pdu;
 pub mod scsi;

@@ -13,6 +13,7 @@ use super::request::{
 use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::unit::{Trust, Unit};
 use super::verdict::{News, judge, news_of};
+use crate::keep::keep;
 use crate::scsi::lun::LogicalUnitNumber;
 use crate::scsi::sense::Sense;
 use crate::session::{Completion, Session, TaskError, TaskTag};
@@ -216,14 +217,7 @@ where
         if slot.generation != id.generation || !self.done.iter().any(|&done| done == id.slot) {
             return None;
         }
-        // Once around; the deque's own `retain` keeps a path to a panic.
-        for _ in 0..self.done.len() {
-            if let Some(done) = self.done.pop_front()
-                && done != id.slot
-            {
-                let _ = self.done.push_back(done);
-            }
-        }
+        keep(&mut self.done, |&done| done != id.slot);
         self.vacate(id.slot)
     }
 
@@ -241,7 +235,7 @@ where
         }
         slot.unwanted = true;
         let waiting = self.again.len();
-        self.again.retain(|(piece, _)| piece.slot != index);
+        keep(&mut self.again, |(piece, _)| piece.slot != index);
         let dropped = waiting.saturating_sub(self.again.len());
         let dropped = u16::try_from(dropped).unwrap_or(u16::MAX);
         slot.outstanding = slot.outstanding.saturating_sub(dropped);
@@ -255,7 +249,7 @@ where
         if let Some(place) = self.issuing.iter().position(|&other| other == index) {
             let seen = self.issuing.len().saturating_sub(self.unseen);
             self.unseen = self.unseen.saturating_sub(usize::from(place >= seen));
-            self.issuing.retain(|&other| other != index);
+            keep(&mut self.issuing, |&other| other != index);
         }
         self.settle(index);
         for owner in &self.owners {

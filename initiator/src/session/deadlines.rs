@@ -5,6 +5,7 @@ use super::error::{Error, TaskError, Waiting};
 use super::event::{Completion, Event};
 use super::session::{Phase, Session};
 use super::task::TaskState;
+use crate::keep::keep;
 use crate::time::Instant;
 
 impl<const TASKS: usize> Session<TASKS> {
@@ -158,14 +159,7 @@ impl<const TASKS: usize> Session<TASKS> {
         if expired {
             let tasks = &self.tasks;
             let waits = |index| tasks.at(index).is_some_and(|task| task.state == TaskState::Queued);
-            // Once around; the deque's own `retain` keeps a path to a panic.
-            for _ in 0..self.queued.len() {
-                if let Some(index) = self.queued.pop_front()
-                    && waits(index)
-                {
-                    let _ = self.queued.push_back(index);
-                }
-            }
+            keep(&mut self.queued, |&index| waits(index));
         }
         self.next_scan = next;
         if up && expired {

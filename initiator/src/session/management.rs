@@ -10,6 +10,7 @@ use super::escalation::TaskManagement;
 use super::event::{Event, SubmitError};
 use super::session::{ISSUE_LIMIT, Phase, Session};
 use super::task::{TaskState, TaskTag, Unwanted};
+use crate::keep::keep;
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{Request, TaskManagementRequest};
 use crate::pdu::response::TaskManagementResponse;
@@ -110,7 +111,7 @@ impl<const TASKS: usize> Session<TASKS> {
         let Some(found) = self.tasks.at_mut(task.index) else { return };
         match found.state {
             TaskState::Queued => {
-                self.queued.retain(|&index| index != task.index);
+                keep(&mut self.queued, |&index| index != task.index);
                 self.fail(task.index, TaskError::Aborted);
             }
             TaskState::Sent => {
@@ -333,7 +334,7 @@ impl<const TASKS: usize> Session<TASKS> {
             if task.state == TaskState::Sent {
                 self.tasks.remember_aborted(index);
             }
-            self.queued.retain(|&queued| queued != index);
+            keep(&mut self.queued, |&queued| queued != index);
             self.fail(index, TaskError::NoSuchLogicalUnit);
         }
         self.report(active, Err(ManagementError::Refused { response: NO_SUCH_LUN }));
