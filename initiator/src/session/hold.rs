@@ -29,7 +29,7 @@ impl<const TASKS: usize> Session<TASKS> {
     pub fn withdraw(&mut self, tag: TaskTag) -> bool {
         let is_held = self.unsent_mut(tag).is_some_and(|task| task.is_held);
         if is_held {
-            self.queued.retain(|&index| index != tag.index);
+            crate::keep::keep(&mut self.queued, |&index| index != tag.index);
             self.tasks.remove(tag.index);
         }
         is_held

@@ -152,11 +152,11 @@ impl<const TASKS: usize> Session<TASKS> {
         let segment_limit = whole_words(negotiated.max_send_data_segment_length);
         let Some(index) = self.next_queued() else { return false };
         let Some(tag) = self.tasks.tag(index) else {
-            self.queued.retain(|&queued| queued != index);
+            crate::keep::keep(&mut self.queued, |&queued| queued != index);
             return false;
         };
         let Some(cmd_sn) = self.window.take() else { return false };
-        self.queued.retain(|&queued| queued != index);
+        crate::keep::keep(&mut self.queued, |&queued| queued != index);
         let Some(initiator_task_tag) = self.tasks.initiator_task_tag(index) else { return false };
         let Some(task) = self.tasks.at_mut(index) else { return false };
         task.state = TaskState::Sent;
