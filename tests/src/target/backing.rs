@@ -29,6 +29,20 @@ pub trait Backing: Send + Sync {
     /// # Errors
     /// As [`read`](Self::read).
     fn flush(&self) -> io::Result<()>;
+
+    /// Releases `length` bytes from `offset` on: they read as zeros.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        let mut done = 0;
+        while done < length {
+            let count = (length - done).min(PAGE as u64);
+            self.write(offset + done, &vec![0; count as usize])?;
+            done += count;
+        }
+        Ok(())
+    }
 }
 
 /// Memory that grows with what is written, so that a LUN of many TiB costs nothing.
@@ -90,6 +104,21 @@ impl Backing for Memory {
     }
 
     fn flush(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn discard(&self, offset: u64, length: u64) -> io::Result<()> {
+        let (end, size) = (offset + length, PAGE as u64);
+        let mut stored = self.pages.lock().unwrap_or_else(PoisonError::into_inner);
+        stored.retain(|&page, bytes| {
+            let (first, last) = (page * size, (page + 1) * size);
+            if first >= end || last <= offset {
+                return true;
+            }
+            let from = offset.saturating_sub(first) as usize;
+            bytes[from..(end.min(last) - first) as usize].fill(0);
+            bytes.iter().any(|&byte| byte != 0)
+        });
         Ok(())
     }
 }
@@ -158,6 +187,19 @@ mod tests {
         assert_eq!(back.last(), Some(&0));
         assert_eq!(memory.pages.lock().unwrap().len(), 3);
         assert_eq!(memory.length(), 8 << 40);
+    }
+
+    #[test]
+    fn what_is_discarded_reads_as_zeros_and_takes_no_memory() {
+        let memory = Memory::new(8 << 40);
+        let bytes = vec![7; 3 * PAGE];
+        memory.write(1 << 40, &bytes).unwrap();
+        memory.discard((1 << 40) + 10, 2 * PAGE as u64).unwrap();
+        let mut back = vec![0; bytes.len()];
+        memory.read(1 << 40, &mut back).unwrap();
+        let zeros: Vec<usize> = (0..back.len()).filter(|&at| back[at] == 0).collect();
+        assert_eq!((zeros.first(), zeros.len()), (Some(&10), 2 * PAGE));
+        assert_eq!(memory.pages.lock().unwrap().len(), 2);
     }
 
     #[test]

@@ -11,7 +11,21 @@ use super::backing::{Backing, Disk, Memory};
 pub struct Lun {
     pub(super) backing: Box<dyn Backing>,
     pub(super) number: Option<u16>,
+    /// Its eight bytes when they are not those of its number: only they name it.
+    pub(super) address: Option<[u8; 8]>,
     pub(super) block_size: u32,
+    /// Logical blocks in a physical one, as a power of two, and the first that starts one.
+    pub(super) physical: (u8, u16),
+    /// Type of protection information: 1 to 3, 0 for none.
+    pub(super) protection: u8,
+    pub(super) thin: Option<Thin>,
+    /// Most blocks of one WRITE SAME; 0 for any number.
+    pub(super) write_same_blocks: u64,
+    /// DPOFUA.
+    pub(super) force_unit_access: bool,
+    /// Target port groups: number, asymmetric access state, ports. Commands come through the
+    /// first port of the first group.
+    pub(super) port_groups: Vec<(u16, u8, Vec<u16>)>,
     pub(super) read_only: bool,
     pub(super) vendor: String,
     pub(super) product: String,
@@ -22,6 +36,42 @@ pub struct Lun {
     /// So many commands find it becoming ready.
     pub(super) becoming_ready: u32,
     pub(super) bad_blocks: Vec<Range<u64>>,
+}
+
+/// How a LUN is thinly provisioned (SBC-3 §4.7).
+#[derive(Clone, Copy, Debug)]
+pub struct Thin {
+    /// LBPU: UNMAP is there.
+    pub unmap: bool,
+    /// LBPWS: WRITE SAME(16) takes the UNMAP bit.
+    pub write_same_16: bool,
+    /// LBPWS10: WRITE SAME(10) takes the UNMAP bit.
+    pub write_same_10: bool,
+    /// LBPRZ is told: released blocks read as zeros. They do in any case.
+    pub reads_zeros: bool,
+    /// MAXIMUM UNMAP LBA COUNT.
+    pub unmap_blocks: u32,
+    /// MAXIMUM UNMAP BLOCK DESCRIPTOR COUNT.
+    pub unmap_descriptors: u32,
+    /// OPTIMAL UNMAP GRANULARITY: what is not whole granules stays.
+    pub granularity: u32,
+    /// UNMAP GRANULARITY ALIGNMENT.
+    pub alignment: u32,
+}
+
+impl Default for Thin {
+    fn default() -> Self {
+        Self {
+            unmap: true,
+            write_same_16: true,
+            write_same_10: true,
+            reads_zeros: true,
+            unmap_blocks: u32::MAX,
+            unmap_descriptors: 1,
+            granularity: 1,
+            alignment: 0,
+        }
+    }
 }
 
 impl Lun {
@@ -47,7 +97,14 @@ impl Lun {
         Self {
             backing,
             number: None,
+            address: None,
             block_size: 512,
+            physical: (0, 0),
+            protection: 0,
+            thin: None,
+            write_same_blocks: 0,
+            force_unit_access: true,
+            port_groups: Vec::new(),
             read_only: false,
             vendor: "ISBOOT".to_owned(),
             product: "test disk".to_owned(),
@@ -63,6 +120,56 @@ impl Lun {
     #[must_use]
     pub fn number(mut self, number: u16) -> Self {
         self.number = Some(number);
+        self
+    }
+
+    /// The eight bytes that name it, in place of those of its number.
+    #[must_use]
+    pub fn address(mut self, address: [u8; 8]) -> Self {
+        self.address = Some(address);
+        self
+    }
+
+    /// Logical blocks in a physical one, as a power of two, and the first that starts one.
+    #[must_use]
+    pub fn physical_blocks(mut self, exponent: u8, lowest_aligned: u16) -> Self {
+        self.physical = (exponent, lowest_aligned);
+        self
+    }
+
+    /// It keeps protection information of this type, 1 to 3, with each block.
+    #[must_use]
+    pub fn protection(mut self, kind: u8) -> Self {
+        self.protection = kind;
+        self
+    }
+
+    /// Thinly provisioned.
+    #[must_use]
+    pub fn thin(mut self, thin: Thin) -> Self {
+        self.thin = Some(thin);
+        self
+    }
+
+    /// Most blocks of one WRITE SAME; any number unless said.
+    #[must_use]
+    pub fn write_same_blocks(mut self, blocks: u64) -> Self {
+        self.write_same_blocks = blocks;
+        self
+    }
+
+    /// It does not obey the FUA bit, and says so.
+    #[must_use]
+    pub fn without_force_unit_access(mut self) -> Self {
+        self.force_unit_access = false;
+        self
+    }
+
+    /// One more target port group, with its asymmetric access state (SPC-4 §6.37). Commands come
+    /// through the first port of the first group.
+    #[must_use]
+    pub fn port_group(mut self, number: u16, state: u8, ports: &[u16]) -> Self {
+        self.port_groups.push((number, state, ports.to_vec()));
         self
     }
 

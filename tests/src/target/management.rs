@@ -10,7 +10,6 @@ use isboot::pdu::response::{LogoutResponse, Reject, Response, TaskManagementResp
 
 use super::frame::Pdu;
 use super::link::Link;
-use super::lun::decode_number;
 use super::rules::{End, broken};
 use super::session::FullFeature;
 
@@ -85,7 +84,7 @@ impl FullFeature {
                 format!("{:?} with a Referenced Task Tag", request.function),
             );
         }
-        let place = decode_number(request.lun).and_then(|n| link.shared.numbers.get(&n).copied());
+        let place = link.shared.place(request.lun);
         let mut waits_for = Vec::new();
         let response = match request.function {
             Function::AbortTask => self.abort_task(request)?,

@@ -55,7 +55,7 @@ pub use builder::Builder;
 pub use connection::Connection;
 pub use frame::Pdu;
 pub use hook::{Fate, Handling, Injection, Numbering, Wire};
-pub use lun::Lun;
+pub use lun::{Lun, Thin};
 pub use policy::{AlgorithmOffer, Chap, Credentials, DigestPolicy, Redirect, SenseFormat};
 pub use rules::Violation;
 pub use server::Server;

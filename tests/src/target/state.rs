@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::hook::{Hooks, Injection};
-use super::lun::Lun;
+use super::lun::{Lun, decode_number};
 use super::policy::{Policy, Redirect};
 use super::rules::Violation;
 use super::statistics::Statistics;
@@ -18,6 +18,8 @@ pub(super) struct Shared {
     pub(super) luns: Vec<Lun>,
     /// LUN number to place in `luns`, in the order of numbers.
     pub(super) numbers: BTreeMap<u16, usize>,
+    /// The eight bytes of LUNs that do not go by their number.
+    addresses: BTreeMap<[u8; 8], usize>,
     state: Mutex<State>,
     hooks: Mutex<Hooks>,
 }
@@ -81,6 +83,20 @@ pub(super) struct LunState {
     pub(super) forced: VecDeque<u8>,
     /// Grows with each reset: tasks from before it are gone.
     pub(super) resets: u64,
+    /// The thin pool behind it has no block left.
+    pub(super) pool_full: bool,
+    pub(super) reservations: Reservations,
+}
+
+/// Persistent reservations of a LUN.
+#[derive(Debug, Default)]
+pub(super) struct Reservations {
+    /// PRGENERATION.
+    pub(super) generation: u32,
+    /// Keys by I_T nexus: the initiator's name and ISID outlive its sessions.
+    pub(super) keys: BTreeMap<(String, [u8; 6]), u64>,
+    /// Who holds the reservation, and its type.
+    pub(super) holder: Option<((String, [u8; 6]), u8)>,
 }
 
 impl Shared {
@@ -92,17 +108,24 @@ impl Shared {
         seed: u64,
     ) -> Self {
         let mut numbers = BTreeMap::new();
+        let mut addresses = BTreeMap::new();
         let mut next = 0;
         for (place, lun) in luns.iter().enumerate() {
             let number = lun.number.unwrap_or(next);
             assert!(numbers.insert(number, place).is_none(), "two LUNs with the number {number}");
             next = number + 1;
+            if let Some(address) = lun.address {
+                let other = addresses.insert(address, place);
+                assert!(other.is_none(), "two LUNs at {address:02x?}");
+            }
         }
         let states = luns.iter().map(|lun| LunState {
             becoming_ready: lun.becoming_ready,
             bad_blocks: lun.bad_blocks.clone(),
             forced: VecDeque::new(),
             resets: 0,
+            pool_full: false,
+            reservations: Reservations::default(),
         });
         let state = State {
             violations: Vec::new(),
@@ -118,7 +141,17 @@ impl Shared {
             refusals: VecDeque::new(),
             seed,
         };
-        Self { name, policy, luns, numbers, state: Mutex::new(state), hooks: Mutex::default() }
+        let (state, hooks) = (Mutex::new(state), Mutex::default());
+        Self { name, policy, luns, numbers, addresses, state, hooks }
+    }
+
+    /// The place of the LUN that these eight bytes name.
+    pub(super) fn place(&self, lun: [u8; 8]) -> Option<usize> {
+        let by_number = || {
+            let place = *self.numbers.get(&decode_number(lun)?)?;
+            self.luns[place].address.is_none().then_some(place)
+        };
+        self.addresses.get(&lun).copied().or_else(by_number)
     }
 
     /// A panic of another connection leaves the state usable: every change is small.

@@ -21,6 +21,12 @@ pub struct Statistics {
     pub requests: BTreeMap<u8, u64>,
     /// SCSI commands by operation code.
     pub commands: BTreeMap<u8, u64>,
+    /// WRITEs with the FUA bit.
+    pub forced_unit_accesses: u64,
+    /// Blocks that UNMAP, or WRITE SAME with the UNMAP bit, was asked to release.
+    pub unmapped_blocks: u64,
+    /// Blocks that WRITE SAME wrote.
+    pub same_blocks: u64,
     /// R2Ts sent.
     pub ready_to_transfers: u64,
     /// Bytes of immediate data received.

@@ -131,6 +131,15 @@ impl Target {
         self.shared.state().luns[place].becoming_ready = commands;
     }
 
+    /// Whether the thin pool behind a LUN has no block left: writes find no space.
+    ///
+    /// # Panics
+    /// No such LUN.
+    pub fn set_pool_full(&self, number: u16, full: bool) {
+        let place = self.place(number).expect("a LUN of this target");
+        self.shared.state().luns[place].pool_full = full;
+    }
+
     /// The blocks of a LUN that cannot be read or written from now on.
     ///
     /// # Panics

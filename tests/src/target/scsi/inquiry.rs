@@ -1,5 +1,6 @@
 //! INQUIRY and its vital product data (SPC-4 §6.4, 7.8; SBC-3 §6.6).
 
+use super::provisioning;
 use super::sense::Sense;
 use super::{allocated, be16};
 use crate::target::lun::Lun;
@@ -10,10 +11,11 @@ pub(super) fn inquiry(shared: &Shared, place: usize, cdb: &[u8; 16]) -> Result<V
     let lun = &shared.luns[place];
     let data = match (cdb[1] & 0x03, cdb[2]) {
         (0, 0) => standard(lun),
-        (1, 0x00) => page(0x00, vec![0x00, 0x80, 0x83, 0xb0]),
+        (1, 0x00) => page(0x00, vec![0x00, 0x80, 0x83, 0xb0, 0xb2]),
         (1, 0x80) => page(0x80, serial(shared, place).into_bytes()),
         (1, 0x83) => page(0x83, identification(shared, place)),
-        (1, 0xb0) => page(0xb0, block_limits(shared.policy.max_transfer_blocks)),
+        (1, 0xb0) => page(0xb0, block_limits(lun, shared.policy.max_transfer_blocks)),
+        (1, 0xb2) => page(0xb2, provisioning::page(lun)),
         _ => return Err(Sense::INVALID_FIELD),
     };
     Ok(allocated(data, be16(cdb, 3).into()))
@@ -44,6 +46,8 @@ fn standard(lun: &Lun) -> Vec<u8> {
     data[2] = 0x06; // SPC-4
     data[3] = 0x12; // HiSup, response data format 2
     data[4] = 91;
+    // TPGS: states are told, and change by themselves; PROTECT.
+    data[5] = u8::from(!lun.port_groups.is_empty()) << 4 | u8::from(lun.protection != 0);
     data[7] = 0x02; // CmdQue
     padded(&mut data[8..16], &lun.vendor);
     padded(&mut data[16..32], &lun.product);
@@ -75,14 +79,28 @@ fn identification(shared: &Shared, place: usize) -> Vec<u8> {
     body.extend_from_slice(&name);
     body.extend_from_slice(&[0x02, 0x01, 0x00, text.len() as u8]);
     body.extend_from_slice(&text);
+    if let Some((group, _, ports)) = lun.port_groups.first() {
+        let port = ports.first().copied().unwrap_or(1);
+        for (kind, number) in [(0x14, port), (0x15, *group)] {
+            let [high, low] = number.to_be_bytes();
+            body.extend_from_slice(&[0x01, kind, 0x00, 4, 0, 0, high, low]);
+        }
+    }
     body
 }
 
-fn block_limits(max_transfer_blocks: u32) -> Vec<u8> {
+fn block_limits(lun: &Lun, max_transfer_blocks: u32) -> Vec<u8> {
     let mut body = vec![0; 60];
     body[2..4].copy_from_slice(&1u16.to_be_bytes()); // optimal granularity
     body[4..8].copy_from_slice(&max_transfer_blocks.to_be_bytes());
     body[8..12].copy_from_slice(&max_transfer_blocks.min(2048).to_be_bytes());
+    if let Some(thin) = lun.thin.filter(|thin| thin.unmap) {
+        body[16..20].copy_from_slice(&thin.unmap_blocks.to_be_bytes());
+        body[20..24].copy_from_slice(&thin.unmap_descriptors.to_be_bytes());
+        body[24..28].copy_from_slice(&thin.granularity.to_be_bytes());
+        body[28..32].copy_from_slice(&(thin.alignment | 1 << 31).to_be_bytes());
+    }
+    body[32..40].copy_from_slice(&lun.write_same_blocks.to_be_bytes());
     body
 }
 

@@ -24,6 +24,11 @@ impl Extent {
         (self.blocks.end - self.blocks.start) * u64::from(lun.block_size)
     }
 
+    /// Whether the write is to be durable.
+    pub(super) fn is_through(&self) -> bool {
+        self.write && self.through
+    }
+
     fn offset(&self, lun: &Lun) -> u64 {
         self.blocks.start * u64::from(lun.block_size)
     }
@@ -49,6 +54,10 @@ pub(super) fn judge(lun: &Lun, cdb: &[u8; 16], most: u32) -> Result<Extent, Sens
     }
     if write && lun.read_only {
         return Err(Sense::WRITE_PROTECTED);
+    }
+    // FUA where it is not obeyed (SBC-3 §6.4.1).
+    if cdb[1] & 0x08 != 0 && !lun.force_unit_access {
+        return Err(Sense::INVALID_FIELD);
     }
     Ok(Extent { write, through: cdb[1] & 0x08 != 0, blocks: start..end })
 }
@@ -99,14 +108,25 @@ pub(super) fn read_capacity_10(lun: &Lun) -> Vec<u8> {
 pub(super) fn read_capacity_16(lun: &Lun, cdb: &[u8; 16]) -> Vec<u8> {
     let mut data = lun.blocks().saturating_sub(1).to_be_bytes().to_vec();
     data.extend_from_slice(&lun.block_size.to_be_bytes());
+    // P_TYPE and PROT_EN.
+    data.push(lun.protection.checked_sub(1).map_or(0, |kind| kind << 1 | 1));
+    let (exponent, aligned) = lun.physical;
+    data.push(exponent & 0x0f);
+    let [high, low] = (aligned & 0x3fff).to_be_bytes();
+    let reads_zeros = lun.thin.is_some_and(|thin| thin.reads_zeros);
+    data.push(u8::from(lun.thin.is_some()) << 7 | u8::from(reads_zeros) << 6 | high);
+    data.push(low);
     data.resize(32, 0);
     allocated(data, be32(cdb, 10))
 }
 
 /// First block and count of a 10- or 16-byte CDB.
-fn extent_of(cdb: &[u8; 16]) -> (u64, u32) {
+pub(super) fn extent_of(cdb: &[u8; 16]) -> (u64, u32) {
     match cdb[0] {
-        operation::READ_16 | operation::WRITE_16 | operation::SYNCHRONIZE_CACHE_16 => {
+        operation::READ_16
+        | operation::WRITE_16
+        | operation::WRITE_SAME_16
+        | operation::SYNCHRONIZE_CACHE_16 => {
             (u64::from(be32(cdb, 2)) << 32 | u64::from(be32(cdb, 6)), be32(cdb, 10))
         }
         _ => (u64::from(be32(cdb, 2)), u32::from(be16(cdb, 7))),

@@ -1,12 +1,15 @@
 //! A small disk: what each command does (SPC-4, SBC-3). Knows sessions only as nexuses that
 //! unit attentions are queued for.
 
+mod access;
 mod inquiry;
 mod media;
+mod provisioning;
 mod report;
+mod reservation;
 mod sense;
 
-use super::lun::{Lun, decode_number};
+use super::lun::Lun;
 use super::policy::SenseFormat;
 use super::state::{LunState, Shared, State};
 use sense::Sense;
@@ -22,12 +25,18 @@ pub(super) mod operation {
     pub(in crate::target) const READ_10: u8 = 0x28;
     pub(in crate::target) const WRITE_10: u8 = 0x2a;
     pub(in crate::target) const SYNCHRONIZE_CACHE_10: u8 = 0x35;
+    pub(in crate::target) const WRITE_SAME_10: u8 = 0x41;
+    pub(in crate::target) const UNMAP: u8 = 0x42;
     pub(in crate::target) const MODE_SENSE_10: u8 = 0x5a;
+    pub(in crate::target) const PERSISTENT_RESERVE_IN: u8 = 0x5e;
+    pub(in crate::target) const PERSISTENT_RESERVE_OUT: u8 = 0x5f;
     pub(in crate::target) const READ_16: u8 = 0x88;
     pub(in crate::target) const WRITE_16: u8 = 0x8a;
     pub(in crate::target) const SYNCHRONIZE_CACHE_16: u8 = 0x91;
+    pub(in crate::target) const WRITE_SAME_16: u8 = 0x93;
     pub(in crate::target) const SERVICE_ACTION_IN_16: u8 = 0x9e;
     pub(in crate::target) const REPORT_LUNS: u8 = 0xa0;
+    pub(in crate::target) const MAINTENANCE_IN: u8 = 0xa3;
 }
 
 /// How a command ended.
@@ -73,7 +82,7 @@ pub(super) fn start(shared: &Shared, nexus: u16, lun: [u8; 8], cdb: &[u8; 16]) -
     let format = shared.policy.sense_format;
     let mut state = shared.state();
     *state.statistics.commands.entry(cdb[0]).or_default() += 1;
-    let place = decode_number(lun).and_then(|number| shared.numbers.get(&number).copied());
+    let place = shared.place(lun);
     let bypasses =
         matches!(cdb[0], operation::INQUIRY | operation::REPORT_LUNS | operation::REQUEST_SENSE);
     let Some(place) = place else {
@@ -86,11 +95,23 @@ pub(super) fn start(shared: &Shared, nexus: u16, lun: [u8; 8], cdb: &[u8; 16]) -
         return Start::Done(outcome);
     }
     let disk = &shared.luns[place];
+    if reservation::conflicts(&state, nexus, place, cdb) {
+        return Start::Done(Outcome::status(reservation::CONFLICT));
+    }
     match cdb[0] {
+        operation::UNMAP => wants(u64::from(be16(cdb, 7))),
+        operation::PERSISTENT_RESERVE_OUT => wants(u64::from(be32(cdb, 5))),
+        operation::WRITE_SAME_10 | operation::WRITE_SAME_16 => {
+            match provisioning::judge_write_same(&mut state, nexus, disk, cdb) {
+                Err(sense) => Start::Done(Outcome::check(sense, format)),
+                Ok(()) => wants(u64::from(disk.block_size)),
+            }
+        }
         operation::READ_10 | operation::READ_16 | operation::WRITE_10 | operation::WRITE_16 => {
             match media::judge(disk, cdb, shared.policy.max_transfer_blocks) {
                 Err(sense) => Start::Done(Outcome::check(sense, format)),
                 Ok(extent) if extent.is_write() && extent.bytes(disk) != 0 => {
+                    state.statistics.forced_unit_accesses += u64::from(extent.is_through());
                     Start::WantsData(extent.bytes(disk))
                 }
                 Ok(_) => Start::Ready,
@@ -98,6 +119,10 @@ pub(super) fn start(shared: &Shared, nexus: u16, lun: [u8; 8], cdb: &[u8; 16]) -
         }
         _ => Start::Ready,
     }
+}
+
+fn wants(bytes: u64) -> Start {
+    if bytes == 0 { Start::Ready } else { Start::WantsData(bytes) }
 }
 
 /// Executes a command whose data, if it takes any, is complete.
@@ -114,7 +139,20 @@ pub(super) fn finish(
     if !state.sessions.contains_key(&nexus) {
         return Outcome::check(Sense::ABORTED, format);
     }
-    let place = decode_number(lun).and_then(|number| shared.numbers.get(&number).copied());
+    let place = shared.place(lun);
+    // Somebody may have reserved the LUN since.
+    if let Some(place) = place
+        && reservation::conflicts(&state, nexus, place, cdb)
+    {
+        return Outcome::status(reservation::CONFLICT);
+    }
+    if let (Some(place), operation::PERSISTENT_RESERVE_OUT) = (place, cdb[0]) {
+        return match reservation::change(&mut state, nexus, place, cdb, data) {
+            Ok(reservation::Change::Done) => Outcome::good(Vec::new()),
+            Ok(reservation::Change::Conflict) => Outcome::status(reservation::CONFLICT),
+            Err(sense) => Outcome::check(sense, format),
+        };
+    }
     let result = match place {
         Some(place) => execute(shared, &mut state, nexus, place, cdb, data),
         None => without_lun(shared, cdb),
@@ -124,15 +162,15 @@ pub(super) fn finish(
 
 /// How often a LUN was reset.
 pub(super) fn resets(shared: &Shared, lun: [u8; 8]) -> u64 {
-    let place = decode_number(lun).and_then(|number| shared.numbers.get(&number));
-    place.map_or(0, |&place| shared.state().luns[place].resets)
+    let place = shared.place(lun);
+    place.map_or(0, |place| shared.state().luns[place].resets)
 }
 
 /// Whether a command reads, and how many bytes its CDB says it moves; `None` for commands that
 /// the target does not know.
 pub(super) fn announced(shared: &Shared, lun: [u8; 8], cdb: &[u8; 16]) -> Option<(bool, u64)> {
-    let place = decode_number(lun).and_then(|number| shared.numbers.get(&number));
-    let block_size = place.map_or(512, |&place| u64::from(shared.luns[place].block_size));
+    let place = shared.place(lun);
+    let block_size = place.map_or(512, |place| u64::from(shared.luns[place].block_size));
     Some(match cdb[0] {
         operation::TEST_UNIT_READY
         | operation::START_STOP_UNIT
@@ -143,7 +181,11 @@ pub(super) fn announced(shared: &Shared, lun: [u8; 8], cdb: &[u8; 16]) -> Option
         operation::INQUIRY => (true, u64::from(be16(cdb, 3))),
         operation::READ_CAPACITY_10 => (true, 8),
         operation::SERVICE_ACTION_IN_16 => (true, u64::from(be32(cdb, 10))),
-        operation::REPORT_LUNS => (true, u64::from(be32(cdb, 6))),
+        operation::REPORT_LUNS | operation::MAINTENANCE_IN => (true, u64::from(be32(cdb, 6))),
+        operation::PERSISTENT_RESERVE_IN => (true, u64::from(be16(cdb, 7))),
+        operation::PERSISTENT_RESERVE_OUT => (false, u64::from(be32(cdb, 5))),
+        operation::UNMAP => (false, u64::from(be16(cdb, 7))),
+        operation::WRITE_SAME_10 | operation::WRITE_SAME_16 => (false, block_size),
         operation::READ_10 => (true, u64::from(be16(cdb, 7)) * block_size),
         operation::READ_16 => (true, u64::from(be32(cdb, 10)) * block_size),
         operation::WRITE_10 => (false, u64::from(be16(cdb, 7)) * block_size),
@@ -178,6 +220,18 @@ fn execute(
     data: &[u8],
 ) -> Result<Vec<u8>, Sense> {
     let disk: &Lun = &shared.luns[place];
+    match cdb[0] {
+        operation::UNMAP => return provisioning::unmap(state, nexus, place, disk, data),
+        operation::WRITE_SAME_10 | operation::WRITE_SAME_16 => {
+            return provisioning::write_same(state, place, disk, cdb, data);
+        }
+        operation::PERSISTENT_RESERVE_IN => return reservation::answer(state, place, cdb),
+        operation::MAINTENANCE_IN => return access::report_target_port_groups(disk, cdb),
+        operation::WRITE_10 | operation::WRITE_16 if state.luns[place].pool_full => {
+            return Err(Sense::SPACE_ALLOCATION_FAILED);
+        }
+        _ => {}
+    }
     let bad_blocks = &state.luns[place].bad_blocks;
     match cdb[0] {
         operation::TEST_UNIT_READY | operation::START_STOP_UNIT => Ok(Vec::new()),

@@ -12,7 +12,12 @@ pub(super) fn report_luns(shared: &Shared, cdb: &[u8; 16]) -> Result<Vec<u8>, Se
         return Err(Sense::INVALID_FIELD);
     }
     let list: Vec<u8> = match cdb[2] {
-        0x00 | 0x02 => shared.numbers.keys().flat_map(|&number| encode_number(number)).collect(),
+        0x00 | 0x02 => {
+            let address = |(&number, &place): (&u16, &usize)| {
+                shared.luns[place].address.unwrap_or_else(|| encode_number(number))
+            };
+            shared.numbers.iter().flat_map(address).collect()
+        }
         // Well-known logical units: there are none.
         0x01 => Vec::new(),
         _ => return Err(Sense::INVALID_FIELD),
@@ -56,7 +61,7 @@ pub(super) fn mode_sense(lun: &Lun, format: SenseFormat, cdb: &[u8; 16]) -> Resu
         descriptor.extend_from_slice(&lun.block_size.to_be_bytes());
     }
     // WP, DPOFUA.
-    let device = if lun.read_only { 0x90 } else { 0x10 };
+    let device = u8::from(lun.read_only) << 7 | u8::from(lun.force_unit_access) << 4;
     let (total, after) = ((descriptor.len() + pages.len()) as u8, descriptor.len() as u8);
     let (header, length) = match cdb[0] {
         operation::MODE_SENSE_6 => (vec![total + 3, 0, device, after], u32::from(cdb[4])),

@@ -19,6 +19,10 @@ impl Sense {
     pub(super) const INVALID_OPERATION: Self = Self::new(0x05, 0x20, 0x00);
     pub(super) const OUT_OF_RANGE: Self = Self::new(0x05, 0x21, 0x00);
     pub(super) const INVALID_FIELD: Self = Self::new(0x05, 0x24, 0x00);
+    pub(super) const PARAMETER_LIST_LENGTH: Self = Self::new(0x05, 0x1a, 0x00);
+    pub(super) const INVALID_RELEASE: Self = Self::new(0x05, 0x26, 0x04);
+    pub(super) const INVALID_PARAMETER: Self = Self::new(0x05, 0x26, 0x00);
+    pub(super) const SPACE_ALLOCATION_FAILED: Self = Self::new(0x07, 0x27, 0x07);
     pub(super) const LUN_NOT_SUPPORTED: Self = Self::new(0x05, 0x25, 0x00);
     pub(super) const WRITE_PROTECTED: Self = Self::new(0x07, 0x27, 0x00);
     pub(super) const ABORTED: Self = Self::new(0x0b, 0x00, 0x00);
