@@ -372,6 +372,22 @@ impl<const LUNS: usize> PairOf<LUNS> {
         self.wait_for(id).map(|_| ())
     }
 
+    /// Waits for a request that was submitted past these methods.
+    ///
+    /// # Errors
+    /// The request's.
+    ///
+    /// # Panics
+    /// When it was not taken.
+    pub fn finish<E: std::fmt::Debug>(
+        &mut self,
+        submitted: Result<RequestId, E>,
+    ) -> Result<Finished<Vec<u8>>, RequestError> {
+        let id = submitted.expect("the request is taken");
+        self.submitted.push(id);
+        self.wait_for(id)
+    }
+
     fn wait_for(&mut self, id: RequestId) -> Result<Finished<Vec<u8>>, RequestError> {
         let finished = self.finish_one();
         assert_eq!(finished.id, id, "the only request under way");

@@ -4,7 +4,7 @@
 use heapless::Vec;
 
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::scsi::report_luns::{LEAST_ALLOCATION, ListReader};
+use crate::scsi::report_luns::ListReader;
 
 /// What is asked for at first: 511 units.
 const FIRST_ALLOCATION: u32 = 4096;
@@ -66,9 +66,11 @@ impl<const LUNS: usize> LunList<LUNS> {
             // What came belongs to an issue of the command before the last.
             self.forget();
         }
-        let whole = self.reader.whole().unwrap_or(0).clamp(LEAST_ALLOCATION, LARGEST_ALLOCATION);
-        if whole > self.allocation && self.reader.position() >= self.allocation {
-            self.allocation = whole;
+        let whole = self.reader.whole().unwrap_or(0);
+        let is_cut = whole > self.allocation && self.reader.position() >= self.allocation;
+        if is_cut && self.allocation < LARGEST_ALLOCATION {
+            // At least twice as much, so that a list that grows meanwhile is caught up with.
+            self.allocation = whole.max(self.allocation.saturating_mul(2)).min(LARGEST_ALLOCATION);
             return true;
         }
         if self.units.is_full() {
@@ -141,7 +143,7 @@ mod tests {
         let data = list(0..1000);
         luns.take(0, &data[..4096]);
         assert!(luns.ended(4096));
-        assert_eq!(luns.allocation(), 8008);
+        assert_eq!(luns.allocation(), 8192);
         luns.take(0, &data);
         assert!(!luns.ended(8008));
         assert_eq!(luns.units(), [lun(0), lun(1), lun(2), lun(999)]);

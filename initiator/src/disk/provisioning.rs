@@ -87,10 +87,12 @@ impl UnmapLimits {
         if blocks <= limit {
             return u32::try_from(blocks).unwrap_or(self.blocks);
         }
-        let end = lba.saturating_add(limit);
-        let past_border = end
+        let past_border = lba
+            .saturating_add(limit)
             .checked_sub(u64::from(self.alignment))
             .and_then(|past| past.checked_rem(u64::from(self.granularity)))
+            // No command reaches over a granule that is larger than the limit.
+            .filter(|_| self.granularity <= self.blocks)
             .unwrap_or(0);
         let aligned = limit.checked_sub(past_border).filter(|&blocks| blocks > 0);
         aligned.and_then(|blocks| u32::try_from(blocks).ok()).unwrap_or(self.blocks)
@@ -109,7 +111,8 @@ mod tests {
         assert_eq!(limits.piece(99, 1000), 96);
         assert_eq!(limits.piece(1 << 40, 1 << 40), 99);
         let coarse = UnmapLimits { blocks: 4, granularity: 64, alignment: 0 };
-        assert_eq!(coarse.piece(1, 100), 4, "no border within reach");
+        assert_eq!(coarse.piece(1, 100), 4);
+        assert_eq!(coarse.piece(62, 100), 4, "a granule is out of reach");
         let unlimited = UnmapLimits { blocks: u32::MAX, granularity: 1, alignment: 0 };
         assert_eq!(unlimited.piece(0, 1 << 33), u32::MAX);
     }

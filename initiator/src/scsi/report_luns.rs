@@ -5,8 +5,6 @@ use super::lun::LogicalUnitNumber;
 
 /// Bytes before the first entry.
 const HEADER: u32 = 8;
-/// The smallest ALLOCATION LENGTH that the standard allows.
-pub const LEAST_ALLOCATION: u32 = 16;
 
 /// Reads a list in pieces of any size: as many entries as its length says and as came whole.
 #[derive(Clone, Debug, Default)]

@@ -42,6 +42,8 @@ pub(super) struct State {
     /// Commands are taken in and not executed.
     pub(super) paused: bool,
     pub(super) redirect: Option<Redirect>,
+    /// Operation codes of commands that the target is not to know.
+    pub(super) unknown: Vec<u8>,
     /// Statuses for the next logins.
     pub(super) refusals: VecDeque<(u8, u8)>,
     /// Source of challenges.
@@ -138,6 +140,7 @@ impl Shared {
             window,
             paused: false,
             redirect: None,
+            unknown: Vec::new(),
             refusals: VecDeque::new(),
             seed,
         };

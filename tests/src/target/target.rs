@@ -131,6 +131,11 @@ impl Target {
         self.shared.state().luns[place].becoming_ready = commands;
     }
 
+    /// Commands with these operation codes are unknown from now on.
+    pub fn refuse_commands(&self, codes: &[u8]) {
+        self.shared.state().unknown = codes.to_vec();
+    }
+
     /// Whether the thin pool behind a LUN has no block left: writes find no space.
     ///
     /// # Panics

@@ -11,6 +11,7 @@ mod scripted_login;
 mod stall;
 mod support;
 mod transfers;
+mod units;
 
 mod async_messages;
 mod boot_parameters;

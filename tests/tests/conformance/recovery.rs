@@ -4,16 +4,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isboot::boot::State;
-use isboot::disk::RequestError;
+use isboot::disk::{CommandData, DiskId, RequestError};
 use isboot::login::Authentication;
 use isboot::pdu::bhs::{BasicHeaderSegment, opcode};
 use isboot::pdu::request::Request;
+use isboot::scsi::persistent_reservation::ReserveOut;
 use isboot::session::TaskError;
 use isboot_tests::host::credentials;
-use isboot_tests::pair::{Break, Pair, Portal, Random, Setting, target};
-use isboot_tests::target::{self, Builder, DigestPolicy, Fate, Handling, Target};
+use isboot_tests::pair::{Break, Direction, MIB, NAME, Pair, Portal, Random, Setting, target};
+use isboot_tests::target::{self, Builder, DigestPolicy, Fate, Handling, Lun, Target, Thin};
 
 use crate::transfers::{Trial, content};
+use crate::units::{Commands, PERSISTENT_RESERVE_OUT, UNMAP};
 
 const READ: u8 = 0x28;
 const WRITE: u8 = 0x2a;
@@ -451,6 +453,65 @@ fn b_rc_18_a_format_error_ends_the_connection_and_the_session_comes_back() {
         assert_eq!(trial.target.statistics().connections, 2, "{what}");
         trial.assert_renewed(what);
     }
+}
+
+/// The connection breaks with the next byte that way.
+fn break_on_next(pair: &Pair, direction: Direction) {
+    pair.wire.break_after(direction, pair.wire.carried(direction) + 1, Break::Reset);
+}
+
+#[test]
+fn b_rc_19_what_may_not_be_done_twice_is_never_issued_again() {
+    let register = ReserveOut::Register { key: 0, new: 7, persist: false };
+    let submit = |pair: &mut Pair| {
+        let data = CommandData::Out(register.parameter_list().to_vec());
+        pair.isboot.submit_command(DiskId(0), register.cdb(), data)
+    };
+    let mode_select = |pair: &mut Pair| {
+        let mut cdb = [0; 16];
+        (cdb[0], cdb[1], cdb[4]) = (0x15, 0x10, 4);
+        pair.isboot.submit_command(DiskId(0), cdb, CommandData::Out(vec![0; 4]))
+    };
+    for lost in [Direction::ToInitiator, Direction::ToTarget] {
+        let target = Target::builder(NAME).lun(Lun::memory(MIB)).build();
+        let commands = Commands::to(&target);
+        let mut pair = Pair::ready(&target, &[]);
+        for (code, select) in [(PERSISTENT_RESERVE_OUT, false), (0x15, true)] {
+            break_on_next(&pair, lost);
+            let submitted = if select { mode_select(&mut pair) } else { submit(&mut pair) };
+            let error = pair.finish(submitted).unwrap_err();
+            assert_eq!(error, RequestError::Task(TaskError::OutcomeUnknown), "{lost:?}");
+            assert!(error.to_string().contains("unknown"), "{error}");
+            // The session comes back, and the command does not.
+            pair.read(0, 0, 512).unwrap();
+            let heard = usize::from(lost == Direction::ToInitiator);
+            assert_eq!(commands.with(&[code]).len(), heard, "{lost:?} {code:02x}h");
+        }
+        pair.log_out();
+    }
+    // What was never sent is no riddle.
+    let target = Target::builder(NAME).lun(Lun::memory(MIB)).build();
+    let commands = Commands::to(&target);
+    let mut pair = Pair::ready(&target, &[]);
+    pair.wire.break_now(Break::Reset);
+    let submitted = submit(&mut pair);
+    pair.finish(submitted).unwrap();
+    assert_eq!(commands.with(&[PERSISTENT_RESERVE_OUT]).len(), 1);
+    pair.log_out();
+}
+
+#[test]
+fn b_rc_19_what_may_be_done_twice_is_issued_again() {
+    let target = Target::builder(NAME).lun(Lun::memory(MIB).thin(Thin::default())).build();
+    target.write_lun(0, 0, &[7; 4096]).unwrap();
+    let commands = Commands::to(&target);
+    let mut pair = Pair::ready(&target, &[]);
+    break_on_next(&pair, Direction::ToInitiator);
+    let submitted = pair.isboot.submit_unmap(DiskId(0), 0, 8);
+    pair.finish(submitted).unwrap();
+    assert_eq!(commands.with(&[UNMAP]).len(), 2);
+    assert_eq!(target.read_lun(0, 0, 4096).unwrap(), [0; 4096]);
+    pair.log_out();
 }
 
 /// The caller hands over while the session is between two connections: nothing is left of it.

@@ -3,12 +3,12 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use isboot::disk::RequestError;
+use isboot::disk::{CommandData, DiskId, RequestError};
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::Request;
 use isboot::pdu::response::{ReadyToTransfer, Residual, Response, ScsiResponse};
 use isboot::session::{Error, Waiting};
-use isboot_tests::pair::{Chart, target};
+use isboot_tests::pair::{Chart, Pair, target};
 use isboot_tests::target::{Builder, Fate, Handling, Injection, Pdu};
 
 use crate::stall::{COMMAND_TIMEOUT, MANAGEMENT_TIMEOUT, managed, watch};
@@ -481,6 +481,47 @@ fn b_wx_24_a_burst_that_was_held_up_goes_on_to_the_byte() {
     assert_eq!(trial.pair.isboot.last_error(), Some(Error::Timeout(Waiting::Ping)));
     assert_eq!(trial.target.statistics().logins, 2);
     trial.pair.log_out();
+}
+
+#[test]
+fn b_wx_23_a_length_that_is_no_multiple_of_four_is_padded_and_not_counted() {
+    // PERSISTENT RESERVE OUT with a list that no standard has: only its length matters.
+    let command = |length: u32| {
+        let mut cdb = [0; 16];
+        cdb[0] = 0x5f;
+        cdb[5..9].copy_from_slice(&length.to_be_bytes());
+        cdb
+    };
+    for immediate in [true, false] {
+        for length in [1, 23, 511, 1030, 2047] {
+            let target = target().immediate_data(immediate).max_recv_data_segment_length(513);
+            let target = target.build();
+            let mut pair = Pair::ready(&target, &[]);
+            let seen: Arc<Mutex<Vec<Pdu>>> = Arc::default();
+            let log = Arc::clone(&seen);
+            target.on_request(move |_, pdu| {
+                if !pdu.data.is_empty() {
+                    log.lock().unwrap().push(pdu.clone());
+                }
+                Handling::Proceed
+            });
+            let content = content(length);
+            let data = CommandData::Out(content.clone());
+            let submitted = pair.isboot.submit_command(DiskId(0), command(length as u32), data);
+            // The unit does not want it, and got all of it.
+            pair.finish(submitted).unwrap_err();
+            let pdus = seen.lock().unwrap().clone();
+            let what = format!("{length} bytes, immediate {immediate}");
+            let (last, others) = pdus.split_last().expect("data went out");
+            assert!(others.iter().all(|pdu| pdu.data.len() % 4 == 0), "{what}");
+            assert_eq!(last.data.len() % 4, length % 4, "{what}");
+            let sent: Vec<u8> = pdus.iter().flat_map(|pdu| pdu.data.clone()).collect();
+            assert_eq!(sent, content, "{what}");
+            // Padding that is not zero would be one.
+            assert!(target.remarks().is_empty(), "{what}: {:?}", target.remarks());
+            pair.log_out();
+        }
+    }
 }
 
 /// A write that the target takes in, and for which it never asks for data.

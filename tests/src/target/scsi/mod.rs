@@ -82,6 +82,9 @@ pub(super) fn start(shared: &Shared, nexus: u16, lun: [u8; 8], cdb: &[u8; 16]) -
     let format = shared.policy.sense_format;
     let mut state = shared.state();
     *state.statistics.commands.entry(cdb[0]).or_default() += 1;
+    if state.unknown.contains(&cdb[0]) {
+        return Start::Done(Outcome::check(Sense::INVALID_OPERATION, format));
+    }
     let place = shared.place(lun);
     let bypasses =
         matches!(cdb[0], operation::INQUIRY | operation::REPORT_LUNS | operation::REQUEST_SENSE);
