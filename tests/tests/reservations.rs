@@ -12,7 +12,7 @@ use isboot_tests::pair::{MIB, NAME, Pair, Setting, target};
 use isboot_tests::target::{Lun, Target};
 
 const DISK: DiskId = DiskId(0);
-const CONFLICT: RequestError = RequestError::Scsi { status: 0x18, sense: None };
+const CONFLICT: RequestError = RequestError::Reserved;
 
 /// A host of its own: another ISID.
 fn host(target: &Target, number: u8) -> Pair {
@@ -103,7 +103,13 @@ fn who_is_preempted_hears_of_it_and_writes_no_more() {
         // A command of the host's own hears what other requests would pass over.
         let data = CommandData::In(vec![0; 64]);
         let submitted = one.isboot.submit_command(DISK, read_keys(64), data);
-        let preempted = Sense { key: SenseKey::UnitAttention, code: 0x2a, qualifier: 0x05 };
+        let preempted = Sense {
+            key: SenseKey::UnitAttention,
+            code: 0x2a,
+            qualifier: 0x05,
+            deferred: false,
+            information: None,
+        };
         let told = RequestError::Scsi { status: 2, sense: Some(preempted) };
         assert_eq!(one.finish(submitted).unwrap_err(), told);
         assert_eq!(one.write(0, 0, &[1; 512]), Err(CONFLICT));

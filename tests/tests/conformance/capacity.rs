@@ -62,7 +62,8 @@ fn blocks(command: &ScsiCommand) -> u32 {
 }
 
 fn scsi(key: SenseKey, code: u8, qualifier: u8) -> RequestError {
-    RequestError::Scsi { status: 2, sense: Some(Sense { key, code, qualifier }) }
+    let sense = Sense { key, code, qualifier, deferred: false, information: None };
+    RequestError::Scsi { status: 2, sense: Some(sense) }
 }
 
 #[test]
@@ -398,10 +399,11 @@ fn b_cp_18_a_flush_is_sent_awaited_and_not_missed_where_there_is_none() {
     pair.finish(submitted).unwrap();
     assert_eq!(commands.with(&[SYNCHRONIZE_CACHE]).len(), 2);
     assert_eq!(pair.isboot.last_error(), None);
-    Commands::of(&target, |command| (command.cdb[0] == SYNCHRONIZE_CACHE).then_some(UNKNOWN));
+    let is_flush = |command: &ScsiCommand| matches!(command.cdb[0], SYNCHRONIZE_CACHE | 0x91);
+    Commands::of(&target, move |command| is_flush(command).then_some(UNKNOWN));
     pair.flush(0).unwrap();
-    Commands::of(&target, |command| {
-        (command.cdb[0] == SYNCHRONIZE_CACHE).then_some(Answer::Sense(0x04, 0x44, 0x00))
+    Commands::of(&target, move |command| {
+        is_flush(command).then_some(Answer::Sense(0x04, 0x44, 0x00))
     });
     assert_eq!(pair.flush(0).unwrap_err(), scsi(SenseKey::HardwareError, 0x44, 0));
     pair.log_out();
