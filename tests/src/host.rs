@@ -7,9 +7,12 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use isboot::boot::{BootPlan, Isboot, Parameters, State};
-use isboot::disk::{Disk, DiskId, Finished, RequestError, RequestId};
+use isboot::disk::{CommandData, Disk, DiskId, Finished, RequestError, RequestId};
 use isboot::login::{Authentication, Credentials, Name, Secret};
 use isboot::pdu::digest::Crc32cFunction;
+use isboot::scsi::persistent_reservation::{
+    Reservation, ReservationKeys, ReservationType, ReserveOut, read_keys, read_reservation,
+};
 use isboot::session::Error;
 use isboot_transport::std_tcp::StdTcp;
 
@@ -260,6 +263,103 @@ impl Host {
         assert!(rest_is_untouched, "nothing else is");
         let back = self.read(DiskId(1), offset as u64, data.len(), MIB, 2);
         assert!(back == Ok(data), "what was written reads back");
+    }
+
+    /// One request that `submit` submits, and its end.
+    ///
+    /// # Errors
+    /// The request's.
+    ///
+    /// # Panics
+    /// When it is not taken.
+    pub fn request<E: fmt::Debug>(
+        &mut self,
+        submit: impl FnOnce(&mut HostIsboot) -> Result<RequestId, E>,
+    ) -> Result<Finished<Vec<u8>>, RequestError> {
+        let id = submit(&mut self.isboot).expect("the request is taken");
+        let mut finished = None;
+        self.run_until(|isboot| {
+            finished = isboot.take_completion();
+            finished.is_some()
+        });
+        let finished = finished.expect("run_until returns with one");
+        assert_eq!(finished.id, id, "the only request under way");
+        finished.outcome?;
+        Ok(finished)
+    }
+
+    /// Writes to a disk so that it is durable at once, and looks at its file from the outside.
+    ///
+    /// # Panics
+    /// When anything of it does not hold.
+    pub fn exercise_write_through(&mut self, disk: DiskId, image: &Path) {
+        let data = noise(5, 300 * 1024);
+        let submitted = data.clone();
+        let finished = self.request(|isboot| isboot.submit_write_through(disk, 40, submitted));
+        assert_eq!(finished.map(|finished| finished.buffer), Ok(Some(data.clone())));
+        let content = std::fs::read(image).expect("the image is there");
+        assert!(content[40 * 512..40 * 512 + data.len()] == data, "it is in the file");
+    }
+
+    /// Fills blocks of a disk with one block's data and with zeros, and looks at its file from the
+    /// outside.
+    ///
+    /// # Panics
+    /// When anything of it does not hold.
+    pub fn exercise_filling(&mut self, disk: DiskId, image: &Path) {
+        let mut content = std::fs::read(image).expect("the image is there");
+        let block = noise(6, 512);
+        let submitted = block.clone();
+        let filled =
+            self.request(|isboot| isboot.submit_write_same(disk, 100, 200, submitted, false));
+        assert_eq!(filled.err(), None);
+        let zeroed = self.request(|isboot| isboot.submit_write_zeros(disk, 150, 50, false));
+        assert_eq!(zeroed.err(), None);
+        content[100 * 512..300 * 512].copy_from_slice(&block.repeat(200));
+        content[150 * 512..200 * 512].fill(0);
+        let after = std::fs::read(image).expect("the image is there");
+        assert!(after == content, "these blocks, and no others");
+    }
+
+    /// Registers with a disk, reserves it, and gives it back.
+    ///
+    /// # Panics
+    /// When anything of it does not hold.
+    pub fn exercise_reservation(&mut self, disk: DiskId) {
+        const KEY: u64 = 0x1234_5678_9abc_def0;
+        let kind = ReservationType::WriteExclusive;
+        let change = |host: &mut Self, out: ReserveOut| {
+            let data = CommandData::Out(out.parameter_list().to_vec());
+            let changed = host.request(|isboot| isboot.submit_command(disk, out.cdb(), data));
+            assert_eq!(changed.err(), None, "{out:?}");
+        };
+        let ask = |host: &mut Self, cdb| {
+            let data = CommandData::In(vec![0; 64]);
+            let asked = host.request(|isboot| isboot.submit_command(disk, cdb, data));
+            let finished = asked.unwrap_or_else(|error| panic!("{cdb:02x?}: {error}"));
+            let mut answer = finished.buffer.expect("there was a buffer");
+            answer.truncate(finished.moved as usize);
+            answer
+        };
+        let keys = |host: &mut Self| {
+            let answer = ask(host, read_keys(64));
+            let keys = ReservationKeys::parse(&answer).expect("a list of keys");
+            keys.keys().collect::<Vec<_>>()
+        };
+        let held = |host: &mut Self| {
+            let answer = ask(host, read_reservation(64));
+            Reservation::parse(&answer).expect("a reservation or none").held
+        };
+        assert_eq!(keys(self), []);
+        change(self, ReserveOut::Register { key: 0, new: KEY, persist: false });
+        assert_eq!(keys(self), [KEY]);
+        change(self, ReserveOut::Reserve { key: KEY, kind });
+        assert_eq!(held(self), Some((KEY, Some(kind))));
+        self.write(disk, 0, &noise(7, 4096), 4096, 1).expect("the holder writes");
+        change(self, ReserveOut::Release { key: KEY, kind });
+        assert_eq!(held(self), None);
+        change(self, ReserveOut::Register { key: KEY, new: 0, persist: false });
+        assert_eq!(keys(self), []);
     }
 
     /// Random reads and writes all over disk 0, small ones and now and then one of many bursts,

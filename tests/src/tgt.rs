@@ -67,6 +67,8 @@ pub struct Lun {
     pub block_size: u32,
     /// Whether writes are refused.
     pub read_only: bool,
+    /// Whether blocks can be released.
+    pub thin: bool,
 }
 
 /// A running tgtd; dropping it ends the process and removes its files.
@@ -227,9 +229,9 @@ fn configure(directory: &Path, port: u16, luns: &[Lun], options: &Options) -> Re
         let image = lun.image.to_string_lossy();
         let new = ["--lun", &number, "--backing-store", &image, "--bstype", "rdwr"];
         of_target("new", "logicalunit", &[&new[..], &["--blocksize", &block_size]].concat())?;
-        let read_only = u8::from(lun.read_only);
+        let (read_only, thin) = (u8::from(lun.read_only), u8::from(lun.thin));
         let words = format!(
-            "vendor_id={VENDOR},product_id={PRODUCT},product_rev={REVISION},scsi_sn={},readonly={read_only}",
+            "vendor_id={VENDOR},product_id={PRODUCT},product_rev={REVISION},scsi_sn={},readonly={read_only},thin_provisioning={thin}",
             lun.serial
         );
         of_target("update", "logicalunit", &["--lun", &number, "--params", &words])?;
@@ -289,7 +291,7 @@ mod tests {
     fn lun(directory: &Path, name: &str, bytes: u64) -> Lun {
         let image = directory.join(name);
         fs::File::create(&image).unwrap().set_len(bytes).unwrap();
-        Lun { image, serial: name.to_owned(), block_size: 512, read_only: false }
+        Lun { image, serial: name.to_owned(), block_size: 512, read_only: false, thin: false }
     }
 
     #[test]

@@ -138,6 +138,17 @@ fn disks_are_listed_with_what_they_say_of_themselves() {
 }
 
 #[test]
+fn writes_go_through_and_reservations_are_made_told_and_given_back() {
+    let scratch = scratch();
+    let luns = [lun(&scratch, 1, 4 * MIB)];
+    let istgt = start(&scratch, &luns, &Options::default());
+    let mut host = Host::log_in(&access(&istgt, &[])).unwrap();
+    host.exercise_write_through(DiskId(0), &luns[0].image);
+    host.exercise_reservation(DiskId(0));
+    host.log_out().unwrap();
+}
+
+#[test]
 fn chap_lets_in_who_knows_the_secret_and_nobody_else() {
     let scratch = scratch();
     let options = Options {

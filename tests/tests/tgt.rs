@@ -24,7 +24,7 @@ fn scratch() -> Scratch {
 /// A LUN of pseudo-random content, different for each seed.
 fn lun(scratch: &Scratch, seed: u64, length: usize) -> Lun {
     let (image, serial) = (scratch.image(seed, length), format!("SERIAL-{seed}"));
-    Lun { image, serial, block_size: 512, read_only: false }
+    Lun { image, serial, block_size: 512, read_only: false, thin: false }
 }
 
 fn start(scratch: &Scratch, luns: &[Lun], options: &Options) -> Tgt {
@@ -186,6 +186,38 @@ fn disks_are_listed_with_what_they_say_of_themselves_and_the_controller_is_not()
     assert_eq!(rejected.reason, SubmitRequestError::ReadOnly);
     let rejected = host.isboot().submit_read(DiskId(0), 2047, vec![0; 1024]).unwrap_err();
     assert_eq!(rejected.reason, SubmitRequestError::OutOfRange);
+    log_out(host, &tgt);
+}
+
+#[test]
+fn thin_disks_release_blocks_and_all_disks_are_filled_and_written_through() {
+    let scratch = scratch();
+    let luns = [Lun { thin: true, ..lun(&scratch, 1, 4 * MIB) }, lun(&scratch, 2, 4 * MIB)];
+    let tgt = start(&scratch, &luns, &Options::default());
+    let mut host = log_in(&tgt, &[]);
+    let [thin, thick] = [0, 1].map(|disk| host.disks()[disk].provisioning);
+    assert!(thin.thin && thin.unmap.is_some(), "{thin:?}");
+    assert!(!thick.thin && thick.unmap.is_none(), "{thick:?}");
+    let before = fs::read(&luns[0].image).unwrap();
+    host.request(|isboot| isboot.submit_unmap(DiskId(0), 16, 4000)).unwrap();
+    let mut after = before.clone();
+    after[16 * 512..4016 * 512].fill(0);
+    assert!(fs::read(&luns[0].image).unwrap() == after, "these blocks, and no others");
+    let refused = host.isboot().submit_unmap(DiskId(1), 0, 8);
+    assert_eq!(refused, Err(SubmitRequestError::Unsupported));
+    for (disk, lun) in (0..).zip(&luns) {
+        host.exercise_filling(DiskId(disk), &lun.image);
+        host.exercise_write_through(DiskId(disk), &lun.image);
+    }
+    log_out(host, &tgt);
+}
+
+#[test]
+fn reservations_are_made_told_and_given_back() {
+    let scratch = scratch();
+    let tgt = start(&scratch, &[lun(&scratch, 1, MIB)], &Options::default());
+    let mut host = log_in(&tgt, &[]);
+    host.exercise_reservation(DiskId(0));
     log_out(host, &tgt);
 }
 

@@ -149,6 +149,8 @@ where
                 };
                 Verdict::Good(Residual::None)
             }
+            // tgt releases the blocks, and calls their list data that it did not take.
+            (RequestKind::Unmap, Verdict::Good(_)) => Verdict::Good(Residual::None),
             // The host hears everything, and decides.
             (RequestKind::Command, Verdict::Again { error, .. }) => Verdict::Failed(error),
             (kind, Verdict::Failed(RequestError::Scsi { sense: Some(sense), .. }))
