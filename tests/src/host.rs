@@ -6,14 +6,15 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use isboot::boot::{BootPlan, Isboot, Parameters, State};
+use isboot::boot::{BootPlan, Discovery, Found, Isboot, Parameters, State};
 use isboot::disk::{CommandData, Disk, DiskId, Finished, RequestError, RequestId};
-use isboot::login::{Authentication, Credentials, Name, Secret};
+use isboot::login::{Authentication, Credentials, LoginConfig, Name, Secret};
 use isboot::pdu::digest::Crc32cFunction;
+use isboot::pdu::serial::SerialNumber;
 use isboot::scsi::persistent_reservation::{
     Reservation, ReservationKeys, ReservationType, ReserveOut, read_keys, read_reservation,
 };
-use isboot::session::Error;
+use isboot::session::{Error, FoundTarget, SendTargets, SessionConfig};
 use isboot_transport::std_tcp::StdTcp;
 
 use crate::pair::Random;
@@ -88,6 +89,51 @@ impl Access {
             parameters: set,
         }
     }
+}
+
+/// What the portal of `access` tells of its targets; the target's name is of no concern.
+///
+/// # Errors
+/// The discovery's.
+///
+/// # Panics
+/// When `what` cannot be asked in a Discovery session.
+pub fn discover(access: &Access, what: SendTargets) -> Result<Vec<FoundTarget>, Error> {
+    let name = Name::new(INITIATOR_NAME).expect("an iSCSI name");
+    let mut login = LoginConfig::discovery(name, [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01]);
+    login.authentication = access.authentication.clone();
+    login.header_digest = access.parameters.header_digest;
+    login.data_digest = access.parameters.data_digest;
+    let config = SessionConfig {
+        portal: access.portal,
+        login,
+        timeouts: access.parameters.timeouts,
+        escalation: access.parameters.escalation.clone(),
+        initial_cmd_sn: SerialNumber(1),
+        crc32c: Crc32cFunction::default(),
+    };
+    let stream = Watched::new(StdTcp::new());
+    let standing = stream.checks();
+    let start = Instant::now();
+    let now = || isboot::time::Instant::ZERO.after(start.elapsed());
+    let mut discovery =
+        Discovery::new(config, what, entropy, stream, now()).expect("what can be asked");
+    let mut found = Vec::new();
+    let wait = |stream: &Watched<StdTcp>, until: Option<isboot::time::Instant>| {
+        let limit = until.map_or(Duration::from_secs(1), |until| until.since(now()));
+        stream.stream().wait(limit);
+        now()
+    };
+    let outcome = discovery.finish(wait, |news| match news {
+        Found::Target(target) => found.push(target.clone()),
+        Found::StartsAgain => found.clear(),
+    });
+    let violations = standing.violations();
+    assert!(violations.is_empty(), "standing checks: {violations:#?}");
+    outcome.map(|discovered| {
+        assert_eq!(discovered.found as usize, found.len());
+        found
+    })
 }
 
 impl Host {

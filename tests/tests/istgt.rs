@@ -4,9 +4,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
-use isboot::login::Authentication as InitiatorSide;
-use isboot::session::{Error, LinkFailure, TaskError};
-use isboot_tests::host::{Access, Host, credentials};
+use isboot::login::{Authentication as InitiatorSide, Name};
+use isboot::session::{Error, LinkFailure, SendTargets, TaskError};
+use isboot_tests::host::{Access, Host, credentials, discover};
 use isboot_tests::istgt::{Authentication, DigestPolicy, Istgt, Lun, Options, PRODUCT, VENDOR};
 use isboot_tests::scratch::{Scratch, noise};
 
@@ -260,4 +260,22 @@ fn requests_fail_when_the_target_stays_away_for_longer_than_the_outage_limit() {
     let mut read = || host.read(DiskId(0), 0, MIB, 64 * 1024, 4);
     let data = read().or_else(|_| read()).or_else(|_| read()).unwrap();
     assert!(data == noise(1, MIB));
+}
+
+#[test]
+fn it_is_discovered() {
+    let scratch = scratch();
+    for digest in [DigestPolicy::Auto, DigestPolicy::HeaderData] {
+        let options = Options { digest, ..Options::default() };
+        let istgt = start(&scratch, &[lun(&scratch, 1, MIB)], &options);
+        let access = access(&istgt, &[]);
+        let own = Name::new(istgt.target_name()).unwrap();
+        for what in [SendTargets::All, SendTargets::Name(own.clone())] {
+            let found = discover(&access, what).unwrap_or_else(|e| panic!("{e}: {}", istgt.log()));
+            let [target] = &found[..] else { panic!("{found:?}") };
+            assert_eq!(target.name, own);
+            assert_eq!(target.address.socket_address(), Some(istgt.portal()));
+            assert_eq!(target.address.portal_group_tag, Some(1));
+        }
+    }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use isboot::boot::Parameters;
 use isboot::disk::{DiskId, SubmitRequestError};
-use isboot::login::Authentication as InitiatorSide;
-use isboot::session::Error;
-use isboot_tests::host::{Access, Host, credentials};
+use isboot::login::{Authentication as InitiatorSide, Name};
+use isboot::session::{Error, SendTargets};
+use isboot_tests::host::{Access, Host, credentials, discover};
 use isboot_tests::process::within;
 use isboot_tests::scratch::Scratch;
 use isboot_tests::tgt::{
@@ -343,4 +343,19 @@ fn a_target_name_that_is_not_there_is_named_as_the_trouble() {
     let access = Access::new(tgt.portal(), "iqn.2026-11.org.example:nowhere", &[]);
     let error = refusal(&access);
     assert!(error.to_string().contains("not found"), "{error}");
+}
+
+#[test]
+fn it_is_discovered() {
+    let scratch = scratch();
+    let tgt = start(&scratch, &[lun(&scratch, 1, MIB)], &Options::default());
+    let access = access(&tgt, &[]);
+    let own = Name::new(TARGET_NAME).unwrap();
+    for what in [SendTargets::All, SendTargets::Name(own.clone())] {
+        let found = discover(&access, what).unwrap_or_else(|e| panic!("{e}: {}", tgt.log()));
+        let [target] = &found[..] else { panic!("{found:?}") };
+        assert_eq!(target.name, own);
+        assert_eq!(target.address.socket_address(), Some(tgt.portal()));
+        assert_eq!(target.address.portal_group_tag, Some(1));
+    }
 }

@@ -22,8 +22,12 @@ use crate::time::Instant;
 /// # use isboot::session::{Escalation, SendTargets, SessionConfig, Timeouts};
 /// # use isboot::time::Instant;
 /// # use isboot_transport::stream::ByteStream;
-/// # fn example(stream: impl ByteStream, name: Name, mut wait: impl FnMut(Option<Instant>) -> Instant)
-/// # -> Result<(), isboot::session::Error> {
+/// # fn example<S: ByteStream>(
+/// #     stream: S,
+/// #     name: Name,
+/// #     now: Instant,
+/// #     wait: impl FnMut(&S, Option<Instant>) -> Instant,
+/// # ) -> Result<(), isboot::session::Error> {
 /// let config = SessionConfig {
 ///     portal: "192.0.2.1:3260".parse().unwrap(),
 ///     login: LoginConfig::discovery(name, [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01]),
@@ -33,8 +37,7 @@ use crate::time::Instant;
 ///     crc32c: Crc32cFunction::default(),
 /// };
 /// let no_entropy = |_: &mut [u8; 32]| false;
-/// let start = wait(None);
-/// let mut discovery = Discovery::new(config, SendTargets::All, no_entropy, stream, start)
+/// let mut discovery = Discovery::new(config, SendTargets::All, no_entropy, stream, now)
 ///     .expect("a Discovery session may ask for all");
 /// let mut targets = Vec::new();
 /// let discovered = discovery.finish(wait, |found| match found {
@@ -131,22 +134,23 @@ impl<S: ByteStream> Discovery<S> {
         }
     }
 
-    /// Polls until the end. `wait` as in [`Isboot::read_blocks`](super::Isboot::read_blocks).
+    /// Polls until the end. `wait` is called with the transport and the time of the next deadline,
+    /// may sleep until then or until something arrives, and returns the present time.
     ///
     /// # Errors
     /// What ended the discovery, after several attempts where that made sense.
     pub fn finish(
         &mut self,
-        mut wait: impl FnMut(Option<Instant>) -> Instant,
+        mut wait: impl FnMut(&S, Option<Instant>) -> Instant,
         mut take: impl FnMut(Found<'_>),
     ) -> Result<Discovered, Error> {
-        let mut now = wait(Some(Instant::ZERO));
+        let mut now = wait(self.stream(), Some(Instant::ZERO));
         loop {
             let next = self.poll(now, &mut take);
             if let Some(outcome) = self.outcome() {
                 return outcome;
             }
-            now = wait(next);
+            now = wait(self.stream(), next);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use isboot::boot::State;
+use isboot::disk::Notice;
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::{LogoutReason, Request, TextRequest};
 use isboot::pdu::response::{LogoutResponse, Response};
@@ -20,39 +21,52 @@ fn sense(key: u8, code: u8, qualifier: u8) -> Vec<u8> {
     data
 }
 
-/// A message that is noted by its StatSN alone: the next request acknowledges it, and nothing else
-/// changes.
-fn is_noted(what: &str, message: Injection) {
+/// The next request acknowledges the message and the status before it, and work goes on. Returns
+/// how many requests the target got after the message, besides the two reads that were asked for.
+fn goes_on(what: &str, message: Injection) -> usize {
     let target = target().build();
     let mut pair = Pair::ready(&target, &[]);
-    pair.read(0, 0, 512).unwrap();
     let requests = Requests::of(&target);
+    let acknowledged = || {
+        requests.pick(|request| match request {
+            Request::ScsiCommand(command) => Some(command.exp_stat_sn.0),
+            other => panic!("{what}: {other:?}"),
+        })
+    };
+    pair.read(0, 0, 512).unwrap();
+    let [before] = acknowledged()[..] else { panic!("one read") };
     target.inject(message);
     pair.pass(Duration::from_millis(1));
     pair.read(0, 0, 512).unwrap();
     pair.read(0, 1, 512).unwrap();
-    let seen = requests.pick(|request| match request {
-        Request::ScsiCommand(command) => Some(command.exp_stat_sn.0),
-        other => panic!("{what}: {other:?}"),
-    });
-    // One status lies between both reads, and the message before them.
-    let [first, second] = seen[..] else { panic!("{what}: {seen:?}") };
-    assert_eq!(second, first.wrapping_add(1), "{what}");
+    let acknowledged = acknowledged();
+    assert_eq!(acknowledged[1], before.wrapping_add(2), "{what}");
     assert_eq!(pair.isboot.last_error(), None, "{what}");
-    let acknowledged = requests.pick(|_| Some(())).len();
-    assert_eq!(acknowledged, 2, "{what}");
     pair.log_out();
+    acknowledged.len() - 3
+}
+
+/// As [`goes_on`], and nothing else comes of the message.
+fn is_noted(what: &str, message: Injection) {
+    assert_eq!(goes_on(what, message), 0, "{what}");
 }
 
 #[test]
 fn b_am_01_a_scsi_event_is_acknowledged_and_work_goes_on() {
     for (key, code, qualifier) in [(6, 0x3f, 0x0e), (6, 0x2a, 0x09), (0, 0, 0)] {
-        is_noted("a SCSI event", asynchronous(0, [0; 3], sense(key, code, qualifier)));
+        goes_on("a SCSI event", asynchronous(0, [0; 3], sense(key, code, qualifier)));
     }
+    // The host hears of what concerns it.
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    target.inject(asynchronous(0, [0; 3], sense(6, 0x3f, 0x0e)));
+    pair.pass(Duration::from_millis(1));
+    assert_eq!(pair.isboot.take_notice(), Some(Notice::UnitsChanged));
+    pair.log_out();
     // With more data than sense (§11.9.4.1).
     let mut data = sense(6, 0x3f, 0x0e);
     data.extend([0xaa; 300]);
-    is_noted("sense and more", asynchronous(0, [0; 3], data));
+    goes_on("sense and more", asynchronous(0, [0; 3], data));
 }
 
 #[test]

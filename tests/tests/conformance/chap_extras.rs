@@ -7,8 +7,8 @@ use isboot::login::{
     Authentication, AuthenticationFailure, ConfigurationError, KeyProblem, LoginError,
     Misbehaviour, Secret,
 };
-use isboot::session::{Error, SessionConfig};
-use isboot_tests::pair::{Break, Pair, Setting, target};
+use isboot::session::{Error, SendTargets, SessionConfig};
+use isboot_tests::pair::{Break, DiscoveryPair, Pair, Setting, target};
 use isboot_tests::target::{Credentials, Handling, Target};
 
 use crate::chap_script::{
@@ -477,4 +477,34 @@ fn b_ch_15_every_recovery_has_a_challenge_and_an_identifier_of_its_own() {
 
 fn target_with_both_secrets() -> Target {
     target().mutual_chap(Credentials::new("user", OURS), Credentials::new("target", THEIRS)).build()
+}
+
+// --- discovery ---
+
+#[test]
+fn b_ch_16_a_discovery_proves_who_asks_with_credentials_of_its_own() {
+    let ours = || Credentials::new("user", OURS);
+    let theirs = || Credentials::new("target", THEIRS);
+    let find = |target: &Target, configure: fn(&mut SessionConfig)| {
+        let mut pair = DiscoveryPair::configured(target, SendTargets::All, configure);
+        let outcome = pair.finish();
+        assert_eq!(outcome.is_ok(), pair.found.len() == 1, "{outcome:?}");
+        (outcome, target.statistics().connections)
+    };
+    let one_sided = target().chap(ours()).build();
+    assert!(matches!(find(&one_sided, one_way), (Ok(_), 1)));
+    let both_sided = target().mutual_chap(ours(), theirs()).build();
+    assert!(matches!(find(&both_sided, mutual), (Ok(_), 1)));
+    // Those of the Normal session are not taken by themselves, and nothing goes on without.
+    for configure in [
+        |_: &mut SessionConfig| {},
+        |config: &mut SessionConfig| {
+            let initiator = credentials(Some("user"), b"anothersecret123");
+            config.login.authentication = Authentication::Chap { initiator, required: true };
+        },
+    ] {
+        let (outcome, connections) = find(&target().chap(ours()).build(), configure);
+        assert!(matches!(outcome, Err(Error::Login(_))), "{outcome:?}");
+        assert!(connections <= 4, "{connections} attempts with what will never do");
+    }
 }

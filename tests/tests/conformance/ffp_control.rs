@@ -4,11 +4,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use isboot::boot::State;
-use isboot::login::Name;
+use isboot::login::{LoginConfig, Name};
 use isboot::pdu::bhs::{RESERVED_TAG, opcode};
+use isboot::pdu::digest::Crc32cFunction;
 use isboot::pdu::request::{LogoutReason, Request, TaskManagementFunction as Function};
 use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response};
-use isboot::session::{Discovered, Error, SendTargets};
+use isboot::pdu::serial::SerialNumber;
+use isboot::session::{
+    DiscoverError, Discovered, Error, Escalation, Event, SendTargets, Session, SessionConfig,
+    Timeouts,
+};
+use isboot::time::Instant;
 use isboot_tests::pair::{Break, DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, Wire, target};
 use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu, Redirect};
 
@@ -200,6 +206,53 @@ fn ffp_18_1_the_fields_of_a_text_request() {
         assert_eq!(*seen.lock().unwrap(), 1, "{value}");
         pair.assert_no_violations();
     }
+}
+
+/// In a Normal session nothing is named: the answer is about its own target.
+#[test]
+fn ffp_18_1_a_normal_session_asks_for_its_own_target() {
+    let target = target().also_known("iqn.2001-04.com.example:other", "192.0.2.9:3260,1").build();
+    let name = |name| Name::new(name).unwrap();
+    let login =
+        LoginConfig::new(name("iqn.2026-11.org.example:host"), name(NAME), [0, 2, 61, 0, 0, 1]);
+    let config = SessionConfig {
+        portal: Wire::PORTAL,
+        login,
+        timeouts: Timeouts::default(),
+        escalation: Escalation::default(),
+        initial_cmd_sn: SerialNumber(1),
+        crc32c: Crc32cFunction::default(),
+    };
+    let now = Instant::ZERO;
+    let mut session = Session::<1>::new(config, now);
+    assert_eq!(session.discover(now, SendTargets::All), Err(DiscoverError::WrongSessionType));
+    assert_eq!(session.discover(now, SendTargets::Session), Ok(()));
+    assert_eq!(session.discover(now, SendTargets::Session), Err(DiscoverError::Busy));
+    session.link_up(now, None);
+    let mut connection = target.connect(Wire::PORTAL);
+    let (mut found, mut ended) = (Vec::new(), None);
+    for _ in 0..10 {
+        let mut out = [0; 4096];
+        let count = session.transmit(now, &mut out, &mut ());
+        connection.receive(&out[..count]);
+        let bytes = connection.take_output();
+        let mut input = bytes.as_slice();
+        while let Some(event) = session.receive(now, &mut input) {
+            if event == Event::TargetFound {
+                found.push(session.found().unwrap().to_string());
+            }
+        }
+        while let Some(event) = session.poll(now) {
+            match event {
+                Event::DiscoveryEnded(outcome) => ended = Some(outcome),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(found, [format!("{NAME} at {}", Wire::PORTAL)]);
+    assert_eq!(ended, Some(Ok(Discovered { found: 1, unusable: 0, truncated: false })));
+    assert!(session.negotiated().is_some(), "the session goes on");
+    assert!(target.violations().is_empty(), "{:?}", target.violations());
 }
 
 #[test]

@@ -9,9 +9,11 @@ use isboot::pdu::request::{LoginRequest, Request};
 use isboot::pdu::response::{LoginResponse, Response};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, LinkFailure, SessionConfig, Waiting};
-use isboot_tests::pair::{Break, MIB, NAME, NUMBERS, Pair, Portal, Random, Setting, Wire, target};
+use isboot_tests::pair::{
+    Break, DiscoveryPair, MIB, NAME, NUMBERS, Pair, Portal, Random, Setting, Wire, target,
+};
 use isboot_tests::target::{
-    Builder, Credentials, Handling, Injection, Lun, Numbering, Pdu, Target,
+    Builder, Credentials, Handling, Injection, Lun, Numbering, Pdu, Redirect, Target,
 };
 
 use crate::chap_script::{OURS, Shared, THEIRS, mutual, one_way, shared};
@@ -558,4 +560,30 @@ fn b_rd_20_recovery_after_a_temporary_move_begins_at_the_first_portal() {
 
 fn disk() -> Builder {
     Target::builder(NAME).lun(Lun::memory(MIB)).times(0, 0)
+}
+
+#[test]
+fn b_rd_21_a_discovery_is_redirected_too() {
+    for permanent in [false, true] {
+        let target = target().build();
+        let address = "192.0.2.7:3261".to_owned();
+        target.set_redirect(Some(Redirect { address, permanent, times: 1 }));
+        let requests = shared(Vec::new());
+        let noted = requests.clone();
+        target.on_request(move |_, pdu| {
+            let text = String::from_utf8(pdu.data.clone()).unwrap();
+            if text.contains("InitiatorName=") {
+                noted.lock().unwrap().push(text);
+            }
+            Handling::Proceed
+        });
+        let mut pair = DiscoveryPair::new(&target);
+        assert_eq!(pair.finish().map(|discovered| discovered.found), Ok(1));
+        assert_eq!(pair.wire.portals(), [HERE, at("192.0.2.7:3261")]);
+        assert_eq!(pair.lines(), [format!("{NAME} 192.0.2.7:3261,1")]);
+        let requests = requests.lock().unwrap();
+        assert_eq!(requests.len(), 2);
+        assert!(requests.iter().all(|text| text.contains("SessionType=Discovery\0")));
+        pair.assert_no_violations();
+    }
 }
