@@ -117,8 +117,10 @@ fn logouts(requests: &Requests) -> Vec<LogoutReason> {
     })
 }
 
+/// READ(10) and WRITE(10): after a renewal there are commands that ask what the unit is.
 fn commands(requests: &[Request]) -> usize {
-    requests.iter().filter(|request| matches!(request, Request::ScsiCommand(_))).count()
+    let moves = |request: &&Request| matches!(request, Request::ScsiCommand(command) if matches!(command.cdb[0], 0x28 | 0x2a));
+    requests.iter().filter(moves).count()
 }
 
 #[test]
