@@ -110,7 +110,9 @@ fn info_tells_what_was_agreed_on() {
         ..Options::default()
     };
     let rig = Rig::new(&options);
-    let parameters = ["-p", "header_digest=crc32c", "-p", "immediate_data=no"];
+    // FirstBurstLength is offered where unsolicited data is.
+    let parameters =
+        ["-p", "header_digest=crc32c", "-p", "immediate_data=no", "-p", "initial_r2t=no"];
     let info = json(&[&["info", &rig.url(), "--json"], &parameters[..]].concat());
     assert_eq!((&info["header_digest"], &info["data_digest"]), (&"CRC32C".into(), &"None".into()));
     assert_eq!(info["first_burst_length"], 8192);
