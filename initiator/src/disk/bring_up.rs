@@ -272,7 +272,11 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 let deadline = *self.ready_deadline.get_or_insert(now.after(self.ready_timeout));
                 (now < deadline).then(|| now.after(NOT_READY_PAUSE))
             }
-            Repeat::WhenStarted if self.step == Step::Ready && !self.started => {
+            Repeat::WhenStarted
+                if !self.started && !matches!(self.step, Step::ReportLuns | Step::Inquiry) =>
+            {
+                self.started = true;
+                self.to_ask.clear();
                 return self.go(Step::Start);
             }
             Repeat::WhenStarted => None,
@@ -300,7 +304,9 @@ impl<const LUNS: usize> BringUp<LUNS> {
                     fill(&mut self.candidate.product, inquiry.product());
                     fill(&mut self.candidate.revision, inquiry.revision());
                     self.has_groups = inquiry.has_target_port_groups();
-                    if self.is_to_be_started() { Step::Start } else { Step::Ready }
+                    let starts = self.is_to_be_started();
+                    self.started |= starts;
+                    if starts { Step::Start } else { Step::Ready }
                 }
                 Some(inquiry) => {
                     let qualifier = inquiry.peripheral_qualifier() << 5;
@@ -309,10 +315,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 }
                 None => return self.left_out(UnitFault::BadInquiry),
             },
-            Step::Start => {
-                self.started = true;
-                Step::Ready
-            }
+            Step::Start => Step::Ready,
             Step::Ready => Step::Capacity16,
             Step::Capacity16 => match ReadCapacity16::parse(answer) {
                 Ok(capacity) => self.measured(capacity),
@@ -390,10 +393,7 @@ impl<const LUNS: usize> BringUp<LUNS> {
                 self.next_unit();
             }
             Step::Inquiry => self.left_out(failed("INQUIRY")),
-            Step::Start => {
-                self.started = true;
-                self.go(Step::Ready);
-            }
+            Step::Start => self.go(Step::Ready),
             // Who holds a reservation may still let others ask for the capacity (SPC-4 §5.13).
             Step::Ready if error == RequestError::Reserved => self.go(Step::Capacity16),
             Step::Ready => self.left_out(failed("TEST UNIT READY")),

@@ -3,13 +3,15 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use isboot::disk::RequestError;
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::request::{Request, ScsiCommand};
 use isboot::pdu::response::Response;
 use isboot_tests::pair::{Chart, Pair, Setting, target};
-use isboot_tests::target::{Builder, Fate, Handling};
+use isboot_tests::target::{Builder, Fate, Handling, Injection};
 
 use crate::transfers::Trial;
+use crate::unit_script::{CHECK_CONDITION, READ, Scripted, WRITE, check, counted, response};
 
 /// The first command of a session, and a write of 512 bytes, with their numbers checked against
 /// the login before: both commands and their immediate data.
@@ -248,4 +250,78 @@ fn ffp_16_6_immediate_data_is_all_or_up_to_the_first_burst() {
             ),
         ],
     );
+}
+
+/// A command that was answered so is issued again as a new task, after `pause`: its answer is
+/// neither a success nor the end of the session.
+#[track_caller]
+fn assert_new_task(unit: &mut Scripted, pause: Duration, make: fn(u32) -> Injection) {
+    for code in [READ, WRITE] {
+        unit.answer_next(code, 1, make);
+        let begin = unit.pair.now();
+        let content = [code; 512];
+        match code {
+            READ => assert_eq!(unit.pair.read(0, 5, 512), Ok(vec![0; 512])),
+            _ => assert_eq!(unit.pair.write(0, 6, &content), Ok(())),
+        }
+        unit.log.assert_new_tasks(code, 2, "a new task");
+        assert_eq!(unit.pair.now().since(begin), pause);
+    }
+    assert_eq!(unit.target.read_lun(0, 6 * 512, 512).unwrap(), [WRITE; 512]);
+    unit.assert_untroubled("a failure of the target");
+}
+
+#[test]
+fn ffp_16_4_1_a_failure_by_a_crc_error_is_issued_again_as_a_new_task() {
+    assert_new_task(&mut Scripted::new(), Duration::from_millis(100), |tag| {
+        let mut sense = vec![0x70, 0, 0x0b, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0x47, 0x05];
+        sense.resize(24, 0);
+        response(tag, CHECK_CONDITION, counted(&sense))
+    });
+}
+
+/// Unsolicited data is answered with this condition of iSCSI (RFC 7143 §11.4.7.2).
+#[track_caller]
+fn assert_unsolicited_data_refused(qualifier: u8) {
+    let builder = target().initial_r2t(false).first_burst_length(4096);
+    let offers = [("initial_r2t", "no"), ("immediate_data", "yes")];
+    let mut unit = Scripted::of(builder, &offers);
+    unit.answer_next(WRITE, 1, move |tag| check(tag, 0x0b, 0x0c, qualifier));
+    assert_eq!(unit.pair.write(0, 0, &[4; 4096]), Ok(()));
+    unit.log.assert_new_tasks(WRITE, 2, "a new task");
+    assert!(unit.log.of(WRITE)[0].data_segment_length > 0, "unsolicited data came");
+    assert_eq!(unit.target.read_lun(0, 0, 4096).unwrap(), [4; 4096]);
+    unit.assert_untroubled("unsolicited data refused");
+}
+
+#[test]
+fn ffp_16_4_3_a_failure_by_unexpected_unsolicited_data_is_issued_again_as_a_new_task() {
+    assert_unsolicited_data_refused(0x0c);
+}
+
+#[test]
+fn ffp_16_4_4_a_failure_by_an_incorrect_amount_of_data_is_issued_again_as_a_new_task() {
+    assert_unsolicited_data_refused(0x0d);
+}
+
+#[test]
+fn ffp_16_4_5_busy_is_tried_again() {
+    assert_new_task(&mut Scripted::new(), Duration::from_millis(100), |tag| {
+        response(tag, 0x08, Vec::new())
+    });
+}
+
+#[test]
+fn ffp_16_4_6_a_reservation_conflict_is_passed_up() {
+    for code in [READ, WRITE] {
+        let mut unit = Scripted::new();
+        unit.answer_next(code, usize::MAX, |tag| response(tag, 0x18, Vec::new()));
+        let result = match code {
+            READ => unit.pair.read(0, 5, 512).map(|_| ()),
+            _ => unit.pair.write(0, 6, &[1; 512]),
+        };
+        assert_eq!(result, Err(RequestError::Reserved));
+        assert_eq!(unit.log.count(code), 1, "no loop");
+        unit.assert_untroubled("reserved");
+    }
 }

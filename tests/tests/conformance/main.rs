@@ -11,6 +11,7 @@ mod scripted_login;
 mod stall;
 mod support;
 mod transfers;
+mod unit_script;
 mod units;
 
 mod async_messages;
@@ -32,6 +33,7 @@ mod lun_discovery;
 mod nop;
 mod protocol_level;
 mod reads;
+mod recovered_units;
 mod recovery;
 mod redirection;
 mod rejects;
