@@ -3,7 +3,7 @@
 use isboot::disk::{DiskId, RequestError, RequestKind, SubmitRequestError, WriteSameForm};
 use isboot::pdu::request::Request;
 use isboot_tests::pair::{Break, Direction, MIB, NAME, Pair, Random};
-use isboot_tests::target::{Handling, Lun, Target, Thin};
+use isboot_tests::target::{Fate, Handling, Lun, Target, Thin};
 
 const WRITE_10: u8 = 0x2a;
 const SYNCHRONIZE_CACHE: u8 = 0x35;
@@ -145,6 +145,26 @@ fn an_unmap_of_more_blocks_than_32_bits_count_is_split() {
     assert_eq!(target.statistics().unmapped_blocks, blocks);
     assert_eq!(target.read_lun(0, (1 << 33) * 512, 5 * 512).unwrap(), [0; 5 * 512]);
     pair.log_out();
+}
+
+/// The unit changes while parts of a request wait, and tells of no UNMAP any more: the rest is for
+/// the unit to refuse.
+#[test]
+fn an_unmap_under_way_ends_when_the_unit_tells_no_limits_any_more() {
+    let (target, mut pair) = of(thin(Thin { unmap_blocks: 1, ..Thin::default() }));
+    target.on_response(|_, pdu| {
+        if pdu.data.starts_with(&[0, 0xb0, 0, 60]) {
+            pdu.data[20..28].fill(0);
+        }
+        Fate::Send
+    });
+    target.raise_unit_attention(0, 0x3f, 0x03);
+    let submitted = pair.isboot.submit_unmap(DISK, 0, 200);
+    let refused = pair.finish(submitted).unwrap_err();
+    assert!(matches!(refused, RequestError::Scsi { status: 2, .. }), "{refused}");
+    assert_eq!(pair.isboot.disks()[0].provisioning.unmap, None);
+    assert_eq!(pair.isboot.submit_unmap(DISK, 0, 1), Err(SubmitRequestError::Unsupported));
+    pair.read(0, 0, 512).unwrap();
 }
 
 #[test]

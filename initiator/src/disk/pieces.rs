@@ -33,7 +33,9 @@ where
             }
             RequestKind::Unmap => {
                 let first = slot.lba.checked_add(slot.issued)?;
-                disk.provisioning.unmap?.piece(first, rest)
+                // A unit that does not have it any more says so itself.
+                let limits = disk.provisioning.unmap;
+                limits.map_or_else(|| at_most(rest, u32::MAX), |limits| limits.piece(first, rest))
             }
             RequestKind::WriteSame { unmap } => {
                 at_most(rest, disk.provisioning.write_same_limit(unmap))
@@ -72,7 +74,8 @@ where
                 let first = piece.offset.checked_div(u64::from(disk.block_size))?;
                 let lba = slot.lba.checked_add(first)?;
                 let blocks = piece.length.checked_div(disk.block_size)?;
-                let through = slot.kind == RequestKind::WriteThrough && disk.force_unit_access;
+                // As was decided when it was taken, whatever the unit says meanwhile.
+                let through = slot.kind == RequestKind::WriteThrough && !slot.flush_after;
                 match slot.kind {
                     RequestKind::Read if piece.is_long => {
                         (cdb::read_16(lba, blocks), Transfer::Read(piece.length))
