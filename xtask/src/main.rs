@@ -1,9 +1,12 @@
-//! The project's own commands: `cargo xtask setup | boot | test | conformance`.
+//! The project's own commands: `cargo xtask setup | boot | test | conformance | fuzz | coverage`.
 
 mod boot;
 mod conformance;
+mod coverage;
+mod fuzz;
 mod images;
 mod packages;
+mod panics;
 mod process;
 mod proof;
 mod test;
@@ -39,6 +42,10 @@ enum Command {
     Test(test::Options),
     /// Run the conformance suites row by row, and write docs/CONFORMANCE.md
     Conformance(conformance::Options),
+    /// Fuzz every target for a while, from its corpus, which stays as it is
+    Fuzz(fuzz::Options),
+    /// Say which lines of the core the tests run; exit status 1 below 95 %
+    Coverage,
 }
 
 const EXAMPLES: &str = "\
@@ -52,7 +59,10 @@ Examples:
   cargo xtask test --only clippy               one step
   cargo xtask test --skip boots --skip faults  without QEMU
   cargo xtask conformance                      every row, its tests, its verdict
-  cargo xtask conformance B-RD                 one suite of rows";
+  cargo xtask conformance B-RD                 one suite of rows
+  cargo xtask fuzz                             every target, a minute each
+  cargo xtask fuzz login --seconds 600         one of them, longer
+  cargo xtask coverage                         percent of lines, file by file";
 
 fn main() -> ExitCode {
     process::watch_signals();
@@ -62,6 +72,8 @@ fn main() -> ExitCode {
         Command::Boot { .. } => boot::run(&std::env::args().skip(2).collect::<Vec<_>>()),
         Command::Test(options) => test::run(&options),
         Command::Conformance(options) => conformance::run(&options),
+        Command::Fuzz(options) => fuzz::run(&options),
+        Command::Coverage => coverage::run(),
     };
     if process::is_interrupted() {
         return ExitCode::from(130);

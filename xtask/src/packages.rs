@@ -98,6 +98,28 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
+/// Installs what fuzzes, where it is missing.
+pub(crate) fn ensure_cargo_fuzz() -> Result<(), String> {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    if has_program("cargo-fuzz")
+        || cargo_home.is_some_and(|home| home.join("bin/cargo-fuzz").is_file())
+    {
+        return Ok(());
+    }
+    println!("Installing cargo-fuzz");
+    let install = Task::cargo("install --quiet --locked cargo-fuzz");
+    let ended = install.capture()?;
+    if ended.is_success() { Ok(()) } else { Err(format!("`{install}` failed:\n{}", ended.output)) }
+}
+
+/// Installs LLVM's coverage tools of one version, where they are missing.
+pub(crate) fn ensure_llvm(version: &str) -> Result<(), String> {
+    if has_program(&format!("llvm-cov-{version}")) {
+        return Ok(());
+    }
+    install_packages(&[&format!("llvm-{version}")])
+}
+
 /// Whether a program is in PATH or where Debian puts an administrator's.
 pub(crate) fn has_program(name: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -122,7 +144,10 @@ fn is_there(file: &str) -> bool {
 }
 
 fn install(missing: &[&Need]) -> Result<(), String> {
-    let packages: Vec<&str> = missing.iter().map(|need| need.package).collect();
+    install_packages(&missing.iter().map(|need| need.package).collect::<Vec<_>>())
+}
+
+fn install_packages(packages: &[&str]) -> Result<(), String> {
     let list = packages.join(" ");
     if !has_program("apt-get") {
         return Err(format!(
@@ -144,7 +169,7 @@ fn install(missing: &[&Need]) -> Result<(), String> {
         Task::new(line[0], &line[1..])
     };
     let mut words = vec!["install", "--no-install-recommends"];
-    words.extend(&packages);
+    words.extend(packages);
     let install = apt(&words);
     if install.capture()?.is_success() {
         return Ok(());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Task, build_folder, is_interrupted, root};
-use crate::{boot, images, packages, proof};
+use crate::{boot, fuzz, images, packages, panics, proof};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ struct Step {
 /// A word on what was found, or the reason of the failure with the command that repeats it.
 type Outcome = Result<String, String>;
 
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     Step { name: "setup", what: "what the tests need is installed", run: setup },
     Step { name: "fmt", what: "formatting", run: fmt },
     Step { name: "clippy", what: "lints, warnings denied, in every member", run: clippy },
@@ -47,6 +47,12 @@ const STEPS: [Step; 13] = [
         name: "bare-metal",
         what: "the crates build where there is no operating system",
         run: bare_metal,
+    },
+    Step { name: "panics", what: "no path of the core leads to a panic", run: panics::check },
+    Step {
+        name: "sanitize",
+        what: "the core's tests under AddressSanitizer, where there is a nightly toolchain",
+        run: sanitize,
     },
     Step { name: "integration", what: "real targets over std::net", run: integration },
     Step { name: "images", what: "the kernel's images, each under 1 MiB", run: image },
@@ -174,6 +180,24 @@ fn core() -> Outcome {
 fn bare_metal() -> Outcome {
     all(&proof::bare_metal_tasks())
 }
+
+/// Safe code needs it least; what it stands on is not all safe.
+fn sanitize() -> Outcome {
+    const NO_MIRI: &str = "Miri is not run: it needs a component that toolchains seldom have";
+    if !fuzz::has_nightly() {
+        return Ok(format!("SKIPPED: there is no nightly toolchain. {NO_MIRI}"));
+    }
+    let packages = "--package isboot --package isboot-ibft --package isboot-exercise --lib --tests";
+    let words = ["run", "nightly", "cargo", "test", "--quiet", "--target", SANITIZED];
+    let task = Task::new("rustup", words.into_iter().chain(packages.split_whitespace()))
+        .argument("--target-dir")
+        .argument(build_folder().join("sanitize"))
+        .variable("RUSTFLAGS", "-Zsanitizer=address");
+    all(&[task]).map(|_| format!("AddressSanitizer found nothing. {NO_MIRI}"))
+}
+
+/// Named, so that build scripts are built without the sanitizer.
+const SANITIZED: &str = "x86_64-unknown-linux-gnu";
 
 fn integration() -> Outcome {
     all(&[runner("--package isboot-tests")])

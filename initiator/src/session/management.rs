@@ -8,6 +8,7 @@
 use super::error::{Error, ManagementError, TaskError, Waiting};
 use super::escalation::TaskManagement;
 use super::event::{Event, SubmitError};
+use super::logout::LogoutPurpose;
 use super::session::{ISSUE_LIMIT, Phase, Session};
 use super::task::{TaskState, TaskTag, Unwanted};
 use crate::keep::keep;
@@ -128,7 +129,11 @@ impl<const TASKS: usize> Session<TASKS> {
     /// # Errors
     /// [`SubmitError::Busy`] while another reset waits, [`SubmitError::Ended`] after the end.
     pub fn reset(&mut self, reset: Reset) -> Result<(), SubmitError> {
-        if matches!(self.phase, Phase::Ended(_) | Phase::LoggingOut { .. }) {
+        // A logout that the target asked for leads to the next session.
+        if matches!(
+            self.phase,
+            Phase::Ended(_) | Phase::LoggingOut { purpose: LogoutPurpose::End, .. }
+        ) {
             return Err(SubmitError::Ended);
         }
         if self.management.wanted.is_some() {
@@ -351,20 +356,16 @@ impl<const TASKS: usize> Session<TASKS> {
     /// Tasks at the target that a function has ended.
     fn covered(&self, active: &Active) -> heapless::Vec<u16, TASKS> {
         let named = active.subject.and_then(|tag| self.tasks.on_the_wire(tag));
-        self.tasks
-            .in_use()
-            .filter(|(index, task)| {
-                task.state == TaskState::Sent
-                    && match active.function {
-                        TaskManagement::AbortTask => Some(*index) == named,
-                        TaskManagement::AbortTaskSet | TaskManagement::LogicalUnitReset => {
-                            task.command.lun == active.lun
-                        }
-                        TaskManagement::TargetWarmReset | TaskManagement::TargetColdReset => true,
+        self.tasks.indices(|index, task| {
+            task.state == TaskState::Sent
+                && match active.function {
+                    TaskManagement::AbortTask => Some(index) == named,
+                    TaskManagement::AbortTaskSet | TaskManagement::LogicalUnitReset => {
+                        task.command.lun == active.lun
                     }
-            })
-            .map(|(index, _)| index)
-            .collect()
+                    TaskManagement::TargetWarmReset | TaskManagement::TargetColdReset => true,
+                }
+        })
     }
 
     fn report(&mut self, active: &Active, outcome: Result<(), ManagementError>) {

@@ -374,12 +374,7 @@ impl<const TASKS: usize> Session<TASKS> {
     fn requeue_sent(&mut self) {
         self.soliciting.clear();
         self.tasks.forget_connection();
-        let sent: Vec<u16, TASKS> = self
-            .tasks
-            .in_use()
-            .filter(|(_, task)| task.state == TaskState::Sent)
-            .map(|(index, _)| index)
-            .collect();
+        let sent = self.tasks.indices(|_, task| task.state == TaskState::Sent);
         self.requeue(&sent);
     }
 

@@ -1,6 +1,6 @@
 //! The task table: which outstanding command a tag names (RFC 7143 §11.2.1.8).
 
-use heapless::Deque;
+use heapless::{Deque, Vec};
 
 use super::extents::Extents;
 use crate::pdu::request::TaskAttribute;
@@ -248,6 +248,16 @@ impl<const TASKS: usize> TaskTable<TASKS> {
         self.at(index)
             .filter(|task| task.state == TaskState::Sent && task.wire_generation == generation)
             .map(|_| index)
+    }
+
+    /// Those in use that are `wanted`. Collecting them would keep a path to a panic.
+    pub(super) fn indices(&self, wanted: impl Fn(u16, &Task) -> bool) -> Vec<u16, TASKS> {
+        let mut indices = Vec::new();
+        for (index, _) in self.in_use().filter(|(index, task)| wanted(*index, task)) {
+            // As long as the table: it cannot be full.
+            let _ = indices.push(index);
+        }
+        indices
     }
 
     /// Every slot in use, in slot order.

@@ -34,11 +34,18 @@ pub fn disks_submit(
     what: u8,
     kind: RequestKind,
     length: usize,
+    lun: LogicalUnitNumber,
 ) {
     match what {
         0 => seen(disks.submit_read(id, lba, buffer)),
         1 => seen(disks.submit_write(id, lba, buffer)),
         2 => told(disks.submit_flush(id)),
+        3 => told(disks.submit_unmap(id, lba, length as u64)),
+        4 => told(disks.submit_write_zeros(id, lba, length as u64, length & 1 != 0)),
+        5 => seen(disks.submit_write_same(id, lba, length as u64, buffer, length & 1 != 0)),
+        6 => seen(disks.submit_write_through(id, lba, buffer)),
+        7 => told(disks.boot_disk()),
+        8 => disks.start_over(lun),
         _ => told(disks.submit_lent(kind, id, lba, length)),
     }
 }
@@ -46,6 +53,18 @@ pub fn disks_submit(
 #[unsafe(no_mangle)]
 pub fn disks_advance(disks: &mut Some, now: Instant, session: &mut Session<32>) {
     disks.advance(now, session);
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_end(
+    disks: &mut Some,
+    request: RequestId,
+    session: &mut Session<32>,
+    lun: [u8; 8],
+    sense: &[u8],
+) {
+    disks.abort(request, session);
+    disks.reported(lun, sense);
 }
 
 #[unsafe(no_mangle)]

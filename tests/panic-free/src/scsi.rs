@@ -1,18 +1,33 @@
 use isboot::scsi::capacity::{ReadCapacity10, ReadCapacity16};
+use isboot::scsi::cdb;
 use isboot::scsi::inquiry::{
-    BlockLimits, DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber,
+    DeviceIdentification, StandardInquiry, SupportedPages, UnitSerialNumber,
 };
 use isboot::scsi::lun::LogicalUnitNumber;
+use isboot::scsi::mode::ModeHeader;
+use isboot::scsi::persistent_reservation::{
+    Reservation, ReservationCapabilities, ReservationKeys, ReserveOut,
+};
+use isboot::scsi::provisioning::{self, BlockLimits, LogicalBlockProvisioning};
+use isboot::scsi::report_luns::ListReader;
 use isboot::scsi::sense::Sense;
-use isboot::scsi::{cdb, mode, report_luns};
+use isboot::scsi::target_port_groups::{report_target_port_groups, target_port_groups};
 
 use crate::{seen, told};
 
 #[unsafe(no_mangle)]
 pub fn parameter_data(data: &[u8], page: u8) {
     told(Sense::parse(data));
-    report_luns::luns(data).for_each(told);
-    seen((mode::write_protected(data), mode::write_protected_10(data)));
+    told((ModeHeader::parse_6(data), ModeHeader::parse_10(data)));
+    for group in target_port_groups(data) {
+        told((group.state, group.contains(u16::from(page))));
+    }
+    if let Some(keys) = ReservationKeys::parse(data) {
+        keys.keys().for_each(seen);
+    }
+    told(Reservation::parse(data));
+    told(ReservationCapabilities::parse(data));
+    told(LogicalBlockProvisioning::parse(data));
     told(ReadCapacity10::parse(data));
     told(ReadCapacity16::parse(data));
     if let Some(inquiry) = StandardInquiry::parse(data) {
@@ -26,7 +41,26 @@ pub fn parameter_data(data: &[u8], page: u8) {
     }
     if let Some(limits) = BlockLimits::parse(data) {
         seen((limits.maximum_transfer_length(), limits.optimal_transfer_length()));
+        seen((limits.maximum_unmap_count(), limits.maximum_unmap_descriptors()));
+        seen((limits.unmap_granularity(), limits.unmap_alignment()));
+        seen(limits.maximum_write_same_length());
     }
+}
+
+#[unsafe(no_mangle)]
+pub fn lun_list(reader: &mut ListReader, data: &[u8]) {
+    reader.take(data, told);
+    seen((reader.position(), reader.whole()));
+}
+
+#[unsafe(no_mangle)]
+pub fn reservation(action: &ReserveOut, length: u32) {
+    seen((action.cdb(), action.parameter_list()));
+    seen(report_target_port_groups(length));
+    seen(provisioning::unmap(length as u16));
+    seen(provisioning::unmap_list(u64::from(length) << 7, length));
+    seen(provisioning::write_same_10(length, length as u16, length & 1 != 0));
+    seen(provisioning::write_same_16(u64::from(length) << 7, length, length & 1 != 0));
 }
 
 #[unsafe(no_mangle)]

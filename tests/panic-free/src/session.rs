@@ -1,11 +1,18 @@
-use isboot::session::{Command, DataOut, LinkFailure, Session, SessionConfig, TaskTag};
+use isboot::session::{
+    Command, DataOut, LinkFailure, Reset, SendTargets, Session, SessionConfig, TaskTag,
+};
 use isboot::time::{Duration, Instant};
 
 use crate::{seen, told};
 
 /// Room for as many commands as a small kernel takes and a usual one.
 macro_rules! session {
-    ($($tasks:literal: $make:ident $link:ident $receive:ident $transmit:ident;)*) => { $(
+    ($($tasks:literal: $make:ident $again:ident $link:ident $receive:ident $transmit:ident;)*) => { $(
+        #[unsafe(no_mangle)]
+        pub fn $again(session: &mut Session<$tasks>, config: SessionConfig, now: Instant) {
+            session.start_over(config, now);
+        }
+
         #[unsafe(no_mangle)]
         pub fn $make(session: &mut Session<$tasks>, config: SessionConfig, now: Instant) {
             *session = Session::new(config, now);
@@ -19,6 +26,9 @@ macro_rules! session {
             why: LinkFailure,
             command: Command,
             what: u8,
+            task: TaskTag,
+            reset: Reset,
+            targets: SendTargets,
         ) {
             match what {
                 0 => session.link_up(now, entropy),
@@ -26,12 +36,16 @@ macro_rules! session {
                 2 => told(session.submit(now, command)),
                 3 => session.logout(now),
                 4 => told(session.poll(now)),
+                5 => session.abort(task),
+                6 => told(session.reset(reset)),
+                7 => told(session.discover(now, targets)),
+                8 => session.give_up_at(now),
                 _ => {}
             }
             seen((session.link(), session.poll_at(), session.wants_to_transmit()));
             seen((session.negotiated().is_some(), session.sense(), session.outstanding()));
             told(session.ended());
-            seen(session.config());
+            seen((session.config(), session.found(), session.has_worked()));
         }
 
         #[unsafe(no_mangle)]
@@ -51,8 +65,8 @@ macro_rules! session {
 }
 
 session! {
-    4: session_4_make session_4_link session_4_receive session_4_transmit;
-    32: session_32_make session_32_link session_32_receive session_32_transmit;
+    4: session_4_make session_4_again session_4_link session_4_receive session_4_transmit;
+    32: session_32_make session_32_again session_32_link session_32_receive session_32_transmit;
 }
 
 struct Data;
