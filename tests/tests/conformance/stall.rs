@@ -63,7 +63,14 @@ impl Log {
     }
 }
 
-/// Shows every request to `handle` from now on, and keeps a log of them.
+/// Commands by which a unit is looked at: after a loss each is looked at again before it is used.
+fn looks_at_a_unit(request: &Request) -> bool {
+    const CODES: [u8; 8] = [0x00, 0x12, 0x1a, 0x25, 0x5a, 0x9e, 0xa0, 0xa3];
+    matches!(request, Request::ScsiCommand(command) if CODES.contains(&command.cdb[0]))
+}
+
+/// Shows every request to `handle` from now on, and keeps a log of them; but for those by which a
+/// unit is looked at.
 pub(crate) fn watch(
     target: &Target,
     mut handle: impl FnMut(&Request, &Pdu) -> Handling + Send + 'static,
@@ -72,6 +79,9 @@ pub(crate) fn watch(
     let seen = log.clone();
     target.on_request(move |wire, pdu| {
         let Ok(request) = Request::parse(&pdu.header) else { return Handling::Proceed };
+        if looks_at_a_unit(&request) {
+            return Handling::Proceed;
+        }
         seen.0.lock().unwrap().push((wire.connection, request));
         handle(&request, pdu)
     });

@@ -305,7 +305,8 @@ fn b_tg_12_a_tag_of_the_old_session_names_nothing_in_the_new_one() {
         let tags = Arc::new(Mutex::new(Vec::new()));
         let seen = tags.clone();
         trial.target.on_request(move |_, pdu| match Request::parse(&pdu.header) {
-            Ok(Request::ScsiCommand(command)) => {
+            // Not the commands by which the unit is looked at again.
+            Ok(Request::ScsiCommand(command)) if command.cdb[0] == 0x28 => {
                 let mut seen = seen.lock().unwrap();
                 seen.push(command.initiator_task_tag);
                 match seen.len() {
