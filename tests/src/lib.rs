@@ -8,6 +8,7 @@ pub mod pair;
 pub mod ports;
 pub mod process;
 pub mod scratch;
+pub mod segment;
 pub mod standing;
 pub mod target;
 pub mod tgt;

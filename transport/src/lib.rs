@@ -86,6 +86,7 @@ pub mod intel;
 pub mod link;
 pub mod netstack;
 pub mod pci;
+mod reset_guard;
 #[cfg(feature = "std")]
 pub mod std_tcp;
 pub mod stream;

@@ -13,6 +13,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cid
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
+use crate::reset_guard::ResetGuard;
 
 /// How the interface gets its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +120,7 @@ impl Sockets<'_> {
 /// The IP interface of one device.
 pub struct NetStack<'a, D: EthernetDevice> {
     pub(crate) device: D,
+    guard: ResetGuard,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
     dhcp: Option<SocketHandle>,
@@ -166,6 +168,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let link = device.link();
         let mut stack = Self {
             device,
+            guard: ResetGuard::default(),
             interface,
             sockets: SocketSet::new(sockets.0.as_mut_slice()),
             dhcp: None,
@@ -275,8 +278,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             return false;
         }
         for _ in 0..EGRESS_LIMIT {
-            let result =
-                self.interface.poll_egress(instant(now), &mut self.device, &mut self.sockets);
+            let device = &mut self.guard.before(&mut self.device);
+            let result = self.interface.poll_egress(instant(now), device, &mut self.sockets);
             if result == PollResult::None {
                 break;
             }
@@ -290,11 +293,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.interface.poll_maintenance(instant(now));
         let mut more = true;
         for _ in 0..INGRESS_LIMIT {
-            let result = self.interface.poll_ingress_single(
-                instant(now),
-                &mut self.device,
-                &mut self.sockets,
-            );
+            let device = &mut self.guard.before(&mut self.device);
+            let result =
+                self.interface.poll_ingress_single(instant(now), device, &mut self.sockets);
             if result == PollIngressSingleResult::None {
                 more = false;
                 break;

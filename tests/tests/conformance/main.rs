@@ -30,6 +30,7 @@ mod login_phase;
 mod login_status;
 mod logout;
 mod lun_discovery;
+mod network;
 mod nop;
 mod protocol_level;
 mod reads;
