@@ -83,6 +83,36 @@ const REPORT: &str = "docs/CONFORMANCE.md";
 
 /// Runs the rows' tests, prints the table; the status is 1 when a row failed.
 pub(crate) fn run(options: &Options) -> Result<u8, String> {
+    let report = examine(options)?;
+    print!("{}", report.table);
+    for trouble in &report.troubles {
+        eprintln!("{trouble}");
+    }
+    if !options.json {
+        println!("{}", report.last_line);
+    }
+    Ok(u8::from(!report.troubles.is_empty()))
+}
+
+/// As a step of the test: every row passes, and the documents say so.
+pub(crate) fn check() -> Result<String, String> {
+    let report = examine(&Options { prefix: None, json: false, check: true })?;
+    if report.troubles.is_empty() {
+        Ok(report.last_line)
+    } else {
+        Err(format!("{}\n{}", report.troubles.join("\n"), report.last_line))
+    }
+}
+
+/// What is to be said.
+struct Report {
+    table: String,
+    /// What is wrong: rows, tests that name none, rules that nothing holds, documents out of date.
+    troubles: Vec<String>,
+    last_line: String,
+}
+
+fn examine(options: &Options) -> Result<Report, String> {
     let rows = parse_rows(&read(ROWS)?)?;
     let task = Task::cargo("test --package isboot-tests --test conformance --no-fail-fast");
     eprintln!("building and running the rows' tests: {task}");
@@ -92,49 +122,31 @@ pub(crate) fn run(options: &Options) -> Result<u8, String> {
         return Err(format!("{}\nno test ran; repeat: {task}", ended.output.trim_end()));
     }
     let (judged, strays) = judge(&rows, &results);
-    let wanted = |row: &Row| {
-        let prefix = options.prefix.as_deref().unwrap_or_default();
-        row.suite.starts_with(prefix) || row.id.starts_with(prefix)
-    };
+    let prefix = options.prefix.as_deref().unwrap_or_default();
+    let wanted = |row: &Row| row.suite.starts_with(prefix) || row.id.starts_with(prefix);
     let shown: Vec<_> = judged.iter().filter(|judged| wanted(judged.row)).collect();
-    if options.json {
-        print!("{}", json(&shown));
-    } else {
-        print!("{}", text(&shown));
-    }
-    let failed =
-        |judged: &&Judged<'_>| matches!(judged.verdict, Verdict::Failed | Verdict::Untested);
-    let mut bad = shown.iter().filter(|judged| failed(judged)).count();
-    if bad > 0 && !options.json {
-        for block in failures(&ended.output) {
-            println!("\n{block}");
+    let mut troubles = failures(&ended.output);
+    for Judged { row, verdict, .. } in &shown {
+        if matches!(verdict, Verdict::Failed | Verdict::Untested) {
+            troubles.push(format!("{} {}: {}", row.name(), row.title, verdict.word()));
         }
     }
-    for stray in &strays {
-        bad += 1;
-        eprintln!("the test `{stray}` names no row of {ROWS}");
-    }
+    troubles.extend(strays.iter().map(|test| format!("the test `{test}` names no row of {ROWS}")));
     if options.prefix.is_none() {
         let rules = rules::parse(&read(rules::RULES)?)?;
-        for mistake in rules::mistakes(&rules, &judged) {
-            bad += 1;
-            eprintln!("{}: {mistake}", rules::RULES);
-        }
-        for (path, report) in
-            [(REPORT, markdown(&judged)), (rules::REPORT, rules::markdown(&rules))]
-        {
+        let mistakes = rules::mistakes(&rules, &judged);
+        troubles.extend(mistakes.iter().map(|mistake| format!("{}: {mistake}", rules::RULES)));
+        let documents = [(REPORT, markdown(&judged)), (rules::REPORT, rules::markdown(&rules))];
+        for (path, text) in documents {
             if !options.check {
-                fs::write(root().join(path), report).map_err(|e| format!("writing {path}: {e}"))?;
-            } else if read(path).unwrap_or_default() != report {
-                bad += 1;
-                eprintln!("{path} is not true any more; write it: cargo xtask conformance");
+                fs::write(root().join(path), text).map_err(|e| format!("writing {path}: {e}"))?;
+            } else if read(path).unwrap_or_default() != text {
+                troubles.push(format!("{path} is not true any more; cargo xtask conformance"));
             }
         }
     }
-    if !options.json {
-        println!("{}", last_line(&shown));
-    }
-    Ok(u8::from(bad > 0))
+    let table = if options.json { json(&shown) } else { text(&shown) };
+    Ok(Report { table, troubles, last_line: last_line(&shown) })
 }
 
 fn read(path: &str) -> Result<String, String> {

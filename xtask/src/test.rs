@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Task, build_folder, is_interrupted, root};
-use crate::{boot, fuzz, images, packages, panics, proof};
+use crate::{boot, conformance, fuzz, images, packages, panics, proof};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ struct Step {
 /// A word on what was found, or the reason of the failure with the command that repeats it.
 type Outcome = Result<String, String>;
 
-const STEPS: [Step; 15] = [
+const STEPS: [Step; 16] = [
     Step { name: "setup", what: "what the tests need is installed", run: setup },
     Step { name: "fmt", what: "formatting", run: fmt },
     Step { name: "clippy", what: "lints, warnings denied, in every member", run: clippy },
@@ -53,6 +53,11 @@ const STEPS: [Step; 15] = [
         name: "sanitize",
         what: "the core's tests under AddressSanitizer, where there is a nightly toolchain",
         run: sanitize,
+    },
+    Step {
+        name: "conformance",
+        what: "every row of the conformance suites, and the documents about them",
+        run: conformance::check,
     },
     Step { name: "integration", what: "real targets over std::net", run: integration },
     Step { name: "images", what: "the kernel's images, each under 1 MiB", run: image },

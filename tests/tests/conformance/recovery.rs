@@ -1,5 +1,6 @@
 //! B-RC: session recovery at error recovery level 0.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -7,53 +8,27 @@ use isboot::boot::State;
 use isboot::disk::{CommandData, DiskId, RequestError};
 use isboot::login::Authentication;
 use isboot::pdu::bhs::{BasicHeaderSegment, opcode};
-use isboot::pdu::request::Request;
+use isboot::pdu::request::{Request, ScsiCommand};
 use isboot::scsi::persistent_reservation::ReserveOut;
 use isboot::session::TaskError;
 use isboot_tests::host::credentials;
 use isboot_tests::pair::{Break, Direction, MIB, NAME, Pair, Portal, Random, Setting, target};
 use isboot_tests::target::{self, Builder, DigestPolicy, Fate, Handling, Lun, Target, Thin};
 
+use crate::support::Requests;
 use crate::transfers::{Trial, content};
 use crate::units::{Commands, PERSISTENT_RESERVE_OUT, UNMAP};
 
 const READ: u8 = 0x28;
 const WRITE: u8 = 0x2a;
 
-/// Every request, with the number of the connection that it came on.
-#[derive(Clone, Default)]
-struct Requests(Arc<Mutex<Vec<Noted>>>);
-
-/// A request, the number of its connection, and its data.
-type Noted = (u64, Request, Vec<u8>);
-
-impl Requests {
-    /// Notes what `target` gets from now on. Takes the place of its hook.
-    fn to(target: &Target) -> Self {
-        let requests = Self::default();
-        let notes = requests.clone();
-        target.on_request(move |wire, pdu| {
-            let request = Request::parse(&pdu.header).unwrap();
-            notes.0.lock().unwrap().push((wire.connection, request, pdu.data.clone()));
-            Handling::Proceed
-        });
-        requests
-    }
-
-    fn of(&self, connection: u64) -> Vec<(Request, Vec<u8>)> {
-        let requests = self.0.lock().unwrap();
-        let own = requests.iter().filter(|(number, ..)| *number == connection);
-        own.map(|(_, request, data)| (*request, data.clone())).collect()
-    }
-
-    fn commands(&self, connection: u64, code: u8) -> Vec<isboot::pdu::request::ScsiCommand> {
-        let requests = self.of(connection);
-        let command = |(request, _): &(Request, Vec<u8>)| match request {
-            Request::ScsiCommand(command) if command.cdb[0] == code => Some(*command),
-            _ => None,
-        };
-        requests.iter().filter_map(command).collect()
-    }
+/// SCSI commands with this operation code on a connection.
+fn commands(requests: &Requests, connection: u64, code: u8) -> Vec<ScsiCommand> {
+    let command = |request: &Request| match request {
+        Request::ScsiCommand(command) if command.cdb[0] == code => Some(*command),
+        _ => None,
+    };
+    requests.on(connection).iter().filter_map(command).collect()
 }
 
 /// A target that asks for no pause before the next login.
@@ -81,12 +56,18 @@ fn cut_next(target: &Target, code: u8, skip: usize, bytes: usize) {
 fn b_rc_01_a_loss_when_idle_brings_a_new_login_by_the_same_names() {
     for how in [Break::Reset, Break::Close] {
         let target = prompt().build();
-        let requests = Requests::to(&target);
+        let firsts = Arc::new(Mutex::new(BTreeMap::new()));
+        let record = firsts.clone();
+        target.on_request(move |wire, pdu| {
+            let first = (Request::parse(&pdu.header), pdu.data.clone());
+            record.lock().unwrap().entry(wire.connection).or_insert(first);
+            Handling::Proceed
+        });
         let mut pair = Pair::ready(&target, &[]);
         pair.wire.break_now(how);
         pair.read(0, 0, 512).unwrap();
-        let first = |connection| match requests.of(connection).first() {
-            Some((Request::Login(login), text)) => (*login, text.clone()),
+        let first = |connection| match firsts.lock().unwrap().get(&connection) {
+            Some((Ok(Request::Login(login)), text)) => (*login, text.clone()),
             other => panic!("{how:?}: {other:?}"),
         };
         let ((before, words_before), (after, words_after)) = (first(1), first(2));
@@ -121,11 +102,11 @@ fn b_rc_02_no_attempt_comes_before_time2wait() {
 /// A read of four segments of 512 bytes, cut off somewhere: read again whole, with a new tag.
 fn read_again(what: &str, target: &Target, code: u8, skip: usize, bytes: usize) {
     target.write_lun(0, 0, &content(2048)).unwrap();
-    let requests = Requests::to(target);
+    let requests = Requests::of(target);
     let mut pair = Pair::ready(target, &[("max_recv_data_segment_length", "512")]);
     cut_next(target, code, skip, bytes);
     assert!(pair.read(0, 0, 2048).as_ref() == Ok(&content(2048)), "{what}");
-    let (before, after) = (requests.commands(1, READ), requests.commands(2, READ));
+    let (before, after) = (commands(&requests, 1, READ), commands(&requests, 2, READ));
     assert_eq!((before.len(), after.len()), (1, 1), "{what}");
     let (before, after) = (before[0], after[0]);
     assert_eq!((before.cdb, before.lun), (after.cdb, after.lun), "{what}");
@@ -158,10 +139,10 @@ fn b_rc_05_a_read_without_its_status_is_issued_again() {
 #[test]
 fn b_rc_06_a_write_without_an_r2t_waits_for_new_ones() {
     let mut trial = Trial::of(prompt().immediate_data(false), &[]);
-    let requests = Requests::to(&trial.target);
+    let requests = Requests::of(&trial.target);
     cut_next(&trial.target, opcode::READY_TO_TRANSFER, 0, 0);
     trial.assert_writes(4096, "issued again");
-    assert_eq!((requests.commands(1, WRITE).len(), requests.commands(2, WRITE).len()), (1, 1));
+    assert_eq!((commands(&requests, 1, WRITE).len(), commands(&requests, 2, WRITE).len()), (1, 1));
     trial.pair.log_out();
 }
 
@@ -171,13 +152,13 @@ fn b_rc_07_a_write_with_part_of_its_data_begins_at_its_start() {
     for how in [Break::Reset, Break::Close] {
         let builder = prompt().immediate_data(false).max_recv_data_segment_length(512);
         let mut trial = Trial::of(builder.r2t_length(4096), &[]);
-        let requests = Requests::to(&trial.target);
+        let requests = Requests::of(&trial.target);
         let data_out = |connection| -> Vec<(u32, u32)> {
-            let place = |(request, _): &(Request, Vec<u8>)| match request {
+            let place = |request: &Request| match request {
                 Request::DataOut(data) => Some((data.target_transfer_tag, data.buffer_offset)),
                 _ => None,
             };
-            requests.of(connection).iter().filter_map(place).collect()
+            requests.on(connection).iter().filter_map(place).collect()
         };
         // A PDU at a time.
         trial.pair.wire.split(560);
@@ -202,13 +183,13 @@ fn b_rc_08_a_write_with_immediate_data_goes_again_under_the_new_values() {
     ] {
         let mut trial = Trial::of(prompt(), &[]);
         let changed = changed.build();
-        let requests = Requests::to(&changed);
+        let requests = Requests::of(&changed);
         trial.pair.wire.replace_target(&changed);
         cut_next(&trial.target, opcode::SCSI_RESPONSE, 0, 0);
         assert_eq!(trial.write(4096), Ok(()), "{what}");
         assert_eq!(changed.read_lun(0, 128 * 512, 4096).unwrap(), content(4096), "{what}");
         // What went along is held to the new values by S-11.
-        let command = requests.commands(1, WRITE)[0];
+        let command = commands(&requests, 1, WRITE)[0];
         assert!(command.data_segment_length <= 512, "{what}: {command:?}");
         assert_eq!(changed.violations(), [], "{what}");
         trial.pair.log_out();
@@ -219,7 +200,7 @@ fn b_rc_08_a_write_with_immediate_data_goes_again_under_the_new_values() {
 #[test]
 fn b_rc_09_a_write_whose_status_was_lost_goes_again_before_any_later_one() {
     let mut trial = Trial::of(prompt(), &[]);
-    let requests = Requests::to(&trial.target);
+    let requests = Requests::of(&trial.target);
     cut_next(&trial.target, opcode::SCSI_RESPONSE, 0, 0);
     let later = Random(7).bytes(1024);
     trial.pair.submit_write(0, 128, &content(4096));
@@ -230,8 +211,8 @@ fn b_rc_09_a_write_whose_status_was_lost_goes_again_before_any_later_one() {
     let mut expected = content(4096);
     expected[1024..2048].copy_from_slice(&later);
     assert_eq!(trial.target.read_lun(0, 128 * 512, 4096).unwrap(), expected);
-    assert_eq!(requests.commands(1, WRITE).len(), 1, "the later one waits");
-    assert_eq!(requests.commands(2, WRITE).len(), 2);
+    assert_eq!(commands(&requests, 1, WRITE).len(), 1, "the later one waits");
+    assert_eq!(commands(&requests, 2, WRITE).len(), 2);
     trial.pair.log_out();
 }
 
@@ -400,7 +381,7 @@ fn b_rc_16_values_are_those_of_the_new_login() {
 #[test]
 fn b_rc_17_numbers_are_those_of_the_new_login() {
     let target = prompt().initial_stat_sn(0x1234_5678).build();
-    let requests = Requests::to(&target);
+    let requests = Requests::of(&target);
     let setting = Setting { initial_cmd_sn: 0xffff_fff0, ..Setting::new(&[]) };
     let mut pair = Pair::with(&target, &setting);
     pair.become_ready();
@@ -410,10 +391,10 @@ fn b_rc_17_numbers_are_those_of_the_new_login() {
     pair.wire.break_now(Break::Reset);
     pair.read(0, 0, 512).unwrap();
     // Each request on its own is held to its login by S-05 and S-07.
-    let logins = requests.of(2);
-    let Some((Request::Login(login), _)) = logins.first() else { panic!("{logins:?}") };
+    let second = requests.on(2);
+    let Some(Request::Login(login)) = second.first() else { panic!("{second:?}") };
     assert_eq!(login.cmd_sn.0, 0xffff_fff0);
-    let first = logins.iter().find_map(|(request, _)| match request {
+    let first = second.iter().find_map(|request| match request {
         Request::ScsiCommand(command) => Some(*command),
         _ => None,
     });
