@@ -4,7 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use super::root_path::{RootPath, RootPathError};
-use crate::login::{ChapAlgorithms, DigestOffer, OperationalOffer};
+use crate::login::{ChapAlgorithms, DigestOffer, LoginConfig, OperationalOffer};
 use crate::session::{Escalation, OUTSTANDING_R2T_LIMIT, Timeouts};
 use crate::time::Duration;
 
@@ -43,6 +43,11 @@ pub struct Parameters {
     pub address: AddressSource,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
+    /// Initiator part of the session identifier, in wire order (RFC 7143 §11.12.5); `None` is
+    /// [`BootPlan::isid`](super::BootPlan::isid), from the interface.
+    pub isid: Option<[u8; 6]>,
+    /// The portal group that the target must be of (RFC 7143 §13.9); `None` is any.
+    pub target_portal_group_tag: Option<u16>,
     /// CHAP algorithms that are acceptable, in order of preference.
     pub chap_algorithms: ChapAlgorithms,
     /// Whether CHAP secrets below 96 bits are acceptable.
@@ -78,6 +83,8 @@ impl Default for Parameters {
             nic: NicChoice::Ibft,
             address: AddressSource::Ibft,
             mtu: 1500,
+            isid: None,
+            target_portal_group_tag: None,
             chap_algorithms: ChapAlgorithms::default(),
             allow_short_secrets: false,
             header_digest: DigestOffer::NoneThenCrc32c,
@@ -334,6 +341,35 @@ const TABLE: &[ParameterInfo] = &[
     },
     number!("mtu", mtu, 576..=1500, "576-1500", "bytes", "largest IP packet"),
     ParameterInfo {
+        name: "isid",
+        range: "mac | 12 hexadecimal digits",
+        unit: "",
+        meaning: "initiator part of the session identifier: from the MAC address, or this",
+        read: |parameters, f| match parameters.isid {
+            None => f.write_str("mac"),
+            Some(isid) => isid.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        },
+        write: |parameters, value| {
+            parameters.isid = if value == "mac" { None } else { Some(isid(value)?) };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "portal_group",
+        range: "any | 0-65535",
+        unit: "",
+        meaning: "portal group tag that the target must name",
+        read: |parameters, f| match parameters.target_portal_group_tag {
+            None => f.write_str("any"),
+            Some(tag) => write!(f, "{tag}"),
+        },
+        write: |parameters, value| {
+            parameters.target_portal_group_tag =
+                if value == "any" { None } else { Some(bounded(value, 0, 65_535)?) };
+            Some(())
+        },
+    },
+    ParameterInfo {
         name: "chap_algorithms",
         range: "any of sha3-256,sha256,sha1,md5 in any order",
         unit: "",
@@ -405,6 +441,14 @@ const TABLE: &[ParameterInfo] = &[
         "",
         "R2Ts outstanding for one command (RFC 7143 13.17)"
     ),
+    number!(
+        "protocol_level",
+        offer.iscsi_protocol_level,
+        1..=2,
+        "1-2",
+        "",
+        "highest iSCSI protocol level: 2 is RFC 7144, 1 is not announced (RFC 7143 13.24)"
+    ),
     seconds!("link_timeout", link_timeout, "wait for the link"),
     seconds!("address_timeout", address_timeout, "wait for an address"),
     seconds!("connect_timeout", timeouts.connect, "wait for the target to accept"),
@@ -439,6 +483,13 @@ const TABLE: &[ParameterInfo] = &[
 fn bounded<T: TryFrom<u64>>(value: &str, low: u64, high: u64) -> Option<T> {
     let number = u64::from_str(value).ok().filter(|number| (low..=high).contains(number))?;
     T::try_from(number).ok()
+}
+
+/// Twelve hexadecimal digits that make an ISID which can be used (RFC 7143 §11.12.5).
+fn isid(value: &str) -> Option<[u8; 6]> {
+    let well_formed = value.len() == 12 && value.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let [0, 0, isid @ ..] = u64::from_str_radix(value, 16).ok()?.to_be_bytes() else { return None };
+    (well_formed && LoginConfig::can_be_isid(isid)).then_some(isid)
 }
 
 fn digest_name(offer: DigestOffer) -> &'static str {
@@ -504,6 +555,13 @@ mod tests {
             ("queue_depth", "-1"),
             ("queue_depth", "8x"),
             ("queue_depth", ""),
+            ("isid", "00023d00000"),
+            ("isid", "+0023d000001"),
+            ("isid", "000000000000"),
+            ("isid", "c0023d000001"),
+            ("portal_group", "65536"),
+            ("protocol_level", "0"),
+            ("protocol_level", "3"),
             ("chap_algorithms", "sha512"),
             ("chap_algorithms", ""),
             ("chap_algorithms", "md5,md5"),
@@ -531,6 +589,8 @@ mod tests {
     fn values_are_taken() {
         let mut parameters = Parameters::default();
         parameters.set("nic", "0a:1f.7").unwrap();
+        parameters.set("isid", "80abCDef0123").unwrap();
+        parameters.set("portal_group", "0").unwrap();
         parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
         parameters.set("data_digest", "crc32c").unwrap();
         parameters.set("first_burst_length", "512").unwrap();
@@ -540,6 +600,8 @@ mod tests {
         let info = Parameters::list().iter().find(|info| info.name == "root_path").unwrap();
         assert_eq!(parameters.value(info).to_string(), root_path);
         assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
+        assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));
+        assert_eq!(parameters.target_portal_group_tag, Some(0));
         assert_eq!(parameters.chap_algorithms.to_string(), "sha256,sha3-256");
         assert_eq!(parameters.data_digest, DigestOffer::Crc32c);
         assert_eq!(parameters.offer.first_burst_length, 512);

@@ -293,7 +293,9 @@ impl BootPlan {
     #[must_use]
     pub fn session_config(&self, parameters: &Parameters, crc32c: Crc32cFunction) -> SessionConfig {
         let target = (&self.target_name, self.portal, &self.authentication);
-        self.session_config_for(target, parameters, crc32c)
+        let mut config = self.session_config_for(target, parameters, crc32c);
+        config.login.target_portal_group_tag = parameters.target_portal_group_tag;
+        config
     }
 
     /// The session with the alternative target, when there is one.
@@ -314,7 +316,8 @@ impl BootPlan {
         crc32c: Crc32cFunction,
     ) -> SessionConfig {
         let (initiator_name, target_name) = (self.initiator_name.clone(), target_name.clone());
-        let mut login = LoginConfig::new(initiator_name, target_name, self.isid);
+        let isid = parameters.isid.unwrap_or(self.isid);
+        let mut login = LoginConfig::new(initiator_name, target_name, isid);
         login.authentication = authentication.clone();
         login.chap_algorithms = parameters.chap_algorithms;
         login.allow_short_secrets = parameters.allow_short_secrets;
@@ -442,4 +445,45 @@ fn credentials(
     let secret =
         Secret::new(secret).map_err(|_: SecretError| PlanError::Credentials(what_secret))?;
     Ok(Credentials { name, secret })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan() -> BootPlan {
+        let name = |name| Name::new(name).unwrap();
+        BootPlan::without_table(
+            name("iqn.2026-11.org.example:host"),
+            name("iqn.2001-04.com.example:disks"),
+            "192.0.2.1:3260".parse().unwrap(),
+            [0x80, 0, 0, 0, 0, 1],
+        )
+    }
+
+    fn login(plan: &BootPlan, settings: &[(&str, &str)]) -> LoginConfig {
+        let mut parameters = Parameters::default();
+        for (name, value) in settings {
+            parameters.set(name, value).unwrap();
+        }
+        plan.session_config(&parameters, Crc32cFunction::default()).login
+    }
+
+    /// RFC 7143 §11.12.5: T is 00b, and the group and local bits of the OUI are left out.
+    #[test]
+    fn the_isid_is_the_interfaces_unless_a_parameter_names_another() {
+        let mut plan = plan();
+        let pci = PciAddress { bus: 0, device: 3, function: 0 };
+        let mac = MacAddress([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
+        plan.choose_nic([(mac, pci)].into_iter()).unwrap();
+        assert_eq!(login(&plan, &[]).isid, [0x14, 0x54, 0x00, 0x12, 0x34, 0x56]);
+        assert_eq!(login(&plan, &[("isid", "80000a0b0c0d")]).isid, [0x80, 0, 10, 11, 12, 13]);
+        assert!(login(&plan, &[]).check().is_ok());
+    }
+
+    #[test]
+    fn a_parameter_names_the_portal_group() {
+        assert_eq!(login(&plan(), &[]).target_portal_group_tag, None);
+        assert_eq!(login(&plan(), &[("portal_group", "7")]).target_portal_group_tag, Some(7));
+    }
 }

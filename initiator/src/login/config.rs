@@ -69,6 +69,14 @@ impl LoginConfig {
         }
     }
 
+    /// Whether an ISID can be used: not all zeros, which some targets refuse, and not of type 11b,
+    /// which is reserved (RFC 7143 §11.12.5).
+    #[must_use]
+    pub fn can_be_isid(isid: [u8; 6]) -> bool {
+        let [first, ..] = isid;
+        isid != [0; 6] && first >> 6 != 0b11
+    }
+
     /// Checks what the types do not: done by every `begin`, and worth doing once at start-up.
     ///
     /// # Errors
@@ -77,8 +85,7 @@ impl LoginConfig {
         if self.session_type == SessionType::Normal && self.target_name.is_none() {
             return Err(ConfigurationError::TargetNameMissing);
         }
-        let [first, ..] = self.isid;
-        if self.isid == [0; 6] || first >> 6 == 0b11 {
+        if !Self::can_be_isid(self.isid) {
             return Err(ConfigurationError::IsidUnusable);
         }
         check_text(self.initiator_alias.as_deref(), "initiator alias")?;
@@ -215,14 +222,16 @@ impl DigestOffer {
     }
 }
 
-/// The values offered in the operational stage, every one of them sent (RFC 7143 §13).
+/// The values offered in the operational stage, every one of them sent but where it says otherwise
+/// (RFC 7143 §13).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OperationalOffer {
     /// MaxRecvDataSegmentLength that this node declares, 512–16777215 bytes (§13.12).
     pub max_recv_data_segment_length: u32,
     /// MaxBurstLength, 512–16777215 bytes (§13.13).
     pub max_burst_length: u32,
-    /// FirstBurstLength, 512 bytes to MaxBurstLength (§13.14).
+    /// FirstBurstLength, 512 bytes to MaxBurstLength (§13.14). Not sent when `initial_r2t` without
+    /// `immediate_data` leaves it without a meaning.
     pub first_burst_length: u32,
     /// ImmediateData (§13.11).
     pub immediate_data: bool,
@@ -239,6 +248,8 @@ pub struct OperationalOffer {
     pub data_pdu_in_order: bool,
     /// DataSequenceInOrder (§13.19).
     pub data_sequence_in_order: bool,
+    /// iSCSIProtocolLevel (§13.24): 2 is RFC 7144; 1, RFC 7143 alone, is the default and not sent.
+    pub iscsi_protocol_level: u8,
 }
 
 impl Default for OperationalOffer {
@@ -254,6 +265,7 @@ impl Default for OperationalOffer {
             default_time2retain: 20,
             data_pdu_in_order: true,
             data_sequence_in_order: true,
+            iscsi_protocol_level: 2,
         }
     }
 }
@@ -269,6 +281,7 @@ impl OperationalOffer {
             ("MaxOutstandingR2T", self.max_outstanding_r2t != 0),
             ("DefaultTime2Wait", seconds.contains(&self.default_time2wait)),
             ("DefaultTime2Retain", seconds.contains(&self.default_time2retain)),
+            ("iSCSIProtocolLevel", (1..=2).contains(&self.iscsi_protocol_level)),
         ] {
             if !fits {
                 return Err(ConfigurationError::OfferOutOfRange(key));

@@ -377,6 +377,8 @@ impl Login {
             data_sequence_in_order: parameters.boolean(KeyId::DataSequenceInOrder),
             error_recovery_level: u8::try_from(parameters.number(KeyId::ErrorRecoveryLevel))
                 .unwrap_or(u8::MAX),
+            iscsi_protocol_level: u8::try_from(parameters.number(KeyId::IscsiProtocolLevel))
+                .unwrap_or(0),
             target_portal_group_tag,
             tsih,
             target_alias: self.target_alias.take(),
@@ -442,9 +444,9 @@ fn wishes(config: &LoginConfig) -> [(KeyId, Value); 16] {
         (KeyId::DataPduInOrder, Value::Boolean(offer.data_pdu_in_order)),
         (KeyId::DataSequenceInOrder, Value::Boolean(offer.data_sequence_in_order)),
         (KeyId::ErrorRecoveryLevel, Value::Number(0)),
-        // Not offered, answered when the target proposes them.
+        // Not offered, answered when the target proposes it.
         (KeyId::TaskReporting, Value::Choices(&["RFC3720"])),
-        (KeyId::IscsiProtocolLevel, Value::Number(1)),
+        (KeyId::IscsiProtocolLevel, Value::Number(offer.iscsi_protocol_level.into())),
     ]
 }
 

@@ -87,6 +87,8 @@ pub struct Negotiated {
     pub data_sequence_in_order: bool,
     /// ErrorRecoveryLevel: always 0, which is all that is offered.
     pub error_recovery_level: u8,
+    /// iSCSIProtocolLevel: nothing of RFC 7144 is used below 2.
+    pub iscsi_protocol_level: u8,
     /// TargetPortalGroupTag, when the target named it.
     pub target_portal_group_tag: Option<u16>,
     /// TSIH, never 0.

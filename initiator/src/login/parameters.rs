@@ -48,7 +48,7 @@ impl Parameters {
         let (discovery, no_first_burst) = (self.discovery, self.no_first_burst());
         for (held, key) in self.held.iter_mut().zip(&KEYS) {
             let relevant = is_relevant(key, discovery, no_first_burst);
-            if key.stage == Stages::Operational && !key.newer && relevant {
+            if key.stage == Stages::Operational && relevant && is_worth_saying(key, held.ours) {
                 held.offered = write_value(writer, key.name, held.ours)?;
             }
         }
@@ -218,6 +218,11 @@ fn is_relevant(key: &Key, discovery: bool, no_first_burst: bool) -> bool {
     let means_nothing =
         discovery && key.only_normal || no_first_burst && key.id == KeyId::FirstBurstLength;
     !means_nothing
+}
+
+/// Newer keys are said only where their default will not do: older targets do not know them.
+fn is_worth_saying(key: &Key, ours: Value) -> bool {
+    !key.newer || matches!(ours, Value::Number(_)) && ours != key.default
 }
 
 /// Writes a value; `false` when there is none to write.

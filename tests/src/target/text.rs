@@ -21,9 +21,9 @@ pub(super) fn parse(text: &[u8]) -> Result<Pairs, End> {
             return broken(CLAUSE, format!("text without `=`: `{pair}`"));
         };
         let allowed = |c: char| c.is_ascii_alphanumeric() || "-.+@_#".contains(c);
-        if !key.starts_with(|c: char| c.is_ascii_uppercase())
-            || key.len() > 63
-            || !key.chars().all(allowed)
+        // iSCSIProtocolLevel is the one key of the standard that breaks its rule (§13.24).
+        let capital = key.starts_with(|c: char| c.is_ascii_uppercase());
+        if !(capital || key == "iSCSIProtocolLevel") || key.len() > 63 || !key.chars().all(allowed)
         {
             return broken(CLAUSE, format!("`{key}` is no name of a key"));
         }

@@ -372,6 +372,20 @@ fn b_ln_22_every_key_of_the_standard_must_be_understood() {
 }
 
 #[test]
+fn b_ln_23_newer_keys_may_be_unknown() {
+    let play = with_pair("iSCSIProtocolLevel=NotUnderstood".to_owned()).run();
+    assert_eq!(play.logged_in().iscsi_protocol_level, 1, "off");
+    let offered = play.requests()[1].value("iSCSIProtocolLevel");
+    assert_eq!(offered.as_deref(), Some("2"));
+    // The others are not offered: the word answers nothing.
+    for (pair, key) in
+        [("TaskReporting=NotUnderstood", "TaskReporting"), ("X-a=NotUnderstood", "unknown key")]
+    {
+        assert_eq!(with_pair(pair.to_owned()).fails_over(key), KeyProblem::ReservedWord);
+    }
+}
+
+#[test]
 fn b_ln_24_what_the_offer_decides_needs_no_answer() {
     let terms = login_but(&["ImmediateData=", "InitialR2T="])
         .parameters(&[("immediate_data", "no"), ("initial_r2t", "yes")])

@@ -89,7 +89,7 @@ fn login_3_1_t_asks_for_the_next_stage() {
     .configured(chap(false));
     let played = played.run();
     assert_eq!(played.requests()[0].flags(), "0");
-    assert_eq!(played.requests()[0].header.next_stage as u8, 0, "NSG without T");
+    assert_eq!(played.requests()[0].bytes[1], 0, "NSG without T");
     assert_eq!(played.requests()[1].flags(), "0>1");
 }
 
@@ -657,7 +657,7 @@ fn login_13_3_booleans_against_their_function_fail() {
 // --- 14–16: lengths ---
 
 /// Changes the text of each Login Response of a target.
-fn edit_logins(
+pub(crate) fn edit_logins(
     target: &isboot_tests::target::Target,
     edit: impl Fn(&str) -> Option<String> + Send + 'static,
 ) {

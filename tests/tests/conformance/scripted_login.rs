@@ -34,7 +34,8 @@ pub(crate) struct Seen {
     pub(crate) step: usize,
     pub(crate) header: LoginRequest,
     pub(crate) text: Vec<u8>,
-    bytes: [u8; 48],
+    /// The header as it came.
+    pub(crate) bytes: [u8; 48],
     /// StatSN of the answer.
     stat_sn: SerialNumber,
     /// What was answered before it on the same connection.

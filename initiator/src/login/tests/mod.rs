@@ -29,13 +29,14 @@ const HELLO: &str = "InitiatorName=iqn.2026-01.org.example:boot TargetName=iqn.2
 const OFFER: &str = "HeaderDigest=None,CRC32C DataDigest=None,CRC32C MaxConnections=1 \
      InitialR2T=Yes ImmediateData=Yes MaxRecvDataSegmentLength=262144 MaxBurstLength=1048576 \
      FirstBurstLength=262144 DefaultTime2Wait=2 DefaultTime2Retain=20 MaxOutstandingR2T=1 \
-     DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0";
+     DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0 iSCSIProtocolLevel=2";
 
 /// Answers to [`OFFER`] that take everything as offered.
 const ACCEPT: &str = "HeaderDigest=None DataDigest=None MaxConnections=1 \
      InitialR2T=Yes ImmediateData=Yes MaxRecvDataSegmentLength=65536 MaxBurstLength=1048576 \
      FirstBurstLength=262144 DefaultTime2Wait=2 DefaultTime2Retain=20 MaxOutstandingR2T=1 \
-     DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0";
+     DataPDUInOrder=Yes DataSequenceInOrder=Yes ErrorRecoveryLevel=0 \
+     iSCSIProtocolLevel=NotUnderstood";
 
 fn plain() -> LoginConfig {
     LoginConfig::new(

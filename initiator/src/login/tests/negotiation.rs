@@ -66,6 +66,7 @@ fn answers_are_what_holds() {
             data_pdu_in_order: false,
             data_sequence_in_order: true,
             error_recovery_level: 0,
+            iscsi_protocol_level: 1,
             target_portal_group_tag: Some(1),
             tsih: TSIH,
             target_alias: None,
@@ -317,6 +318,13 @@ fn keys_that_are_not_the_targets_are_refused() {
     }
 }
 
+/// iSCSIProtocolLevel is not offered: a target may propose it.
+fn silent_of_the_level() -> LoginConfig {
+    let mut config = plain();
+    config.offer.iscsi_protocol_level = 1;
+    config
+}
+
 #[test]
 fn proposals_are_answered_legally() {
     for (proposal, answer) in [
@@ -337,12 +345,13 @@ fn proposals_are_answered_legally() {
         ("headerdigest=None", "headerdigest=NotUnderstood"),
         ("X#NodeArchitecture=anything", ""),
     ] {
-        let mut rig = operational(plain());
+        let mut rig = operational(silent_of_the_level());
         rig.goes_on("1", proposal);
         rig.sends("1>3", answer);
         rig.goes_on("1", "");
         rig.sends("1>3", "");
-        logged_in(rig.answers("1>3", ACCEPT));
+        let rest = accept_but(&["iSCSIProtocolLevel="]);
+        logged_in(rig.answers("1>3", &rest));
     }
 }
 
@@ -366,7 +375,8 @@ fn in_discovery_keys_of_normal_sessions_are_irrelevant() {
 fn reserved_words_are_never_proposals() {
     for word in ["Reject", "Irrelevant", "NotUnderstood"] {
         for key in ["iSCSIProtocolLevel", "TaskReporting", "IFMarker"] {
-            let outcome = operational(plain()).answers("1", &format!("{key}={word}"));
+            let mut rig = operational(silent_of_the_level());
+            let outcome = rig.answers("1", &format!("{key}={word}"));
             assert_eq!(key_error(outcome), (key, KeyProblem::ReservedWord));
         }
         let outcome = operational(plain()).answers("1", &format!("X-foo={word}"));
@@ -377,7 +387,7 @@ fn reserved_words_are_never_proposals() {
 #[test]
 fn a_proposal_cannot_end_the_stage() {
     for proposal in ["iSCSIProtocolLevel=2", "IFMarker=Yes"] {
-        let outcome = outcome_of(plain(), &[proposal]);
+        let outcome = outcome_of(silent_of_the_level(), &["iSCSIProtocolLevel=", proposal]);
         assert_eq!(key_error(outcome).1, KeyProblem::ProposedWithTransit, "{proposal}");
     }
     // A vendor's key: answered in the next stage, or not at all when there is none.

@@ -37,6 +37,7 @@ fn istgt_accepts_everything_in_two_exchanges() {
             data_pdu_in_order: true,
             data_sequence_in_order: true,
             error_recovery_level: 0,
+            iscsi_protocol_level: 1,
             target_portal_group_tag: Some(1),
             tsih: TSIH,
             target_alias: None,
@@ -158,7 +159,7 @@ fn a_target_that_proposes_keys_of_its_own_is_answered() {
             ),
             I(
                 "1>3",
-                "TaskReporting=RFC3720 iSCSIProtocolLevel=1 OFMarker=Reject IFMarker=Reject \
+                "TaskReporting=RFC3720 OFMarker=Reject IFMarker=Reject \
                  OFMarkInt=Reject IFMarkInt=Reject X-com.example.fast=NotUnderstood",
             ),
             T(
@@ -169,6 +170,7 @@ fn a_target_that_proposes_keys_of_its_own_is_answered() {
         ],
     ));
     assert_eq!(negotiated.max_send_data_segment_length, 65_536);
+    assert_eq!(negotiated.iscsi_protocol_level, 2, "an answer, since it was offered");
     assert!(negotiated.initial_r2t);
 }
 
