@@ -139,10 +139,10 @@ fn use_target(
     plan: &BootPlan,
     demo: &Demo,
 ) -> Result<(), Failure> {
-    session::log_in(initiator, plan)?;
+    session::log_in(initiator)?;
     session::tell_disks(initiator);
     session::tell_status(initiator, plan);
-    session::read_first_block(initiator, plan)?;
+    session::read_first_block(initiator)?;
     workload::run(initiator, demo, &mut demo.buffers()?)?;
     session::log_out(initiator)
 }

@@ -36,23 +36,24 @@ pub(crate) fn poll<S: ByteStream>(initiator: &mut Initiator<S>) {
 }
 
 /// Polls until all logical units of the target are disks.
-pub(crate) fn log_in<S: ByteStream>(
-    initiator: &mut Initiator<S>,
-    plan: &BootPlan,
-) -> Result<(), Failure> {
+pub(crate) fn log_in<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
     let patience = now().after(PATIENCE);
-    let (mut told_tcp, mut told_login) = (false, false);
+    let (mut portal_told, mut told_login) = (None, false);
     loop {
         poll(initiator);
         let state = initiator.state();
-        if !told_tcp && !matches!(state, State::Connecting | State::Ended(_)) {
-            told_tcp = true;
-            Event::new("tcp").field("portal", plan.portal);
+        let portal = initiator.target().portal;
+        // Told again where it is the alternative target's.
+        let told_tcp = portal_told == Some(portal)
+            || !matches!(state, State::Connecting | State::Ended(_));
+        if told_tcp && portal_told != Some(portal) {
+            portal_told = Some(portal);
+            Event::new("tcp").field("portal", portal);
         }
         if !told_login && let Some(terms) = initiator.negotiated() {
             told_login = true;
             Event::new("login")
-                .field("target", &plan.target_name)
+                .field("target", initiator.target().name)
                 .field("header_digest", terms.header_digest)
                 .field("data_digest", terms.data_digest);
         }
@@ -93,7 +94,8 @@ pub(crate) fn tell_disks<S: ByteStream>(initiator: &Initiator<S>) {
 
 /// What a shell or sysctl would show, as log lines.
 pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPlan) {
-    let status = Status { plan, nic: "net0", disks: initiator.disks() };
+    let (target, disks) = (initiator.target(), initiator.disks());
+    let status = Status { plan, target, nic: "net0", disks };
     for &name in Status::NAMES {
         if let Some(value) = status.value(name) {
             log::info!("{name}={value}");
@@ -104,16 +106,12 @@ pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPl
 /// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.
 pub(crate) fn read_first_block<S: ByteStream>(
     initiator: &mut Initiator<S>,
-    plan: &BootPlan,
 ) -> Result<(), Failure> {
-    let is_boot_disk = |disk: &isboot::disk::Disk| disk.lun == plan.lun;
-    let index = initiator.disks().iter().position(is_boot_disk).ok_or_else(|| {
-        Failure::new("first-block", format_args!("the target has no LUN {}", plan.lun))
-    })?;
-    let block_size = initiator.disks()[index].block_size as usize;
+    let DiskId(index) = initiator.boot_disk().during("first-block")?;
+    let block_size = initiator.disks()[usize::from(index)].block_size as usize;
     let block = arena::buffer(block_size).ok_or("no memory for a block").during("first-block")?;
     initiator
-        .read_blocks(DiskId(index as u16), 0, block, |_deadline| now())
+        .read_blocks(DiskId(index), 0, block, |_deadline| now())
         .during("first-block")?;
     Event::new("first-block").field("disk", index);
     Ok(())

@@ -1,6 +1,7 @@
 //! The whole thing: a session and its disks over a byte stream, moved by one call.
 
 use core::fmt;
+use core::net::SocketAddr;
 
 use isboot_transport::stream::ByteStream;
 
@@ -11,7 +12,7 @@ use crate::disk::{
     BringUpState, CommandData, Disk, DiskId, Disks, Finished, Lent, NoBootDisk, Notice, Rejected,
     RequestError, RequestId, RequestKind, SubmitRequestError,
 };
-use crate::login::Negotiated;
+use crate::login::{Name, Negotiated};
 use crate::pdu::digest::Crc32cFunction;
 use crate::scsi::cdb::Cdb;
 use crate::scsi::lun::LogicalUnitNumber;
@@ -29,6 +30,17 @@ pub struct Isboot<S, B, const LUNS: usize, const REQUESTS: usize, const TASKS: u
     disks: Disks<B, LUNS, REQUESTS, TASKS>,
     last_error: Option<Error>,
     alternative: Option<Alternative>,
+}
+
+/// The target that an [`Isboot`] wants to log in to, or did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetInUse<'a> {
+    /// Its iSCSI name.
+    pub name: &'a str,
+    /// Where it listens, as configured: redirections are not counted.
+    pub portal: SocketAddr,
+    /// The logical unit to boot from, in the target's form once that is known.
+    pub lun: LogicalUnitNumber,
 }
 
 /// Another target to boot from.
@@ -142,6 +154,17 @@ where
             (Some(_), BringUpState::Working) => State::FindingDisks,
             (None, _) if self.session.link() == LinkWanted::Keep => State::LoggingIn,
             (None, _) => State::Connecting,
+        }
+    }
+
+    /// The target in use: the plan's, or its alternative once that has been turned to.
+    #[must_use]
+    pub fn target(&self) -> TargetInUse<'_> {
+        let config = self.session.config();
+        TargetInUse {
+            name: config.login.target_name.as_ref().map_or("", Name::as_str),
+            portal: config.portal,
+            lun: self.disks.boot_lun(),
         }
     }
 

@@ -9,7 +9,7 @@ mod root_path;
 mod status;
 
 pub use discovery::{Discovery, Found};
-pub use isboot::{BlockError, Isboot, State};
+pub use isboot::{BlockError, Isboot, State, TargetInUse};
 pub use link::EntropySource;
 pub use parameters::{AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters};
 pub use plan::{BootPlan, BootTarget, PlanError, WantedNic};

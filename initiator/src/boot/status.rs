@@ -4,6 +4,7 @@ use core::fmt;
 
 use isboot_transport::netstack::Addressing;
 
+use super::isboot::TargetInUse;
 use super::plan::BootPlan;
 use crate::disk::Disk;
 
@@ -12,6 +13,9 @@ use crate::disk::Disk;
 pub struct Status<'a> {
     /// What the iBFT asked for.
     pub plan: &'a BootPlan,
+    /// The target in use, which [`Isboot::target`](super::Isboot::target) tells: that of the plan
+    /// or its alternative.
+    pub target: TargetInUse<'a>,
     /// The network interface in use, as the hosting kernel names it.
     pub nic: &'a str,
     /// The disks found so far.
@@ -47,7 +51,7 @@ impl Status<'_> {
     /// The boot LUN's disk and its place: the LUN as the plan has it, else the same number in the
     /// target's form.
     fn boot_disk(&self) -> Option<(usize, &Disk)> {
-        let lun = self.plan.lun;
+        let lun = self.target.lun;
         let mut disks = self.disks.iter().enumerate();
         disks
             .clone()
@@ -63,7 +67,7 @@ struct Value<'a> {
 
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let plan = self.status.plan;
+        let Status { plan, target, .. } = self.status;
         let boot = self.status.boot_disk();
         let address = match plan.addressing {
             Addressing::Static { address, prefix, gateway, .. } => Some((address, prefix, gateway)),
@@ -85,10 +89,10 @@ impl fmt::Display for Value<'_> {
             ("hw.ibft.initiator_address", Some((address, _, _))) => write!(f, "{address}"),
             ("hw.ibft.nic_prefix", Some((_, prefix, _))) => write!(f, "{prefix}"),
             ("hw.ibft.nic_gateway", Some((_, _, Some(gateway)))) => write!(f, "{gateway}"),
-            ("hw.ibft.target_name", _) => write!(f, "{}", plan.target_name),
-            ("hw.ibft.target_address", _) => write!(f, "{}", plan.portal.ip()),
-            ("hw.ibft.target_port", _) => write!(f, "{}", plan.portal.port()),
-            ("hw.ibft.target_lun", _) => write!(f, "{}", plan.lun),
+            ("hw.ibft.target_name", _) => write!(f, "{}", target.name),
+            ("hw.ibft.target_address", _) => write!(f, "{}", target.portal.ip()),
+            ("hw.ibft.target_port", _) => write!(f, "{}", target.portal.port()),
+            ("hw.ibft.target_lun", _) => write!(f, "{}", target.lun),
             _ => Ok(()),
         }
     }

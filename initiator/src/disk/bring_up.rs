@@ -143,6 +143,10 @@ impl<const LUNS: usize> BringUp<LUNS> {
     }
 
     /// The disk of the boot unit, or why there is none.
+    pub(super) fn boot_lun(&self) -> LogicalUnitNumber {
+        self.luns.boot()
+    }
+
     pub(super) fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
         let lun = self.luns.boot();
         let place = self.disks.iter().position(|disk| disk.lun == lun);

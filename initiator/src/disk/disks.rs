@@ -113,6 +113,12 @@ where
         self.list().get(usize::from(id.0))
     }
 
+    /// The boot LUN, in the target's form once that is known.
+    #[must_use]
+    pub fn boot_lun(&self) -> LogicalUnitNumber {
+        self.bring_up.boot_lun()
+    }
+
     /// The disk of the boot LUN, or why there is none.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 use isboot::boot::{
-    BootPlan, ParameterError, Parameters, PlanError, RootPath, RootPathError, State,
+    BootPlan, ParameterError, Parameters, PlanError, RootPath, RootPathError, State, Status,
 };
 use isboot::login::{AddressProblem, Authentication, Host, Name, NameError};
 use isboot::scsi::lun::LogicalUnitNumber;
@@ -250,6 +250,16 @@ fn portal(address: Ipv4Addr) -> std::net::SocketAddr {
     (address, 3260).into()
 }
 
+/// What status by name tells of the target.
+fn status(pair: &Pair, plan: &BootPlan) -> [String; 3] {
+    let (target, disks) = (pair.isboot.target(), pair.isboot.disks());
+    let status = Status { plan, target, nic: "net0", disks };
+    ["name", "address", "lun"].map(|what| {
+        let value = status.value(&format!("hw.ibft.target_{what}"));
+        value.expect("a name of status").to_string()
+    })
+}
+
 #[test]
 fn b_bt_13_the_second_target_is_booted_from_when_the_first_is_dead() {
     let plan = plan_of(&entries(), &[]).unwrap();
@@ -259,7 +269,9 @@ fn b_bt_13_the_second_target_is_booted_from_when_the_first_is_dead() {
         for limit in [20_u64, 60, 120] {
             let mut pair = pair(&plan, &[("outage_limit", &limit.to_string())]);
             pair.wire.set_portal_at(portal(PRIMARY), closed);
+            assert_eq!(status(&pair, &plan), [FIRST, &PRIMARY.to_string(), "0"]);
             pair.become_ready();
+            assert_eq!(status(&pair, &plan), [NAME, &SECONDARY.to_string(), "0"]);
             let took = pair.now().since(Instant::ZERO);
             assert!(took < Duration::from_secs(limit), "{closed:?}, {limit} s: {took:?}");
             assert!(took >= Duration::from_secs(limit / 2 - 5), "{closed:?}, {limit} s: {took:?}");
