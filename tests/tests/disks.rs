@@ -5,7 +5,7 @@ use std::time::Duration;
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::request::Request;
-use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse};
+use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse, TaskManagementResponse};
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session};
 use isboot_tests::pair::{LargePair, MIB, NAME, NUMBERS, Pair, Random, Setting, target};
@@ -409,6 +409,72 @@ fn r2ts_that_ask_for_what_they_may_not_have_end_the_connection() {
         assert_eq!(target.read_lun(0, 0, 8192).unwrap(), content);
         pair.assert_no_violations();
     }
+}
+
+// --- requests for the same blocks ---
+
+/// The first write hangs and is issued again much later: what was written after it stays.
+#[test]
+fn a_write_that_is_issued_again_undoes_no_later_one() {
+    for escalation in ["abort-task", "lun-reset", "none"] {
+        let target = target().times(0, 0).build();
+        let mut pair = Pair::ready(&target, &[("escalation", escalation)]);
+        let mut stuck = true;
+        target.on_request(move |_, pdu| match Request::parse(&pdu.header) {
+            Ok(Request::ScsiCommand(_)) if std::mem::take(&mut stuck) => Handling::Swallow,
+            Ok(Request::TaskManagement(management)) => {
+                let answer = TaskManagementResponse {
+                    response: 0,
+                    initiator_task_tag: management.initiator_task_tag,
+                    numbers: NUMBERS,
+                };
+                let pdu = Pdu::new(Response::TaskManagement(answer).emit(), Vec::new());
+                Handling::Answer(vec![Injection { pdu, numbering: Numbering::Status }])
+            }
+            _ => Handling::Proceed,
+        });
+        let first = pair.submit_write(0, 4, &[1; 2048]);
+        let apart = pair.submit_write(0, 8, &[2; 512]);
+        let read = pair.submit_read(0, 7, 512);
+        let second = pair.submit_write(0, 6, &[3; 1024]);
+        let beside = pair.submit_read(0, 0, 2048);
+        let mut order = Vec::new();
+        let mut seen = Vec::new();
+        for _ in 0..5 {
+            let finished = pair.finish_one();
+            finished.outcome.unwrap();
+            if finished.id == read {
+                seen = finished.buffer.unwrap();
+            }
+            order.push(finished.id);
+        }
+        assert_eq!(order, [apart, beside, first, read, second], "{escalation}");
+        assert_eq!(seen, [1; 512], "{escalation}: the read came between the writes");
+        let expected = [[1; 1024], [3; 1024]].concat();
+        assert_eq!(target.read_lun(0, 4 * 512, 2048).unwrap(), expected, "{escalation}");
+        pair.log_out();
+    }
+}
+
+/// Requests that wait for another one cost the others nothing, also when there are more of them
+/// than commands at a time, and an abort in front lets them go.
+#[test]
+fn requests_that_wait_for_others_are_served_in_their_order() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[("queue_depth", "2")]);
+    let writes: Vec<_> = (0..20u8).map(|n| pair.submit_write(0, 0, &[n; 512])).collect();
+    let beside = pair.submit_read(0, 9, 512);
+    pair.isboot.abort(writes[19]);
+    let mut order = Vec::new();
+    for _ in 0..21 {
+        order.push(pair.finish_one().id);
+    }
+    assert_eq!(order.iter().position(|id| *id == writes[19]), Some(0), "never sent");
+    assert!(order.iter().position(|id| *id == beside).unwrap() < 4, "not behind all the writes");
+    order.retain(|id| *id != beside && *id != writes[19]);
+    assert_eq!(order, writes[..19]);
+    assert_eq!(target.read_lun(0, 0, 512).unwrap(), [18; 512]);
+    pair.log_out();
 }
 
 // --- what it takes ---

@@ -31,6 +31,8 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     pub(super) notices: Notices,
     rescan_due: bool,
     pub(super) slots: [Slot<B>; REQUESTS],
+    /// Requests taken so far.
+    taken: u64,
     pub(super) free: Deque<u16, REQUESTS>,
     /// Slots with parts that no command has taken yet, served in turn.
     pub(super) issuing: Deque<u16, REQUESTS>,
@@ -79,6 +81,7 @@ where
             notices: Notices::new(),
             rescan_due: false,
             slots: [const { Slot::EMPTY }; REQUESTS],
+            taken: 0,
             free,
             issuing: Deque::new(),
             unseen: 0,
@@ -153,6 +156,9 @@ where
     }
 
     /// Writes `buffer` to block `lba` and on. It comes back once the unit acknowledged all of it.
+    ///
+    /// Requests for the same blocks are carried out in the order of their submission, whatever has
+    /// to be issued again meanwhile.
     ///
     /// # Errors
     /// [`Rejected`] returns the buffer and says why.
@@ -446,6 +452,7 @@ where
         buffer: Buffer<B>,
     ) -> RequestId {
         let mut generation = 0;
+        self.taken = self.taken.saturating_add(1);
         let obeys_fua = self.disk(disk).is_some_and(|disk| disk.force_unit_access);
         if let Some(slot) = self.slots.get_mut(usize::from(index)) {
             generation = slot.generation.wrapping_add(1);
@@ -454,6 +461,7 @@ where
                 kind,
                 disk,
                 lba,
+                order: self.taken,
                 buffer,
                 length,
                 single_due: matches!(kind, RequestKind::Flush | RequestKind::Command),

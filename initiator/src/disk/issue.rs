@@ -55,12 +55,16 @@ where
     /// Gives the session parts of requests that no command has taken yet.
     pub(super) fn issue_more(&mut self, session: &mut Session<TASKS>) {
         let ended = session.ended().is_some();
-        // Requests in a row whose units take no more.
+        // Requests in a row whose units take no more, or whose blocks are others' first.
         let mut waiting = 0;
         while waiting < self.issuing.len() && (self.has_room() || ended) {
             let Some(&index) = self.issuing.front() else { break };
             let next = self.next_piece(index);
-            if next.is_some() && !ended && !self.may_issue(session, index, Unit::has_room) {
+            let waits = next.is_some()
+                && !ended
+                && (self.waits_for_another(index)
+                    || !self.may_issue(session, index, Unit::has_room));
+            if waits {
                 let _ = self.issuing.pop_front();
                 let _ = self.issuing.push_back(index);
                 waiting = waiting.saturating_add(1);

@@ -14,6 +14,7 @@ mod identity;
 mod issue;
 mod lun_list;
 mod notice;
+mod order;
 mod patience;
 mod pieces;
 mod provisioning;

@@ -16,6 +16,8 @@ pub(super) struct Slot<B> {
     pub(super) kind: RequestKind,
     pub(super) disk: DiskId,
     pub(super) lba: u64,
+    /// Counts requests as they are submitted.
+    pub(super) order: u64,
     /// When it was first seen: an outage counts from here, however long it waits for a command.
     pub(super) submitted_at: Instant,
     pub(super) buffer: Buffer<B>,
@@ -46,6 +48,7 @@ impl<B> Slot<B> {
         kind: RequestKind::Flush,
         disk: DiskId(0),
         lba: 0,
+        order: 0,
         submitted_at: Instant::ZERO,
         buffer: Buffer::None,
         length: 0,
@@ -59,6 +62,11 @@ impl<B> Slot<B> {
         unwanted: false,
         outcome: Ok(()),
     };
+
+    /// Neither free nor done.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.outstanding > 0 || self.is_issuing
+    }
 
     pub(super) fn has_more_to_issue(&self) -> bool {
         self.outcome.is_ok() && (self.issued < self.length || self.single_due)

@@ -124,16 +124,19 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// Has the target reset a logical unit or itself, now or with the next session.
-    /// [`Event::Managed`] reports the outcome. Commands that end by it are issued again.
+    /// [`Event::Managed`] reports the outcome. Commands that end by it are issued again, unless
+    /// they are not [idempotent](super::Command::idempotent).
     ///
     /// # Errors
-    /// [`SubmitError::Busy`] while another reset waits, [`SubmitError::Ended`] after the end.
+    /// [`SubmitError::Busy`] while another reset waits, [`SubmitError::Ended`] after the end, and
+    /// in a Discovery session.
     pub fn reset(&mut self, reset: Reset) -> Result<(), SubmitError> {
         // A logout that the target asked for leads to the next session.
-        if matches!(
+        let ends = matches!(
             self.phase,
             Phase::Ended(_) | Phase::LoggingOut { purpose: LogoutPurpose::End, .. }
-        ) {
+        );
+        if ends || self.is_discovery() {
             return Err(SubmitError::Ended);
         }
         if self.management.wanted.is_some() {
@@ -260,7 +263,7 @@ impl<const TASKS: usize> Session<TASKS> {
     ) -> bool {
         let Some(active) = self.take_active(header.initiator_task_tag) else { return false };
         if !matches!(self.phase, Phase::FullFeature { .. }) {
-            // Logging out ends every task anyway.
+            // The logout ends every task anyway.
             return true;
         }
         match header.response {

@@ -40,7 +40,11 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         let may_repeat = matches!(reason, IMMEDIATE_COMMAND | LONG_OPERATION);
         match named {
-            _ if reason == WAITING_FOR_LOGOUT => Err(lost),
+            // What the target does not take any more goes to the next session.
+            _ if reason == WAITING_FOR_LOGOUT => {
+                self.leave_and_return(now, lost);
+                Ok(())
+            }
             Some(Request::ScsiCommand(command)) => self.on_command_rejected(&command, reason),
             Some(Request::TaskManagement(request)) => {
                 let tag = request.initiator_task_tag;
@@ -58,8 +62,7 @@ impl<const TASKS: usize> Session<TASKS> {
                 Ok(())
             }
             Some(Request::Text(request)) => {
-                self.on_text_rejected(now, request.initiator_task_tag, reason);
-                Ok(())
+                self.on_text_rejected(now, request.initiator_task_tag, reason)
             }
             // A task goes on without its data, until an R2T or the status says more.
             _ => Ok(()),

@@ -340,22 +340,35 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     /// The target rejected the request with this tag (§11.17.1). When it was short of resources,
-    /// or took the request in damaged, it is sent again after a while, at most twice.
-    pub(super) fn on_text_rejected(&mut self, now: Instant, tag: u32, reason: u8) {
-        let is_open = self.text.exchange.as_ref().is_some_and(|exchange| {
-            exchange.initiator_task_tag == tag && exchange.turn == Turn::Theirs
-        });
-        if !is_open {
-            return;
-        }
+    /// or took the request in damaged, it is sent again after a while, at most twice. Otherwise
+    /// its CmdSN must not stay a hole: the next request has it, or else the next session begins.
+    pub(super) fn on_text_rejected(
+        &mut self,
+        now: Instant,
+        tag: u32,
+        reason: u8,
+    ) -> Result<(), Error> {
+        let cmd_sn = match &self.text.exchange {
+            Some(exchange)
+                if exchange.initiator_task_tag == tag && exchange.turn == Turn::Theirs =>
+            {
+                exchange.cmd_sn
+            }
+            _ => return Ok(()),
+        };
         if matches!(reason, DATA_DIGEST_ERROR | OUT_OF_RESOURCES) && self.postpone_text(now) {
-            return;
+            return Ok(());
         }
+        let lost = Error::Rejected { reason };
         self.text.forget_exchange();
-        self.give_up_discovery(Error::Rejected { reason });
+        self.give_up_discovery(lost);
+        if !self.window.give_back(cmd_sn) {
+            return Err(lost);
+        }
         if self.is_discovery() {
             self.logout(now);
         }
+        Ok(())
     }
 
     fn postpone_text(&mut self, now: Instant) -> bool {

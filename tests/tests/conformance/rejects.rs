@@ -5,12 +5,14 @@ use std::time::Duration;
 use isboot::boot::State;
 use isboot::disk::RequestError;
 use isboot::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
-use isboot::pdu::request::{Request, SnackRequest, TaskManagementFunction as Function};
-use isboot::pdu::response::{ReadyToTransfer, Residual, Response};
+use isboot::pdu::request::{
+    Request, SnackRequest, TaskManagementFunction as Function, TextRequest,
+};
+use isboot::pdu::response::{AsyncMessage, ReadyToTransfer, Residual, Response};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, TaskError, Waiting};
 use isboot_tests::pair::{NUMBERS, Pair, Random, target};
-use isboot_tests::target::{Handling, Injection, Numbering, Pdu, Target};
+use isboot_tests::target::{Fate, Handling, Injection, Numbering, Pdu, Target};
 
 use crate::stall::{COMMAND_TIMEOUT, Log, MANAGEMENT_TIMEOUT, watch};
 use crate::support::{good, reject, status};
@@ -396,6 +398,159 @@ fn b_rj_12_a_negotiation_reset_in_full_feature_phase_changes_no_terms() {
     pair.read(0, 0, 512).unwrap();
     assert_eq!(pair.isboot.last_error(), None);
     pair.log_out();
+}
+
+/// A session in which the target asks for a negotiation (Async event 4), and whose Text Request is
+/// then rejected for these reasons in turn; the next one is served.
+fn negotiate(reasons: &'static [u8]) -> (Pair, Log) {
+    let target = target().times(0, 0).build();
+    let mut pair = Pair::ready(&target, &[]);
+    let mut reasons = reasons.iter();
+    let log = watch(&target, move |request, pdu| match (request, reasons.as_slice().first()) {
+        (Request::Text(_), Some(&reason)) => {
+            reasons.next();
+            Handling::Answer(vec![reject(reason, pdu.header.as_bytes())])
+        }
+        _ => Handling::Proceed,
+    });
+    target.inject(event(4));
+    pair.pass(Duration::from_secs(4));
+    (pair, log)
+}
+
+/// An Asynchronous Message that asks for something within three seconds.
+fn event(event: u8) -> Injection {
+    let message = AsyncMessage {
+        lun: [0; 8],
+        numbers: NUMBERS,
+        event,
+        vendor_code: 0,
+        parameters: [0, 0, 3],
+        data_segment_length: 0,
+    };
+    let pdu = Pdu::new(Response::AsyncMessage(message).emit(), Vec::new());
+    Injection { pdu, numbering: Numbering::Status }
+}
+
+fn texts(log: &Log) -> Vec<TextRequest> {
+    let text = |(_, request)| match request {
+        Request::Text(text) => Some(text),
+        _ => None,
+    };
+    log.all().into_iter().filter_map(text).collect()
+}
+
+/// The exchange is over, and nothing else: the terms hold, and commands go on.
+fn ends_the_exchange(reason: &'static [u8]) {
+    let (mut pair, log) = negotiate(reason);
+    let terms = pair.isboot.negotiated().cloned();
+    assert!(terms.is_some());
+    assert_eq!(texts(&log).len(), reason.len(), "{reason:x?}");
+    let data = Random(5).bytes(512);
+    pair.write(0, 0, &data).unwrap();
+    assert_eq!(pair.read(0, 0, 512).unwrap(), data);
+    assert_eq!(pair.isboot.negotiated().cloned(), terms, "{reason:x?}");
+    assert_eq!(pair.isboot.last_error(), None, "{reason:x?}");
+    // It may be started anew when it is wanted again.
+    pair.target.inject(event(4));
+    pair.pass(Duration::from_secs(1));
+    let again = texts(&log);
+    assert_eq!(again.len(), reason.len() + 1, "{reason:x?}");
+    let last = again.last().unwrap();
+    assert_eq!(last.target_transfer_tag, RESERVED_TAG, "{reason:x?}: from its start");
+    pair.log_out();
+}
+
+#[test]
+fn b_rj_06_a_text_request_that_is_not_supported_ends_its_exchange() {
+    ends_the_exchange(&[0x05]);
+    ends_the_exchange(&[0x04]);
+}
+
+/// The target did not count the Text Request, and a command was sent after it: only a new session
+/// fills the hole.
+#[test]
+fn b_rj_06_a_rejected_text_request_leaves_no_hole() {
+    for counted in [true, false] {
+        let target = target().times(0, 0).build();
+        let mut pair = Pair::ready(&target, &[]);
+        let (sender, headers) = std::sync::mpsc::channel();
+        let log = watch(&target, move |request, pdu| match request {
+            Request::Text(_) => {
+                sender.send(pdu.header).unwrap();
+                Handling::Swallow
+            }
+            _ => Handling::Proceed,
+        });
+        target.pause();
+        target.inject(event(4));
+        pair.pass(Duration::from_millis(10));
+        let text = headers.try_recv().expect("a Text Request");
+        pair.submit_read(0, 0, 512);
+        pair.pass(Duration::from_millis(10));
+        assert_eq!(log.commands().len(), 1);
+        target.on_response(move |_, pdu| {
+            if pdu.header.opcode() == opcode::REJECT && !counted {
+                let mut bytes = *pdu.header.as_bytes();
+                bytes[28..32].copy_from_slice(&text.as_bytes()[24..28]);
+                pdu.header = BasicHeaderSegment::from_bytes(bytes);
+            }
+            Fate::Send
+        });
+        target.inject(reject(0x05, text.as_bytes()));
+        pair.pass(Duration::from_millis(10));
+        target.resume();
+        pair.finish_one().outcome.unwrap();
+        let loss = (!counted).then_some(Error::Rejected { reason: 0x05 });
+        assert_eq!(pair.isboot.last_error(), loss, "counted: {counted}");
+        pair.log_out();
+    }
+}
+
+#[test]
+fn b_rj_11_a_text_request_without_resources_is_over_in_the_end_and_may_be_started_anew() {
+    // Sent again a second later each time, and then given up.
+    ends_the_exchange(&[0x0a, 0x0a, 0x0a]);
+    let (mut pair, log) = negotiate(&[0x0a]);
+    assert_eq!(texts(&log).len(), 2, "sent again, and answered");
+    pair.read(0, 0, 512).unwrap();
+    assert_eq!(pair.isboot.last_error(), None);
+    pair.log_out();
+}
+
+#[test]
+fn b_rj_12_a_negotiation_reset_of_an_exchange_changes_no_terms() {
+    ends_the_exchange(&[0x0b]);
+}
+
+/// The target asked for a logout, and refuses what reaches it after that.
+#[test]
+fn b_rj_13_what_a_target_that_waits_for_a_logout_refuses_comes_after_the_next_login() {
+    for asked in [true, false] {
+        let target = target().times(0, 0).build();
+        let mut pair = Pair::ready(&target, &[]);
+        let mut once = true;
+        let log = watch(&target, move |request, pdu| match request {
+            Request::ScsiCommand(_) if std::mem::take(&mut once) => {
+                let refusal = reject(0x0c, pdu.header.as_bytes());
+                // The message that asks has crossed the command on the way, or is still to come.
+                Handling::Answer(if asked { vec![event(1), refusal] } else { vec![refusal] })
+            }
+            _ => Handling::Proceed,
+        });
+        pair.write(0, 0, &[6; 512]).unwrap();
+        assert_eq!(target.read_lun(0, 0, 512).unwrap(), [6; 512]);
+        let logouts: Vec<u64> = log
+            .all()
+            .iter()
+            .filter(|(_, request)| matches!(request, Request::Logout(_)))
+            .map(|(connection, _)| *connection)
+            .collect();
+        assert_eq!(logouts, [1], "asked: {asked}: a Logout Request");
+        let connections: Vec<u64> = commands(&log).iter().map(|(number, _)| *number).collect();
+        assert_eq!(connections, [1, 2], "asked: {asked}: issued after the next login");
+        pair.log_out();
+    }
 }
 
 /// The header of a Text Request that nobody sent.
