@@ -22,7 +22,7 @@ impl Extents {
         self.0.clear();
     }
 
-    /// How many bytes from the start there are before the first gap. With all of a transfer moved, its length.
+    /// How many bytes there are before the first gap: all of the transfer, once all has moved.
     pub(super) fn contiguous(&self) -> u32 {
         self.0.iter().find(|(start, _)| *start == 0).map_or(0, |(_, end)| *end)
     }

@@ -515,7 +515,7 @@ impl<const TASKS: usize> Session<TASKS> {
         let Transfer::Write(expected) = task.command.transfer else {
             return Err(Error::PeerMisbehaved("R2T answers only a command that writes"));
         };
-        if header.lun != task.command.lun && header.lun != [0; 8] {
+        if header.lun != task.command.lun {
             return Err(Error::PeerMisbehaved("the LUN of an R2T is its command's"));
         }
         if header.target_transfer_tag == RESERVED_TAG {
