@@ -4,16 +4,20 @@ use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use isboot::boot::{ParameterError, Parameters};
 use isboot::login::{Authentication, Credentials, Name, Secret};
 
 use crate::failure::Failure;
+use crate::initiator::Identity;
 use crate::url::Url;
 
 /// Holds the CHAP secret, where no option does.
 pub(crate) const SECRET_VARIABLE: &str = "ISBOOT_CHAP_SECRET";
+/// Holds the target's CHAP secret, where no option does.
+const MUTUAL_SECRET_VARIABLE: &str = "ISBOOT_CHAP_MUTUAL_SECRET";
 
 /// The library's parameters about the boot path; here the host's own network is used.
 const BOOT_ONLY: [&str; 8] =
@@ -30,18 +34,36 @@ pub(crate) struct LoginOptions {
         default_value = "iqn.2026-01.org.isboot:iscsi-tool"
     )]
     pub(crate) initiator_name: Name,
-    /// This end's CHAP name, when the URL has none; the initiator name when neither says
+    /// This end's CHAP name, instead of that in the URL; the initiator name when neither says
     #[arg(long, global = true, value_name = "NAME")]
     user: Option<String>,
-    /// File with the CHAP secret, which the variable ISBOOT_CHAP_SECRET may hold instead
+    /// File with the CHAP secret, which the variable ISBOOT_CHAP_SECRET may hold instead; in the
+    /// URL (user%secret@) other users of this host can see it
     #[arg(long, global = true, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// The target's CHAP name, for mutual CHAP; any name when left out
     #[arg(long, global = true, value_name = "NAME")]
     mutual_user: Option<String>,
-    /// File with the target's CHAP secret: the target must prove that it knows it
+    /// File with the target's CHAP secret, which the variable ISBOOT_CHAP_MUTUAL_SECRET may hold
+    /// instead: the target must prove that it knows it
     #[arg(long, global = true, value_name = "FILE")]
     mutual_secret_file: Option<PathBuf>,
+    /// Acceptable CHAP algorithms, best first [default: sha3-256,sha256,sha1,md5]
+    #[arg(long, global = true, value_name = "LIST")]
+    chap_algorithm: Option<String>,
+    /// Acceptable header digests, best first: none, crc32c, or both [default: none,crc32c]
+    #[arg(long, global = true, value_name = "LIST")]
+    header_digest: Option<String>,
+    /// Acceptable data digests, best first: none, crc32c, or both [default: none,crc32c]
+    #[arg(long, global = true, value_name = "LIST")]
+    data_digest: Option<String>,
+    /// SCSI commands outstanding at a time, 1 to 1024 [default: 32]
+    #[arg(long, global = true, value_name = "NUMBER")]
+    queue_depth: Option<String>,
+    /// Give up when the disks are not found after so many seconds
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 60,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
     /// A parameter of the library; `-p help` lists them all. May be repeated
     #[arg(short = 'p', long = "parameter", global = true, value_name = "NAME=VALUE")]
     parameters: Vec<String>,
@@ -53,10 +75,38 @@ impl LoginOptions {
         self.parameters.iter().any(|parameter| parameter == "help")
     }
 
+    /// Who we are to be.
+    pub(crate) fn identity(
+        &self,
+        url: &Url,
+        depth: Option<u16>,
+        quiet: bool,
+    ) -> Result<Identity, Failure> {
+        Ok(Identity {
+            initiator_name: self.initiator_name.clone(),
+            authentication: self.authentication(url)?,
+            parameters: self.parameters(depth)?,
+            give_up_at: Instant::now() + Duration::from_secs(self.timeout),
+            quiet,
+        })
+    }
+
     /// The parameters, with room for `depth` requests unless the command line says otherwise.
-    pub(crate) fn parameters(&self, depth: u16) -> Result<Parameters, Failure> {
+    fn parameters(&self, depth: Option<u16>) -> Result<Parameters, Failure> {
         let mut parameters = Parameters::default();
-        parameters.queue_depth = parameters.queue_depth.max(depth);
+        parameters.queue_depth = parameters.queue_depth.max(depth.unwrap_or(0));
+        for (option, parameter, value) in [
+            ("--chap-algorithm", "chap_algorithms", &self.chap_algorithm),
+            ("--header-digest", "header_digest", &self.header_digest),
+            ("--data-digest", "data_digest", &self.data_digest),
+            ("--queue-depth", "queue_depth", &self.queue_depth),
+        ] {
+            if let Some(value) = value {
+                parameters
+                    .set(parameter, value)
+                    .map_err(|error| Failure::Usage(format!("{option} {value}: {error}")))?;
+            }
+        }
         for text in &self.parameters {
             let (name, value) = text.split_once('=').ok_or_else(|| {
                 Failure::Usage(format!("-p {text}: a parameter is given as NAME=VALUE"))
@@ -81,24 +131,30 @@ impl LoginOptions {
     }
 
     /// Who proves what to whom.
-    pub(crate) fn authentication(&self, url: &Url) -> Result<Authentication, Failure> {
+    fn authentication(&self, url: &Url) -> Result<Authentication, Failure> {
         let user = self.user.as_deref().or(url.user.as_deref());
-        let secret = match (&self.secret_file, std::env::var_os(SECRET_VARIABLE)) {
+        let secret = match (&self.secret_file, &url.secret) {
             (Some(path), _) => Some(secret_from(path)?),
-            (None, Some(value)) => {
-                let bytes = std::os::unix::ffi::OsStringExt::into_vec(value);
-                Some(Secret::new(&bytes).map_err(|error| {
-                    Failure::Usage(format!("the secret in {SECRET_VARIABLE}: {error}"))
-                })?)
+            (None, Some(secret)) => {
+                eprintln!(
+                    "iscsi-tool: other users of this host can see the secret in the URL; \
+                     --secret-file and {SECRET_VARIABLE} keep it"
+                );
+                Some(secret.clone())
             }
-            (None, None) => None,
+            (None, None) => secret_in(SECRET_VARIABLE)?,
         };
         let mutual = match &self.mutual_secret_file {
-            Some(path) => Some(credentials(self.mutual_user.as_deref(), secret_from(path)?)?),
+            Some(path) => Some(secret_from(path)?),
+            None => secret_in(MUTUAL_SECRET_VARIABLE)?,
+        };
+        let mutual = match mutual {
+            Some(secret) => Some(credentials(self.mutual_user.as_deref(), secret)?),
             None if self.mutual_user.is_some() => {
-                return Err(Failure::Usage(
-                    "--mutual-user needs the target's secret: --mutual-secret-file FILE".to_owned(),
-                ));
+                return Err(Failure::Usage(format!(
+                    "--mutual-user needs the target's secret: --mutual-secret-file FILE, or the \
+                     variable {MUTUAL_SECRET_VARIABLE}"
+                )));
             }
             None => None,
         };
@@ -123,6 +179,14 @@ fn credentials(name: Option<&str>, secret: Secret) -> Result<Credentials, Failur
         .transpose()
         .map_err(|_| Failure::Usage("a CHAP name has at most 255 bytes".to_owned()))?;
     Ok(Credentials { name, secret })
+}
+
+/// The secret in an environment variable.
+fn secret_in(variable: &str) -> Result<Option<Secret>, Failure> {
+    let Some(value) = std::env::var_os(variable) else { return Ok(None) };
+    let bytes = std::os::unix::ffi::OsStringExt::into_vec(value);
+    let secret = Secret::new(&bytes);
+    secret.map(Some).map_err(|error| Failure::Usage(format!("the secret in {variable}: {error}")))
 }
 
 /// Reads a secret; the line end that editors leave is not part of it.

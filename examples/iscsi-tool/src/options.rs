@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use isboot::boot::Parameters;
 use isboot::disk::Disk;
 
 use crate::amount;
@@ -12,22 +13,43 @@ use crate::transfer::Shape;
 
 #[derive(Subcommand)]
 pub(crate) enum Command {
-    /// Lists the disks of a target
-    Ls {
+    /// Lists the targets of a portal and their disks, or the disks of one target
+    Ls(ListOptions),
+    /// Tells what the login agreed on, how long it took, and everything about the disks
+    Info {
         /// The target; with a LUN, this disk alone
         url: String,
     },
-    /// Tells what the login agreed on, and how long each step took
-    Info {
-        /// The target
-        url: String,
-    },
+    /// Measures how long a disk, or a portal, takes to answer
+    Ping(PingOptions),
     /// Copies a disk, or a part of it, to a file or to standard output
     Read(ReadOptions),
     /// Writes a file onto a disk, and makes it durable
     Write(WriteOptions),
     /// Compares a disk with a file, and tells the first difference
     Verify(VerifyOptions),
+}
+
+#[derive(Args)]
+pub(crate) struct ListOptions {
+    /// A portal, a target (with its name), or a disk (with a LUN too)
+    pub(crate) url: String,
+    /// Only the names and addresses of the portal's targets: log in to none of them
+    #[arg(short, long)]
+    pub(crate) targets: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct PingOptions {
+    /// A disk, a target (its first disk), or a portal (a login for discovery each time)
+    pub(crate) url: String,
+    /// How often
+    #[arg(short, long, value_name = "NUMBER", default_value_t = 4,
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) count: u32,
+    /// Seconds from one to the next
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0, value_parser = seconds)]
+    pub(crate) interval: f64,
 }
 
 #[derive(Args)]
@@ -90,10 +112,10 @@ pub(crate) struct Place {
 #[derive(Args)]
 #[command(next_help_heading = "Pace")]
 pub(crate) struct Pace {
-    /// Requests under way at a time
-    #[arg(long, value_name = "NUMBER", default_value_t = 8,
+    /// Requests under way at a time; as many as the queue depth takes when left out
+    #[arg(long, value_name = "NUMBER",
           value_parser = clap::value_parser!(u16).range(1..=i64::from(MAX_DEPTH)))]
-    pub(crate) depth: u16,
+    pub(crate) depth: Option<u16>,
     /// Size of one request; memory for data is DEPTH times this
     #[arg(long, value_name = "BYTES", default_value = "1M", value_parser = chunk)]
     pub(crate) chunk: u64,
@@ -113,8 +135,13 @@ impl Place {
 }
 
 impl Pace {
-    pub(crate) fn shape(&self) -> Shape {
-        Shape { depth: usize::from(self.depth), chunk: self.chunk }
+    /// With as many requests as it takes to have `queue_depth` commands of `transfer_limit` bytes
+    /// outstanding, when the command line does not say.
+    pub(crate) fn shape(&self, parameters: &Parameters) -> Shape {
+        let outstanding = u64::from(parameters.queue_depth) * u64::from(parameters.transfer_limit);
+        let enough = (outstanding / self.chunk).clamp(1, u64::from(MAX_DEPTH));
+        let depth = self.depth.map_or(enough as usize, usize::from);
+        Shape { depth, chunk: self.chunk }
     }
 }
 
@@ -127,4 +154,9 @@ fn chunk(text: &str) -> Result<u64, String> {
         size if range.contains(&size) => Ok(size),
         _ => Err("a request has 512 bytes to 64M".to_owned()),
     }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|seconds| (0.0..=3600.0).contains(seconds));
+    seconds.ok_or_else(|| "an interval is 0 to 3600 seconds, such as 0.2".to_owned())
 }

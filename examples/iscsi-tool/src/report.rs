@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use indicatif::HumanBytes;
-use isboot::disk::Disk;
+use isboot::disk::{Disk, Provisioning};
+use isboot::login::Name;
 use serde_json::{Value, json};
 
-use crate::initiator::{Access, Initiator};
+use crate::initiator::Initiator;
 
 /// The disks as a table.
 pub(crate) fn table(disks: &[Disk]) -> String {
@@ -44,32 +45,121 @@ pub(crate) fn table(disks: &[Disk]) -> String {
     text
 }
 
-/// The disks as JSON.
-pub(crate) fn disks_json(initiator: &Initiator, access: &Access, disks: &[Disk]) -> Value {
+/// A target and its disks as JSON.
+pub(crate) fn target_json(initiator: &Initiator, disks: &[Disk]) -> Value {
     json!({
-        "target": access.url.target.as_str(),
+        "target": initiator.target.as_str(),
         "portal": initiator.portal.to_string(),
         "disks": disks.iter().map(disk_json).collect::<Vec<_>>(),
     })
 }
 
-fn disk_json(disk: &Disk) -> Value {
+/// Everything about a disk, for machines.
+pub(crate) fn disk_json(disk: &Disk) -> Value {
+    let Provisioning { thin, reads_zeros, unmap, write_same_unmaps, .. } = disk.provisioning;
+    let unmap = unmap.map(|limits| {
+        json!({
+            "blocks": limits.blocks,
+            "granularity": limits.granularity,
+            "alignment": limits.alignment,
+        })
+    });
     json!({
         "lun": disk.lun.to_string(),
         "vendor": disk.vendor.as_str(),
         "product": disk.product.as_str(),
         "revision": disk.revision.as_str(),
         "serial": disk.serial.as_str(),
+        "identity": disk.identity.as_ref().map(ToString::to_string),
         "block_size": disk.block_size,
-        "physical_block_size": u64::from(disk.block_size) << disk.physical_block_exponent.min(31),
+        "physical_block_size": physical_block_size(disk),
+        "lowest_aligned_block": disk.lowest_aligned_block,
         "blocks": disk.blocks,
         "bytes": disk.bytes(),
         "read_only": disk.read_only,
+        "force_unit_access": disk.force_unit_access,
+        "protection_type": disk.protection_type,
+        "max_transfer_blocks": (disk.max_transfer_blocks != u32::MAX).then_some(disk.max_transfer_blocks),
+        "optimal_transfer_blocks": disk.optimal_transfer_blocks,
+        "thin": thin,
+        "released_blocks_read_zeros": reads_zeros,
+        "unmap": unmap,
+        "write_same_unmaps": write_same_unmaps.is_some(),
+        "access_state": disk.access_state.map(|state| state.to_string()),
     })
 }
 
+/// Everything about a disk, for people.
+pub(crate) fn facts(disk: &Disk, reservation: (&'static str, String)) -> String {
+    let physical = physical_block_size(disk);
+    let alignment = match disk.lowest_aligned_block {
+        0 => String::new(),
+        block => format!(", the first at block {block}"),
+    };
+    let Provisioning { thin, reads_zeros, unmap, write_same_unmaps, .. } = disk.provisioning;
+    let mut provisioning = if thin { "thin".to_owned() } else { "full".to_owned() };
+    if let Some(limits) = unmap {
+        let (blocks, granule) = (limits.blocks, limits.granularity);
+        provisioning += &format!("; UNMAP of up to {blocks} blocks, in granules of {granule}");
+    }
+    if write_same_unmaps.is_some() {
+        provisioning += "; WRITE SAME releases blocks";
+    }
+    if thin && reads_zeros {
+        provisioning += "; released blocks read as zeros";
+    }
+    let limit = match disk.max_transfer_blocks {
+        u32::MAX => "any number of blocks".to_owned(),
+        blocks => format!("up to {blocks} blocks"),
+    };
+    let best = disk.optimal_transfer_blocks.map_or(String::new(), |best| format!(", best {best}"));
+    let rows = [
+        ("LUN", disk.lun.to_string()),
+        ("Disk", format!("{} {} {}", disk.vendor, disk.product, disk.revision)),
+        (
+            "Serial number",
+            if disk.serial.is_empty() { "none".to_owned() } else { disk.serial.to_string() },
+        ),
+        ("Identity", disk.identity.as_ref().map_or("none".to_owned(), ToString::to_string)),
+        (
+            "Size",
+            format!(
+                "{} blocks of {} bytes ({})",
+                disk.blocks,
+                disk.block_size,
+                HumanBytes(disk.bytes())
+            ),
+        ),
+        ("Physical blocks", format!("{physical} bytes{alignment}")),
+        (
+            "Writable",
+            if disk.read_only { "no: write-protected".to_owned() } else { "yes".to_owned() },
+        ),
+        ("Obeys FUA", yes_no(disk.force_unit_access).to_owned()),
+        ("Provisioning", provisioning),
+        (
+            "Protection",
+            match disk.protection_type {
+                0 => "none".to_owned(),
+                kind => format!("type {kind}"),
+            },
+        ),
+        ("One command moves", format!("{limit}{best}")),
+        (
+            "Access state",
+            disk.access_state.map_or("not told".to_owned(), |state| state.to_string()),
+        ),
+        reservation,
+    ];
+    rows.map(|(name, value)| format!("{name:20}{value}\n")).concat()
+}
+
+fn physical_block_size(disk: &Disk) -> u64 {
+    u64::from(disk.block_size) << disk.physical_block_exponent.min(31)
+}
+
 /// What the login agreed on, for people.
-pub(crate) fn terms(initiator: &Initiator, access: &Access) -> String {
+pub(crate) fn terms(initiator: &Initiator, initiator_name: &Name) -> String {
     let terms = &initiator.terms;
     let timing = &initiator.timing;
     let bytes = |count: u32| format!("{count} bytes ({})", HumanBytes(count.into()));
@@ -80,11 +170,11 @@ pub(crate) fn terms(initiator: &Initiator, access: &Access) -> String {
         .as_ref()
         .map_or("none".to_owned(), |text| format!("\"{}\"", text.escape_debug()));
     let rows = [
-        ("Target", access.url.target.to_string()),
+        ("Target", initiator.target.to_string()),
         ("Target alias", alias),
         ("Portal", initiator.portal.to_string()),
         ("Portal group", group),
-        ("Initiator", access.initiator_name.to_string()),
+        ("Initiator", initiator_name.to_string()),
         ("Session handle", format!("{:#06x}", terms.tsih)),
         ("Header digest", terms.header_digest.to_string()),
         ("Data digest", terms.data_digest.to_string()),
@@ -106,15 +196,15 @@ pub(crate) fn terms(initiator: &Initiator, access: &Access) -> String {
 }
 
 /// What the login agreed on, for machines: the keys of RFC 7143 §13 in lower case.
-pub(crate) fn terms_json(initiator: &Initiator, access: &Access) -> Value {
+pub(crate) fn terms_json(initiator: &Initiator, initiator_name: &Name) -> Value {
     let terms = &initiator.terms;
     let timing = &initiator.timing;
     json!({
-        "target": access.url.target.as_str(),
+        "target": initiator.target.as_str(),
         "target_alias": terms.target_alias.as_deref(),
         "portal": initiator.portal.to_string(),
         "target_portal_group_tag": terms.target_portal_group_tag,
-        "initiator": access.initiator_name.as_str(),
+        "initiator": initiator_name.as_str(),
         "tsih": terms.tsih,
         "header_digest": terms.header_digest.name(),
         "data_digest": terms.data_digest.name(),
@@ -128,7 +218,6 @@ pub(crate) fn terms_json(initiator: &Initiator, access: &Access) -> Value {
         "default_time2wait": terms.default_time2wait,
         "default_time2retain": terms.default_time2retain,
         "error_recovery_level": terms.error_recovery_level,
-        "disks": initiator.disks().len(),
         "connect_seconds": timing.connect.as_secs_f64(),
         "login_seconds": timing.login.as_secs_f64(),
         "disks_seconds": timing.disks.as_secs_f64(),
@@ -151,8 +240,8 @@ pub(crate) fn megabytes_per_second(bytes: u64, took: Duration) -> f64 {
     bytes as f64 / 1e6 / took.as_secs_f64().max(1e-6)
 }
 
-fn milliseconds(time: Duration) -> String {
-    format!("{:.1} ms", time.as_secs_f64() * 1e3)
+pub(crate) fn milliseconds(time: Duration) -> String {
+    format!("{:.2} ms", time.as_secs_f64() * 1e3)
 }
 
 fn yes_no(yes: bool) -> &'static str {

@@ -1,24 +1,29 @@
-//! `iscsi://[user@]host[:port]/name[/lun]`, or the root path of a boot: which target, and which of
-//! its disks.
+//! `iscsi://[user[%secret]@]host[:port][/name[/lun]]`, or the root path of a boot: which portal,
+//! which of its targets, and which of that one's disks.
 
 use std::fmt;
 
 use isboot::boot::{RootPath, RootPathError};
-use isboot::login::{Host, Name, NameError};
+use isboot::login::{Host, Name, NameError, Secret, SecretError, TargetAddress};
 use isboot::scsi::lun::LogicalUnitNumber;
 
-/// The port that IANA gave to iSCSI targets.
-const PORT: u16 = 3260;
+/// Where a target listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Portal {
+    /// Name or address, without brackets.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
 
-/// A target, and perhaps one of its disks.
+/// A portal, and perhaps one of its targets, and perhaps one of that one's disks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Url {
     /// CHAP name of this end.
     pub(crate) user: Option<String>,
-    /// Name or address, without brackets.
-    pub(crate) host: String,
-    pub(crate) port: u16,
-    pub(crate) target: Name,
+    /// CHAP secret of this end. Never printed.
+    pub(crate) secret: Option<Secret>,
+    pub(crate) portal: Portal,
+    pub(crate) target: Option<Name>,
     pub(crate) lun: Option<LogicalUnitNumber>,
 }
 
@@ -27,13 +32,13 @@ pub(crate) struct Url {
 pub(crate) enum UrlError {
     Scheme,
     RootPath(RootPathError),
-    /// The user part looks like `user:secret` or `user%secret`.
-    Secret,
+    /// The user part looks like `user:secret`.
+    User,
     EmptyUser,
+    Secret(SecretError),
     Host,
     AddressWithoutBrackets,
     Port,
-    NoTarget,
     Target(NameError),
     Lun,
 }
@@ -43,19 +48,17 @@ impl fmt::Display for UrlError {
         match self {
             Self::Scheme => f.write_str("it starts with iscsi://"),
             Self::RootPath(error) => write!(f, "{error}"),
-            Self::Secret => f.write_str(
-                "a secret has no place in it, where other users can see it: use --secret-file or \
-                 ISBOOT_CHAP_SECRET (a CHAP name with : or % goes to --user)",
+            Self::User => f.write_str(
+                "before the @ stands a CHAP name, and perhaps % and the secret; a name with : / % \
+                 or @ in it goes to --user, and a secret is better kept in a file: --secret-file",
             ),
             Self::EmptyUser => f.write_str("there is no user before the @"),
+            Self::Secret(error) => write!(f, "after the %: {error}"),
             Self::Host => f.write_str("the host is missing or is neither a name nor an address"),
             Self::AddressWithoutBrackets => {
                 f.write_str("an IPv6 address goes in brackets, as in iscsi://[fd00::1]/…")
             }
             Self::Port => f.write_str("the port is a number from 1 to 65535"),
-            Self::NoTarget => f.write_str(
-                "the target's name is missing: iscsi://host/iqn.2010-06.org.example:disk",
-            ),
             Self::Target(error) => write!(f, "the target's name is none: {error}"),
             Self::Lun => f.write_str(
                 "after the target's name comes at most a LUN as `ls` prints it: a decimal number, \
@@ -77,66 +80,101 @@ impl std::str::FromStr for Url {
             };
         };
         // The last @: what stands before may be anything, and must not become a host.
-        let (user, rest) = match rest.rsplit_once('@') {
-            Some((user, rest)) => (Some(checked_user(user)?), rest),
-            None => (None, rest),
+        let (user, secret, rest) = match rest.rsplit_once('@') {
+            Some((credentials, rest)) => {
+                let (user, secret) = user_and_secret(credentials)?;
+                (Some(user), secret, rest)
+            }
+            None => (None, None, rest),
         };
         let (portal, path) = rest.split_once('/').unwrap_or((rest, ""));
-        let (host, port) = host_and_port(portal)?;
+        let portal = parse_portal(portal)?;
         let (target, lun) = match path.split_once('/') {
             Some((target, lun)) => (target, Some(lun).filter(|lun| !lun.is_empty())),
             None => (path, None),
         };
-        if target.is_empty() {
-            return Err(UrlError::NoTarget);
-        }
+        let target = Some(target).filter(|target| !target.is_empty() || lun.is_some());
         Ok(Self {
             user,
-            host: host.to_owned(),
-            port,
-            target: Name::new(target).map_err(UrlError::Target)?,
+            secret,
+            portal,
+            target: target.map(Name::new).transpose().map_err(UrlError::Target)?,
             lun: lun.map(|lun| parse_lun(lun).ok_or(UrlError::Lun)).transpose()?,
         })
     }
 }
 
+/// Without the secret: this is printed.
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("iscsi://")?;
         if let Some(user) = &self.user {
             write!(f, "{user}@")?;
         }
-        if self.host.contains(':') {
-            write!(f, "[{}]", self.host)?;
-        } else {
-            f.write_str(&self.host)?;
+        let Portal { host, port } = &self.portal;
+        write_host(f, host)?;
+        if *port != TargetAddress::DEFAULT_PORT {
+            write!(f, ":{port}")?;
         }
-        if self.port != PORT {
-            write!(f, ":{}", self.port)?;
-        }
-        write!(f, "/{}", self.target)?;
+        self.target.as_ref().map_or(Ok(()), |target| write!(f, "/{target}"))?;
         self.lun.map_or(Ok(()), |lun| write!(f, "/{lun}"))
+    }
+}
+
+/// `host:port`
+impl fmt::Display for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write_host(f, &self.host)?;
+        write!(f, ":{}", self.port)
+    }
+}
+
+fn write_host(f: &mut fmt::Formatter<'_>, host: &str) -> fmt::Result {
+    if host.contains(':') { write!(f, "[{host}]") } else { f.write_str(host) }
+}
+
+impl Portal {
+    pub(crate) fn of_address(TargetAddress { host, port, .. }: &TargetAddress) -> Self {
+        Self::new(host, *port)
+    }
+
+    fn new(host: &Host, port: u16) -> Self {
+        let host = match host {
+            Host::Address(address) => address.to_string(),
+            Host::Name(name) => name.to_string(),
+        };
+        Self { host, port }
     }
 }
 
 impl Url {
     fn of_root_path(RootPath { server, port, lun, target_name }: RootPath) -> Self {
-        let host = match server {
-            Host::Address(address) => address.to_string(),
-            Host::Name(name) => name.to_string(),
-        };
-        Self { user: None, host, port, target: target_name, lun: Some(lun) }
+        Self {
+            user: None,
+            secret: None,
+            portal: Portal::new(&server, port),
+            target: Some(target_name),
+            lun: Some(lun),
+        }
     }
 }
 
-fn checked_user(user: &str) -> Result<String, UrlError> {
-    if user.contains([':', '%', '/', '@']) {
-        return Err(UrlError::Secret);
+fn user_and_secret(credentials: &str) -> Result<(String, Option<Secret>), UrlError> {
+    let (user, secret) = match credentials.split_once('%') {
+        Some((user, secret)) => (user, Some(secret)),
+        None => (credentials, None),
+    };
+    if user.contains([':', '/', '@']) {
+        return Err(UrlError::User);
     }
-    if user.is_empty() { Err(UrlError::EmptyUser) } else { Ok(user.to_owned()) }
+    if user.is_empty() {
+        return Err(UrlError::EmptyUser);
+    }
+    let secret = secret.map(|secret| Secret::new(secret.as_bytes())).transpose();
+    Ok((user.to_owned(), secret.map_err(UrlError::Secret)?))
 }
 
-fn host_and_port(portal: &str) -> Result<(&str, u16), UrlError> {
+fn parse_portal(portal: &str) -> Result<Portal, UrlError> {
     let (host, port) = match portal.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or(UrlError::Host)?;
@@ -159,14 +197,14 @@ fn host_and_port(portal: &str) -> Result<(&str, u16), UrlError> {
         return Err(UrlError::Host);
     }
     let port = match port {
-        None => PORT,
+        None => TargetAddress::DEFAULT_PORT,
         // No sign, which the number's own parser would take.
         Some(port) if port.bytes().all(|digit| digit.is_ascii_digit()) => {
             port.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)?
         }
         Some(_) => return Err(UrlError::Port),
     };
-    Ok((host, port))
+    Ok(Portal { host: host.to_owned(), port })
 }
 
 /// A LUN in the form that `ls` prints.
@@ -199,12 +237,17 @@ mod tests {
         text.parse().unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
+    fn portal(host: &str, port: u16) -> Portal {
+        Portal { host: host.to_owned(), port }
+    }
+
     #[test]
     fn every_part_is_found() {
-        let url = parse("iscsi://me@[fd00::1]:3261/iqn.2010-06.org.example:disk/300");
+        let url = parse("iscsi://me%open%sesame@[fd00::1]:3261/iqn.2010-06.org.example:disk/300");
         assert_eq!(url.user.as_deref(), Some("me"));
-        assert_eq!((url.host.as_str(), url.port), ("fd00::1", 3261));
-        assert_eq!(url.target.as_str(), "iqn.2010-06.org.example:disk");
+        assert_eq!(url.secret, Secret::new(b"open%sesame").ok());
+        assert_eq!(url.portal, portal("fd00::1", 3261));
+        assert_eq!(url.target.as_ref().map(Name::as_str), Some("iqn.2010-06.org.example:disk"));
         assert_eq!(url.lun, LogicalUnitNumber::from_number(300));
     }
 
@@ -214,17 +257,21 @@ mod tests {
             ["iscsi://san/iqn.2010-06.org.example:d", "iscsi://san/iqn.2010-06.org.example:d/"]
         {
             let url = parse(text);
-            assert_eq!((url.user, url.host.as_str(), url.port), (None, "san", 3260));
+            assert_eq!((url.user, url.secret, url.portal), (None, None, portal("san", 3260)));
             assert_eq!(url.lun, None);
         }
-        assert_eq!(parse("iscsi://[fe80::1%eth0]/iqn.2010-06.org.example:d").host, "fe80::1%eth0");
+        for text in ["iscsi://san", "iscsi://san/", "iscsi://me@san:3260"] {
+            assert_eq!((parse(text).portal, parse(text).target), (portal("san", 3260), None));
+        }
+        let zone = parse("iscsi://[fe80::1%eth0]/iqn.2010-06.org.example:d");
+        assert_eq!(zone.portal.host, "fe80::1%eth0");
     }
 
     #[test]
     fn a_root_path_is_taken_too() {
         let url = parse("iscsi:[fd00::1]::3261:12c:iqn.2010-06.org.example:disk");
-        assert_eq!((url.host.as_str(), url.port), ("fd00::1", 3261));
-        assert_eq!(url.target.as_str(), "iqn.2010-06.org.example:disk");
+        assert_eq!(url.portal, portal("fd00::1", 3261));
+        assert_eq!(url.target.as_ref().map(Name::as_str), Some("iqn.2010-06.org.example:disk"));
         assert_eq!(url.lun.map(|lun| lun.to_bytes()), Some([1, 0x2c, 0, 0, 0, 0, 0, 0]));
         let error = "iscsi:san:17:::iqn.2010-06.org.example:d".parse::<Url>();
         assert_eq!(error, Err(UrlError::RootPath(RootPathError::Protocol)));
@@ -237,9 +284,10 @@ mod tests {
             (format!("http://san/{name}"), UrlError::Scheme),
             (format!("san/{name}"), UrlError::Scheme),
             (format!("iscsi://@san/{name}"), UrlError::EmptyUser),
-            (format!("iscsi://me:hush@san/{name}"), UrlError::Secret),
-            (format!("iscsi://me%hush@san/{name}"), UrlError::Secret),
-            (format!("iscsi://me:hu@sh/@san/{name}"), UrlError::Secret),
+            (format!("iscsi://%hush@san/{name}"), UrlError::EmptyUser),
+            (format!("iscsi://me:hush@san/{name}"), UrlError::User),
+            (format!("iscsi://me:hu@sh/@san/{name}"), UrlError::User),
+            (format!("iscsi://me%@san/{name}"), UrlError::Secret(SecretError::Empty)),
             (format!("iscsi:///{name}"), UrlError::Host),
             (format!("iscsi://:3260/{name}"), UrlError::Host),
             (format!("iscsi://[san]/{name}"), UrlError::Host),
@@ -250,8 +298,7 @@ mod tests {
             (format!("iscsi://san:0/{name}"), UrlError::Port),
             (format!("iscsi://san:+1/{name}"), UrlError::Port),
             (format!("iscsi://san:65536/{name}"), UrlError::Port),
-            ("iscsi://san".to_owned(), UrlError::NoTarget),
-            ("iscsi://san/".to_owned(), UrlError::NoTarget),
+            ("iscsi://san//0".to_owned(), UrlError::Target(NameError::UnknownType)),
             ("iscsi://san/disk".to_owned(), UrlError::Target(NameError::UnknownType)),
             (format!("iscsi://san/{name}/x"), UrlError::Lun),
             (format!("iscsi://san/{name}/+1"), UrlError::Lun),
@@ -293,22 +340,27 @@ mod tests {
             lun in proptest::option::of(lun()),
         ) {
             let target = Name::new(&format!("iqn.2010-06.org.example:{unit}")).unwrap();
-            let url = Url { user, host, port, target, lun };
+            let portal = Portal { host, port };
+            let url = Url { user, secret: None, portal, target: Some(target), lun };
             prop_assert_eq!(url.to_string().parse::<Url>(), Ok(url));
         }
 
         #[test]
         fn no_text_upsets_it(text in "(iscsi://)?\\PC{0,60}") {
             if let Ok(url) = text.parse::<Url>() {
+                let url = Url { secret: None, ..url };
                 prop_assert_eq!(url.to_string().parse::<Url>(), Ok(url));
             }
         }
 
         #[test]
-        fn a_secret_is_refused_and_not_repeated(secret in "[!-~]{6,30}", between in "[:%]") {
-            let text = format!("iscsi://me{between}{secret}@san/iqn.2010-06.org.example:d");
-            let error = text.parse::<Url>().unwrap_err();
-            prop_assert_eq!(&error, &UrlError::Secret);
+        fn a_secret_is_taken_and_not_repeated(secret in "[!-~]{6,30}") {
+            let text = format!("iscsi://me%{secret}@san/iqn.2010-06.org.example:d");
+            let url = text.parse::<Url>().unwrap();
+            prop_assert_eq!(&url.secret, &Secret::new(secret.as_bytes()).ok());
+            prop_assert_eq!(url.to_string(), "iscsi://me@san/iqn.2010-06.org.example:d");
+            let debug = format!("{url:?}");
+            prop_assert!(!debug.contains(&secret));
         }
     }
 }

@@ -213,3 +213,81 @@ fn end(mut child: Child) -> Output {
     }
     child.wait_with_output().unwrap()
 }
+
+/// One target answers, one is gone: the first is listed all the same, and the second says why not.
+#[test]
+fn a_portal_is_listed_as_far_as_it_can_be() {
+    let gone = isboot_tests::ports::free_port().unwrap();
+    let other = "iqn.2010-06.org.example:gone";
+    let builder = Target::builder(NAME).lun(Lun::memory(MIB as u64));
+    let rig = Rig::new(builder.also_known(other, &format!("127.0.0.1:{gone},1")));
+    let portal = format!("iscsi://{}", rig.server.portal());
+    let output = command(&["ls", &portal]).output().unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(page.contains("WRITABLE") && page.contains(&format!("{other}  127.0.0.1:{gone},1\n")));
+    assert!(page.contains("the target refused the connection"), "{page}");
+    assert!(stderr.starts_with("iscsi-tool: 1 of the 2 targets of "), "{stderr}");
+    let output = command(&["ls", &portal, "--json"]).output().unwrap();
+    let list: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let targets = list["targets"].as_array().unwrap();
+    let told: Vec<_> = targets.iter().map(|target| target["disks"].is_array()).collect();
+    assert_eq!(told.iter().filter(|told| **told).count(), 1, "{list:#}");
+}
+
+/// A target that takes connections and never says a word.
+#[test]
+fn a_target_that_hangs_is_given_up() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let portal = listener.local_addr().unwrap();
+    for url in [format!("iscsi://{portal}"), format!("iscsi://{portal}/{NAME}")] {
+        for limit in [["--timeout", "1"], ["-p", "login_timeout=1"]] {
+            let begin = Instant::now();
+            let sentence = complaint(1, &[&["ls", &url], &limit[..]].concat());
+            assert!(begin.elapsed() < Duration::from_secs(6), "{limit:?}: {:?}", begin.elapsed());
+            assert!(sentence.contains(&portal.to_string()), "{sentence}");
+            assert!(sentence.contains("login") || sentence.contains("time"), "{sentence}");
+        }
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_with_its_name() {
+    let rig = Rig::new(Target::builder(NAME).lun(Lun::memory(MIB as u64)));
+    for (file, part) in [
+        ("/nowhere/at/all", "cannot create /nowhere/at/all: "),
+        ("/dev/full", "cannot write to /dev/full: "),
+    ] {
+        let sentence = complaint(1, &["read", &rig.lun(0), "-o", file]);
+        assert!(sentence.contains(part), "{sentence}");
+    }
+    for verb in ["write", "verify"] {
+        let sentence = complaint(1, &[verb, &rig.lun(0), "/nowhere/at/all"]);
+        assert!(sentence.contains("cannot read /nowhere/at/all: "), "{sentence}");
+    }
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = command(&["ls", &rig.url()]).stdout(full).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr.contains("cannot write to standard output: "), "{stderr}");
+}
+
+#[test]
+fn info_tells_how_blocks_lie_how_units_are_reached_and_where_storage_is() {
+    let lun = Lun::memory(MIB as u64).physical_blocks(3, 7).port_group(1, 1, &[1]);
+    let rig = Rig::new(Target::builder(NAME).lun(lun));
+    let page = text(&["info", &rig.lun(0)]);
+    for line in [
+        "Physical blocks     4096 bytes, the first at block 7\n",
+        "Access state        active/non-optimized\n",
+        "Reservation         none\n",
+    ] {
+        assert!(page.contains(line), "{line} in {page}");
+    }
+    let info = json(&["info", &rig.lun(0), "--json"]);
+    let disk = &info["disks"][0];
+    assert_eq!(disk["physical_block_size"], 4096);
+    assert_eq!(disk["lowest_aligned_block"], 7);
+    assert_eq!(disk["access_state"], "active/non-optimized");
+}

@@ -119,7 +119,13 @@ fn info_tells_what_was_agreed_on() {
     assert_eq!(info["max_burst_length"], 16_384);
     assert_eq!(info["max_send_data_segment_length"], 8192);
     assert_eq!(info["immediate_data"], false);
-    assert_eq!(info["disks"], 2);
+    let disks = info["disks"].as_array().unwrap();
+    assert_eq!((disks.len(), &disks[1]["serial"]), (2, &"SERIAL-1".into()));
+    let reservation = &disks[0]["reservation"];
+    assert_eq!(
+        (&reservation["keys"], &reservation["holder"]),
+        (&Value::Array(vec![]), &Value::Null)
+    );
     assert_eq!(info["initiator"], "iqn.2026-01.org.isboot:iscsi-tool");
     for step in ["connect_seconds", "login_seconds", "disks_seconds"] {
         assert!(info[step].as_f64().is_some_and(|time| time > 0.0 && time < 30.0), "{info:#}");
@@ -322,7 +328,103 @@ fn chap_opens_the_door_and_no_output_shows_a_secret() {
     assert!(said.contains("--secret-file") && said.contains("ISBOOT_CHAP_SECRET"), "{said}");
     let (status, said) = run(&["ls", &url.replace("me@", &format!("me:{SECRET}@"))], None);
     assert_eq!(status, 2, "{said}");
-    assert!(said.contains("a secret has no place"), "{said}");
+    assert!(said.contains("a CHAP name, and perhaps %"), "{said}");
+    let in_url = url.replace("me@", &format!("me%{SECRET}@"));
+    let (status, said) = run(&[&["ls", &in_url], &both[..]].concat(), None);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("can see the secret in the URL"), "{said}");
+    let md5 = ["info", &in_url, "--chap-algorithm=md5", "--header-digest=crc32c", "--json"];
+    let mut command = command(&md5);
+    command.env("ISBOOT_CHAP_MUTUAL_SECRET", TARGET_SECRET);
+    let info: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+    assert_eq!(info["header_digest"], "CRC32C");
+    let (status, said) = run(&["ls", &in_url, "--chap-algorithm=sha3-256,sha256"], None);
+    assert_eq!(status, 1, "istgt knows MD5 alone: {said}");
+
+    // A portal tells its targets to everybody, and each target asks for its own secrets.
+    let portal = format!("iscsi://me@{}", rig.istgt().portal());
+    let (status, said) = run(&["ls", "--targets", &portal], Some(SECRET));
+    assert_eq!((status, said.contains(rig.istgt().target_name())), (0, true), "{said}");
+    let (status, said) =
+        run(&[&["ls", &portal, "--secret-file", &right], &both[..]].concat(), None);
+    assert_eq!((status, said.contains("SERIAL-1")), (0, true), "{said}");
+    let (status, said) =
+        run(&[&["ls", &portal, "--secret-file", &wrong], &both[..]].concat(), None);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("authentication failed"), "{said}");
+    assert!(said.contains("1 of the 1 targets of "), "{said}");
+}
+
+/// libiscsi's `iscsi-ls -s` spins forever here.
+#[test]
+fn a_portal_is_listed_with_its_targets_and_their_disks_in_bounded_time() {
+    let rig = Rig::new(&Options::default());
+    let url = format!("iscsi://{}", rig.istgt().portal());
+    let begin = Instant::now();
+    let page = text(&["ls", &url]);
+    assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
+    let head = format!("{}  {},1\n", rig.istgt().target_name(), rig.istgt().portal());
+    assert!(page.starts_with(&head), "{page}");
+    assert!(page.contains("SERIAL-0") && page.contains("SERIAL-1"), "{page}");
+    let list = json(&["ls", "--json", &url]);
+    assert_eq!(list["targets"][0]["disks"], json(&["ls", "--json", &rig.url()])["disks"]);
+    assert_eq!(list["targets"][0]["addresses"][0]["portal_group_tag"], 1);
+    assert!(rig.istgt().wait_for_log("Logout(discovery)", Duration::from_secs(5)));
+
+    let name = rig.istgt().target_name();
+    assert_eq!(text(&["ls", "-t", &url]), format!("{name}  {},1\n", rig.istgt().portal()));
+    let only = json(&["ls", "-t", &url, "--json"]);
+    assert_eq!(
+        (&only["targets"][0]["target"], &only["targets"][0]["disks"]),
+        (&name.into(), &Value::Null)
+    );
+}
+
+#[test]
+fn pings_reach_a_disk_and_a_portal() {
+    let rig = Rig::new(&Options::default());
+    let pace = ["--count=3", "--interval=0.01"];
+    let page = text(&[&["ping", &rig.lun(1)], &pace[..]].concat());
+    assert!(page.starts_with("LUN 1 of ") && page.contains("\n3 of 3 answered, in "), "{page}");
+    let times = json(&[&["ping", &rig.url(), "--json"], &pace[..]].concat());
+    assert_eq!((&times["lun"], &times["answered"]), (&"0".into(), &3.into()));
+    assert_eq!(times["seconds"].as_array().unwrap().len(), 3);
+    let portal = format!("iscsi://{}", rig.istgt().portal());
+    let times = json(&[&["ping", &portal, "--json"], &pace[..]].concat());
+    assert_eq!((&times["sent"], &times["answered"]), (&3.into(), &3.into()));
+}
+
+#[test]
+fn a_target_that_dies_for_good_ends_every_command_in_bounded_time() {
+    let mut rig = Rig::new(&Options::default());
+    let copy = rig.file("copy", b"");
+    let zeros = rig.file("zeros", &vec![0; 5 * MIB]);
+    let shape = ["--chunk=512", "--depth=1", "-p", "outage_limit=1"];
+    let disk = rig.lun(1);
+    for (arguments, part) in [
+        (vec!["read", &disk, "-o", &copy], "cannot read block"),
+        (vec!["write", &disk, &zeros, "--yes"], "cannot write block"),
+    ] {
+        let logins = rig.istgt().log().matches("Login from ").count();
+        let child = command(&[&arguments[..], &shape[..]].concat())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let in_time = isboot_tests::process::within(Duration::from_secs(10), || {
+            rig.istgt().log().matches("Login from ").count() > logins
+        });
+        assert!(in_time, "{arguments:?}");
+        std::thread::sleep(Duration::from_millis(100));
+        rig.istgt.as_mut().unwrap().kill();
+        let begin = Instant::now();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
+        assert!(begin.elapsed() < Duration::from_secs(20), "{arguments:?}: {:?}", begin.elapsed());
+        assert!(stderr.contains(part), "{part:?} in {stderr}");
+        rig.istgt.as_mut().unwrap().restart().unwrap();
+    }
 }
 
 /// Ten thousand requests, one after the other: some come before the restart, some after.

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod istgt;
+mod tgt;
 
 use std::process::{Command, Output, Stdio};
 
@@ -14,7 +15,7 @@ fn a_wrong_command_line_is_status_2() {
     let url = "iscsi://127.0.0.1/iqn.2010-06.org.example:disk";
     let disk = format!("{url}/0");
     for (arguments, part) in [
-        (vec![], "one of ls, info, read, write and verify is needed"),
+        (vec![], "one of ls, info, ping, read, write and verify is needed"),
         (vec!["ls"], "<URL>"),
         (vec!["ls", "127.0.0.1"], "it starts with iscsi://"),
         (vec!["ls", url, "-p", "queue_deep=1"], "there is no such parameter; -p help"),
@@ -24,6 +25,15 @@ fn a_wrong_command_line_is_status_2() {
         (vec!["ls", url, "--initiator-name", "me"], "an iSCSI name starts with"),
         (vec!["ls", url, "--mutual-user", "disk"], "--mutual-secret-file"),
         (vec!["read", url, "--sha256"], "add a LUN"),
+        (vec!["read", "iscsi://127.0.0.1", "--sha256"], "the URL names no target"),
+        (vec!["info", "iscsi://127.0.0.1"], "the URL names no target"),
+        (vec!["ls", url, "--targets"], "this URL names a target"),
+        (vec!["ls", url, "--header-digest=sha1"], "--header-digest sha1: "),
+        (vec!["ls", url, "--queue-depth=0"], "--queue-depth 0: "),
+        (vec!["ls", url, "--chap-algorithm=md4"], "--chap-algorithm md4: "),
+        (vec!["ls", url, "--timeout=0"], "1..=3600"),
+        (vec!["ping", url, "--interval=-1"], "an interval is"),
+        (vec!["ping", url, "--interval=x"], "an interval is"),
         (vec!["read", &disk, "--json"], "-o FILE or --sha256"),
         (vec!["read", &disk, "--lba=1", "--offset=1"], "cannot be used with"),
         (vec!["read", &disk, "--depth=65"], "1..=64"),
