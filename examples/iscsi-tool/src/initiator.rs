@@ -284,10 +284,13 @@ pub(crate) fn at_first_of<T>(
 
 /// What to try next, where the error itself does not say.
 fn advice(error: isboot::session::Error) -> &'static str {
-    use isboot::login::LoginError;
+    use isboot::login::{ConfigurationError, LoginError};
     use isboot::session::{Error, LinkFailure, Waiting};
 
     match error {
+        Error::Login(LoginError::ApiMisuse(ConfigurationError::ShortSecret(_))) => {
+            ": -p allow_short_secrets=yes"
+        }
         Error::Link(LinkFailure::Reset | LinkFailure::ClosedByTarget) => {
             "; does iSCSI listen on this port? The target's log may say why"
         }

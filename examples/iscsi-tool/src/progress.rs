@@ -21,7 +21,8 @@ pub(crate) struct Activity {
 
 impl Activity {
     pub(crate) fn new(quiet: bool) -> Self {
-        let line = ProgressBar::with_draw_target(None, ProgressDrawTarget::hidden());
+        let line = ProgressBar::new_spinner();
+        line.set_draw_target(ProgressDrawTarget::hidden());
         Self { line, since: Instant::now(), quiet, shown: false }
     }
 
@@ -30,14 +31,14 @@ impl Activity {
         if self.quiet || self.since.elapsed() < SOON {
             return;
         }
+        let what = what();
+        if self.line.message() != what {
+            self.line.set_message(what);
+        }
         if !self.shown {
             self.shown = true;
             self.line.set_draw_target(ProgressDrawTarget::stderr());
             self.line.enable_steady_tick(TICK);
-        }
-        let what = what();
-        if self.line.message() != what {
-            self.line.set_message(what);
         }
     }
 }
