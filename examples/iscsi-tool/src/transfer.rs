@@ -194,7 +194,13 @@ fn explained(isboot: &HostIsboot, error: RequestError) -> String {
             RequestError::SessionEnded
             | RequestError::Task(TaskError::Outage | TaskError::SessionEnded),
             Some(reason),
-        ) => format!("{error}: {reason}"),
+        ) => {
+            let advice = match error {
+                RequestError::Task(TaskError::Outage) => "; -p outage_limit=SECONDS waits longer",
+                _ => "",
+            };
+            format!("{error}: {reason}{advice}")
+        }
         _ => error.to_string(),
     }
 }

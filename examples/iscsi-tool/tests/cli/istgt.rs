@@ -423,6 +423,7 @@ fn a_target_that_dies_for_good_ends_every_command_in_bounded_time() {
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {stderr}");
         assert!(begin.elapsed() < Duration::from_secs(20), "{arguments:?}: {:?}", begin.elapsed());
         assert!(stderr.contains(part), "{part:?} in {stderr}");
+        assert!(stderr.contains("-p outage_limit=SECONDS"), "{stderr}");
         rig.istgt.as_mut().unwrap().restart().unwrap();
     }
 }
