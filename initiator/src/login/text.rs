@@ -13,6 +13,9 @@ use super::excerpt::Excerpt;
 /// Longest key in bytes (RFC 7143 §6.1).
 pub const MAX_KEY_LENGTH: usize = 63;
 
+/// Longest value of a number in bytes, leading zeros of hex and all (RFC 7143 §6.1).
+const MAX_SIMPLE_VALUE_LENGTH: usize = 255;
+
 /// One `key=value` pair: the key's syntax is checked, the value is whatever came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pair<'t> {
@@ -154,6 +157,9 @@ pub fn boolean(value: &[u8]) -> Option<bool> {
 /// (RFC 7143 §6.1).
 #[must_use]
 pub fn number(value: &[u8]) -> Option<u64> {
+    if value.len() > MAX_SIMPLE_VALUE_LENGTH {
+        return None;
+    }
     let (digits, radix) = match value {
         [b'0', b'x' | b'X', digits @ ..] => (digits, 16),
         [b'0', _, ..] => return None,

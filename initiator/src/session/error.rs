@@ -13,6 +13,9 @@ use crate::pdu::framer::FrameError;
 pub enum Error {
     /// The target's bytes do not frame: a bad header digest, an impossible length.
     Frame(FrameError),
+    /// The login was answered with these bytes, and they are not a target's: something else
+    /// listens on the port.
+    NotIscsi(Excerpt),
     /// A PDU arrived that does not decode (RFC 7143 §7.7).
     Malformed(ParseError),
     /// A well-formed PDU that the protocol does not allow here; the text names the rule.
@@ -69,6 +72,11 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(error) => write!(f, "the target's bytes do not frame: {error}"),
+            Self::NotIscsi(start) => write!(
+                f,
+                "what listens on the port is no iSCSI target, it answers \"{start}\"; check \
+                 address and port"
+            ),
             Self::Malformed(error) => write!(f, "the target sent a malformed PDU: {error}"),
             Self::PeerMisbehaved(rule) => write!(f, "the target broke the protocol: {rule}"),
             Self::Login(error) => write!(f, "login failed: {error}"),

@@ -7,7 +7,7 @@ use super::event::{Completion, Event};
 use super::extents::TooManyGaps;
 use super::session::{Phase, Session};
 use super::task::{Burst, Transfer};
-use crate::login::LoginProgress;
+use crate::login::{Excerpt, LoginProgress};
 use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
 use crate::pdu::framer::{Fragment, FrameError};
 use crate::pdu::response::{
@@ -56,6 +56,7 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     fn advance<'b>(&mut self, now: Instant, input: &mut &'b [u8]) -> Result<Step<'b>, Error> {
+        self.check_first_byte(input)?;
         match self.next_fragment(input).map_err(Error::Frame)? {
             None => Ok(Step::Starved),
             Some(Fragment::Header(header)) => {
@@ -68,6 +69,23 @@ impl<const TASKS: usize> Session<TASKS> {
                 let arrived = core::mem::replace(&mut self.connection.arriving, Arriving::Nothing);
                 self.on_end(now, arrived, data_digest_ok)
             }
+        }
+    }
+
+    /// A web server's answer may be shorter than a header, and is never followed by more: the
+    /// first byte tells, since only a target's opcodes have this bit (RFC 7143 §11.2.1.2).
+    fn check_first_byte(&self, input: &[u8]) -> Result<(), Error> {
+        const OF_A_TARGET: u8 = 0x20;
+        let unanswered = matches!(self.phase, Phase::LoggingIn { answered: false, .. });
+        match input.first() {
+            Some(first)
+                if unanswered
+                    && self.connection.framer.is_between_pdus()
+                    && first & OF_A_TARGET == 0 =>
+            {
+                Err(Error::NotIscsi(Excerpt::of(input)))
+            }
+            _ => Ok(()),
         }
     }
 
