@@ -1,4 +1,5 @@
-use isboot::disk::{DiskId, Disks, Lent, RequestId, RequestKind};
+use isboot::disk::{CommandData, DiskId, Disks, Lent, RequestId, RequestKind};
+use isboot::scsi::cdb::Cdb;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Completion, DataOut, Session, TaskTag};
 use isboot::time::{Duration, Instant};
@@ -22,7 +23,22 @@ pub fn disks_make(
 #[unsafe(no_mangle)]
 pub fn disks_look(disks: &Some, id: DiskId) {
     seen((disks.list(), disks.state(), disks.outstanding(), disks.finished()));
-    seen((disks.disk(id).map(|disk| disk.bytes()), disks.advance_at()));
+    seen((disks.disk(id).map(|disk| disk.bytes()), disks.advance_at(), disks.boot_lun()));
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_command(disks: &mut Some, id: DiskId, cdb: Cdb, data: CommandData<Buffer>) {
+    if let Err(rejected) = disks.submit_command(id, cdb, data) {
+        seen(rejected.buffer.into_buffer());
+        told(rejected.reason);
+    }
+}
+
+#[unsafe(no_mangle)]
+pub fn disks_change(disks: &mut Some, session: &mut Session<32>) {
+    disks.rescan();
+    disks.logged_in(session);
+    told(disks.take_notice());
 }
 
 #[unsafe(no_mangle)]

@@ -53,6 +53,7 @@ pub fn login_parts(
     told(Secret::new(bytes));
     told(ChapAlgorithms::new(algorithms));
     told(config.check());
+    seen(bytes.try_into().map(LoginConfig::can_be_isid));
     seen(credentials.clone());
     seen(config.clone());
     seen(error.is_transient());

@@ -6,7 +6,8 @@ use isboot::scsi::inquiry::{
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::scsi::mode::ModeHeader;
 use isboot::scsi::persistent_reservation::{
-    Reservation, ReservationCapabilities, ReservationKeys, ReserveOut,
+    Reservation, ReservationCapabilities, ReservationKeys, ReservationType, ReserveOut, read_keys,
+    read_reservation, report_capabilities,
 };
 use isboot::scsi::provisioning::{self, BlockLimits, LogicalBlockProvisioning};
 use isboot::scsi::report_luns::ListReader;
@@ -26,12 +27,16 @@ pub fn parameter_data(data: &[u8], page: u8) {
         keys.keys().for_each(seen);
     }
     told(Reservation::parse(data));
-    told(ReservationCapabilities::parse(data));
+    if let Some(capabilities) = ReservationCapabilities::parse(data) {
+        seen(ReservationType::from_bits(page).map(|kind| (capabilities.knows(kind), kind.bits())));
+        told(capabilities);
+    }
     told(LogicalBlockProvisioning::parse(data));
     told(ReadCapacity10::parse(data));
     told(ReadCapacity16::parse(data));
     if let Some(inquiry) = StandardInquiry::parse(data) {
         seen((inquiry.vendor(), inquiry.product(), inquiry.revision()));
+        seen((inquiry.is_direct_access(), inquiry.has_target_port_groups()));
         seen((inquiry.peripheral_qualifier(), inquiry.peripheral_device_type()));
     }
     seen(SupportedPages::parse(data).map(|pages| pages.contains(page)));
@@ -57,6 +62,8 @@ pub fn lun_list(reader: &mut ListReader, data: &[u8]) {
 pub fn reservation(action: &ReserveOut, length: u32) {
     seen((action.cdb(), action.parameter_list()));
     seen(report_target_port_groups(length));
+    seen((read_keys(length as u16), read_reservation(length as u16)));
+    seen(report_capabilities(length as u16));
     seen(provisioning::unmap(length as u16));
     seen(provisioning::unmap_list(u64::from(length) << 7, length));
     seen(provisioning::write_same_10(length, length as u16, length & 1 != 0));
@@ -66,13 +73,15 @@ pub fn reservation(action: &ReserveOut, length: u32) {
 #[unsafe(no_mangle)]
 pub fn sense(sense: &Sense) {
     seen((sense.is_unit_attention(), sense.is_becoming_ready(), sense.is_medium_failure()));
-    seen((sense.is_write_protected(), sense.meaning()));
+    seen((sense.is_write_protected(), sense.meaning(), sense.wants_start()));
+    seen((sense.is_harmless(), sense.is_out_of_space(), sense.is_unknown_command()));
 }
 
 #[unsafe(no_mangle)]
-pub fn luns(bytes: [u8; 8], number: u16, text: &str) {
+pub fn luns(bytes: [u8; 8], other: [u8; 8], number: u16, text: &str) {
     let lun = LogicalUnitNumber::from_bytes(bytes);
     seen((lun.addressing(), lun.number(), lun.is_well_known(), lun.to_bytes()));
+    seen(lun.is_same_unit(LogicalUnitNumber::from_bytes(other)));
     seen(LogicalUnitNumber::from_number(number));
     told(text.parse::<LogicalUnitNumber>());
 }
@@ -81,6 +90,8 @@ pub fn luns(bytes: [u8; 8], number: u16, text: &str) {
 pub fn commands(address: u64, blocks: u32) {
     seen((cdb::read(address, blocks), cdb::write(address, blocks)));
     seen(cdb::write_force_unit_access(address, blocks));
+    seen((cdb::read_16(address, blocks), cdb::write_16(address, blocks, blocks & 1 != 0)));
+    seen((cdb::start_unit(), cdb::test_unit_ready()));
     seen(cdb::synchronize_cache_10(blocks, blocks as u16));
     seen(cdb::synchronize_cache_16(address, blocks));
     seen((cdb::read_capacity_16(blocks), cdb::read_capacity_10(), cdb::report_luns(blocks)));

@@ -1,5 +1,5 @@
 use isboot::session::{
-    Command, DataOut, LinkFailure, Reset, SendTargets, Session, SessionConfig, TaskTag,
+    Command, DataOut, Error, LinkFailure, Reset, SendTargets, Session, SessionConfig, TaskTag,
 };
 use isboot::time::{Duration, Instant};
 
@@ -81,4 +81,10 @@ impl DataOut for Data {
 pub fn time(a: Instant, b: Instant, duration: Duration, number: u64) {
     seen((a.after(duration), a.since(b), a.as_micros(), a.as_millis()));
     seen((Instant::from_micros(number), Instant::from_millis(number)));
+}
+
+#[unsafe(no_mangle)]
+pub fn failure(error: &Error) {
+    seen(error.is_permanent());
+    told(error);
 }
