@@ -449,6 +449,9 @@ fn credentials(
 
 #[cfg(test)]
 mod tests {
+    use isboot_ibft::Secret as IbftSecret;
+    use isboot_ibft::builder::{InitiatorRepr, TableRepr, TargetRepr};
+
     use super::*;
 
     fn plan() -> BootPlan {
@@ -485,5 +488,67 @@ mod tests {
     fn a_parameter_names_the_portal_group() {
         assert_eq!(login(&plan(), &[]).target_portal_group_tag, None);
         assert_eq!(login(&plan(), &[("portal_group", "7")]).target_portal_group_tag, Some(7));
+    }
+
+    /// The authentication that a table with this target plans.
+    fn planned(target: TargetRepr<'_>) -> Result<Authentication, PlanError> {
+        let initiator =
+            InitiatorRepr { name: b"iqn.2026-11.org.example:host", ..Default::default() };
+        let targets = [TargetRepr {
+            address: Some("192.0.2.1".parse().unwrap()),
+            name: b"iqn.2001-04.com.example:disks",
+            ..target
+        }];
+        let table =
+            TableRepr { initiator: Some(initiator), targets: &targets, ..TableRepr::default() };
+        let mut buffer = [0; 1024];
+        let length = table.emit(&mut buffer).unwrap();
+        let plan = BootPlan::new(&Ibft::new(&buffer[..length]).unwrap(), &Parameters::default())?;
+        Ok(plan.authentication)
+    }
+
+    fn mutual<'a>() -> TargetRepr<'a> {
+        TargetRepr {
+            chap_type: 2,
+            chap_name: b"operator",
+            chap_secret: IbftSecret::new(b"initiatorsecret1"),
+            reverse_chap_name: b"disks",
+            reverse_chap_secret: IbftSecret::new(b"targetsecret0002"),
+            ..TargetRepr::default()
+        }
+    }
+
+    #[test]
+    fn mutual_chap_is_planned_with_each_sides_own_credentials() {
+        let Ok(Authentication::MutualChap { initiator, target }) = planned(mutual()) else {
+            panic!("the table asks for mutual CHAP");
+        };
+        assert_eq!(initiator.name.as_deref(), Some("operator"));
+        assert_eq!(target.name.as_deref(), Some("disks"));
+        assert_eq!(initiator.secret, Secret::new(b"initiatorsecret1").unwrap());
+        assert_eq!(target.secret, Secret::new(b"targetsecret0002").unwrap());
+        // A table that gives the target no name leaves it to the target.
+        let Ok(Authentication::MutualChap { target, .. }) =
+            planned(TargetRepr { reverse_chap_name: b"", ..mutual() })
+        else {
+            panic!("a name is not needed");
+        };
+        assert_eq!(target.name, None);
+    }
+
+    /// What is missing lowers nothing: there is no plan.
+    #[test]
+    fn chap_that_lacks_something_is_no_plan() {
+        let none = IbftSecret::default;
+        for (what, target) in [
+            ("CHAP secret", TargetRepr { chap_secret: none(), ..mutual() }),
+            ("reverse CHAP secret", TargetRepr { reverse_chap_secret: none(), ..mutual() }),
+            ("CHAP name", TargetRepr { chap_name: b"\xff", ..mutual() }),
+            ("reverse CHAP name", TargetRepr { reverse_chap_name: b"\xff", ..mutual() }),
+        ] {
+            assert_eq!(planned(target).err(), Some(PlanError::Credentials(what)), "{what}");
+        }
+        let unknown = planned(TargetRepr { chap_type: 3, ..mutual() });
+        assert_eq!(unknown.err(), Some(PlanError::ChapType(ChapType::Unknown(3))));
     }
 }
