@@ -44,8 +44,8 @@ pub(crate) fn log_in<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), 
         let state = initiator.state();
         let portal = initiator.target().portal;
         // Told again where it is the alternative target's.
-        let told_tcp = portal_told == Some(portal)
-            || !matches!(state, State::Connecting | State::Ended(_));
+        let told_tcp =
+            portal_told == Some(portal) || !matches!(state, State::Connecting | State::Ended(_));
         if told_tcp && portal_told != Some(portal) {
             portal_told = Some(portal);
             Event::new("tcp").field("portal", portal);
@@ -104,15 +104,11 @@ pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPl
 }
 
 /// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.
-pub(crate) fn read_first_block<S: ByteStream>(
-    initiator: &mut Initiator<S>,
-) -> Result<(), Failure> {
+pub(crate) fn read_first_block<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
     let DiskId(index) = initiator.boot_disk().during("first-block")?;
     let block_size = initiator.disks()[usize::from(index)].block_size as usize;
     let block = arena::buffer(block_size).ok_or("no memory for a block").during("first-block")?;
-    initiator
-        .read_blocks(DiskId(index), 0, block, |_deadline| now())
-        .during("first-block")?;
+    initiator.read_blocks(DiskId(index), 0, block, |_deadline| now()).during("first-block")?;
     Event::new("first-block").field("disk", index);
     Ok(())
 }

@@ -104,6 +104,11 @@ impl Parameters {
         if matches!(value, b"Irrelevant" | b"NotUnderstood" | b"Reject") {
             return Err(key.problem(KeyProblem::ReservedWord, value));
         }
+        if transit && !relevant && key.answer(held.ours, value).is_some() {
+            // LIO proposes FirstBurstLength with its last response when it was not offered: what
+            // means nothing needs no answer.
+            return Ok(());
+        }
         if transit {
             return Err(key.problem(KeyProblem::ProposedWithTransit, value));
         }

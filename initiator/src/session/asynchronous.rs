@@ -1,10 +1,10 @@
 //! Asynchronous Messages: what the target says without having been asked (RFC 7143 §11.9).
 
 use super::arriving::SensePrefix;
+use super::connection::CONNECTION_ID;
 use super::error::Error;
 use super::event::Event;
 use super::session::Session;
-use super::transmit::CONNECTION_ID;
 use crate::pdu::response::AsyncMessage;
 use crate::time::Instant;
 

@@ -23,6 +23,9 @@ const LOGIN_SEGMENT_LIMIT: u32 = 8192;
 /// An announced Time2Wait counts for no more than this.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// CID of the only connection of a session (RFC 7143 §11.12.7).
+pub(super) const CONNECTION_ID: u16 = 0;
+
 /// What belongs to one connection and starts afresh with the next.
 #[derive(Debug)]
 pub(super) struct Connection {

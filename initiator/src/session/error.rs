@@ -54,6 +54,10 @@ pub enum Error {
     RedirectedToLoopback(SocketAddr),
 }
 
+/// A response that answers nothing.
+pub(super) const UNASKED: Error =
+    Error::PeerMisbehaved("a response answers a request that was sent");
+
 impl Error {
     /// Whether trying the same again is pointless until somebody changes the configuration.
     #[must_use]

@@ -1,22 +1,11 @@
 //! The end of a session in good order (RFC 7143 §11.14, §11.15).
 
-use super::connection::Source;
-use super::error::{Error, LinkFailure, TaskError};
-use super::receive::UNASKED;
-use super::session::{Phase, Session};
-use super::transmit::CONNECTION_ID;
+use super::connection::{CONNECTION_ID, Source};
+use super::error::{Error, LinkFailure, TaskError, UNASKED};
+use super::session::{LogoutPurpose, Phase, Session};
 use crate::pdu::request::{LogoutReason, LogoutRequest, Request};
 use crate::pdu::response::LogoutResponse;
 use crate::time::Instant;
-
-/// What a logout leads to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum LogoutPurpose {
-    /// The end of the session.
-    End,
-    /// The next login, for this reason: commands wait for it.
-    Return(Error),
-}
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Ends the session: no new commands are taken, those outstanding fail, the target is told.

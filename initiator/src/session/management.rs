@@ -8,8 +8,8 @@
 use super::error::{Error, ManagementError, TaskError, Waiting};
 use super::escalation::TaskManagement;
 use super::event::{Event, SubmitError};
-use super::logout::LogoutPurpose;
-use super::session::{ISSUE_LIMIT, Phase, Session};
+use super::function::{Active, Reset, Stage};
+use super::session::{ISSUE_LIMIT, LogoutPurpose, Phase, Session};
 use super::task::{TaskState, TaskTag, Unwanted};
 use crate::keep::keep;
 use crate::pdu::bhs::RESERVED_TAG;
@@ -25,79 +25,6 @@ pub(super) const ROOM_PAUSE: Duration = Duration::from_secs(1);
 const COMPLETE: u8 = 0;
 const NO_SUCH_TASK: u8 = 1;
 const NO_SUCH_LUN: u8 = 2;
-
-/// What the host can have reset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reset {
-    /// One logical unit, by its eight SAM bytes.
-    LogicalUnit([u8; 8]),
-    /// The whole target; its connections stay.
-    TargetWarm,
-    /// The whole target; it closes its connections.
-    TargetCold,
-}
-
-/// The function that is under way, and the one that the host wants next.
-#[derive(Debug, Default)]
-pub(super) struct Management {
-    active: Option<Active>,
-    wanted: Option<Reset>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Active {
-    function: TaskManagement,
-    lun: [u8; 8],
-    /// Initiator Task Tag of the task that hangs, or that the host wants aborted; a reset that
-    /// the host wants has none.
-    subject: Option<u32>,
-    /// After a refusal the next step of the escalation follows.
-    escalates: bool,
-    /// Initiator Task Tag of the request itself.
-    tag: u32,
-    stage: Stage,
-    deadline: Instant,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Due,
-    Postponed(Instant),
-    Sent,
-}
-
-impl Management {
-    pub(super) fn is_active(&self) -> bool {
-        self.active.is_some()
-    }
-
-    pub(super) fn is_wanted(&self) -> bool {
-        self.wanted.is_some()
-    }
-
-    pub(super) fn is_due(&self) -> bool {
-        self.active.is_some_and(|active| active.stage == Stage::Due)
-    }
-
-    /// While several tasks are being ended no new ones are sent: which of them the target ends is
-    /// then no question.
-    pub(super) fn holds_commands(&self) -> bool {
-        self.active.is_some_and(|active| active.function != TaskManagement::AbortTask)
-    }
-
-    /// When time alone changes something.
-    pub(super) fn wake_at(&self) -> Option<Instant> {
-        self.active.map(|active| match active.stage {
-            Stage::Postponed(until) => until.min(active.deadline),
-            Stage::Due | Stage::Sent => active.deadline,
-        })
-    }
-
-    /// The session is over, and with it what the host wanted.
-    pub(super) fn forget(&mut self) {
-        *self = Self::default();
-    }
-}
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Ends one command, at the target too when it is there already. It completes with

@@ -2,7 +2,7 @@
 
 use super::arriving::{Arriving, SensePrefix};
 use super::connection::Control;
-use super::error::{Error, TaskError};
+use super::error::{Error, TaskError, UNASKED};
 use super::event::{Completion, Event};
 use super::extents::TooManyGaps;
 use super::session::{Phase, Session};
@@ -630,5 +630,3 @@ const WITHOUT_SENSE: Error = Error::PeerMisbehaved(
 const STATUS_LOST: Error = Error::PeerMisbehaved("StatSN counts up by one (RFC 7143 §4.2.2.2)");
 const SCATTERED: Error =
     Error::PeerMisbehaved("data out of order leaves no more gaps than can be kept in mind");
-pub(super) const UNASKED: Error =
-    Error::PeerMisbehaved("a response answers a request that was sent");

@@ -6,12 +6,11 @@ use super::config::SessionConfig;
 use super::connection::Connection;
 use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
-use super::logout::LogoutPurpose;
-use super::management::Management;
+use super::exchange::Text;
+use super::function::Management;
 use super::portals::Portals;
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag, Unwanted};
-use super::text::Text;
 use super::window::CommandWindow;
 use crate::login::{Digest, Login, LoginError, Negotiated, Redirection};
 use crate::pdu::digest::Digests;
@@ -60,6 +59,15 @@ impl Phase {
             _ => None,
         }
     }
+}
+
+/// What a logout leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LogoutPurpose {
+    /// The end of the session.
+    End,
+    /// The next login, for this reason: commands wait for it.
+    Return(Error),
 }
 
 /// An iSCSI session with room for `TASKS` commands at a time.

@@ -10,24 +10,19 @@ use super::arriving::Arriving;
 use super::connection::Source;
 use super::error::{Error, Waiting};
 use super::event::{DiscoverError, Event};
-use super::logout::LogoutPurpose;
-use super::send_targets::{Answer, FoundTarget, SendTargets};
-use super::session::{Phase, Session};
+use super::exchange::{Exchange, Purpose, REQUEST_LIMIT, Text, Turn};
+use super::send_targets::{FoundTarget, SendTargets};
+use super::session::{LogoutPurpose, Phase, Session};
 use crate::login::text::{Pair, Pairs, TextError, TextWriter};
 use crate::login::{Excerpt, FullFeatureKey, Host, SessionType, TargetAddress};
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{Request, TextRequest};
 use crate::pdu::response::TextResponse;
-use crate::pdu::serial::SerialNumber;
 use crate::time::{Duration, Instant};
 
 /// Most bytes of one answer; a SendTargets answer that is longer is cut there.
 pub const ANSWER_LIMIT: u32 = 4 << 20;
 
-/// The longest pair that is looked at whole; a TargetAddress with its host name has 281 bytes.
-const PAIR_LIMIT: usize = 512;
-/// Longest text of a request: every target takes that much (RFC 7143 §13.12).
-const REQUEST_LIMIT: usize = 512;
 /// Responses without text in a row, none of them the last.
 const EMPTY_LIMIT: u8 = 8;
 /// Connections lost over one question before it is given up.
@@ -48,62 +43,6 @@ const FOREIGN_KEY: Error = Error::PeerMisbehaved(
 );
 const TOO_MUCH: Error =
     Error::PeerMisbehaved("a target that negotiates says no more than there is to say");
-
-/// What there is to ask, and the exchange in which it is asked.
-#[derive(Debug, Default)]
-pub(super) struct Text {
-    /// Asked by the caller; stays until it is answered, over any number of connections.
-    wanted: Option<SendTargets>,
-    /// Connections lost over it.
-    attempts: u8,
-    /// The target wants to negotiate (asynchronous event 4).
-    negotiation_wanted: bool,
-    exchange: Option<Exchange>,
-    /// What the next request says.
-    request: Vec<u8, REQUEST_LIMIT>,
-    /// The pair that is arriving, as far as there is room.
-    pair: Vec<u8, PAIR_LIMIT>,
-    pair_is_cut: bool,
-    answer: Answer,
-}
-
-/// What an exchange is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    SendTargets,
-    /// The target negotiates; nothing is asked.
-    Negotiation,
-}
-
-#[derive(Debug)]
-struct Exchange {
-    purpose: Purpose,
-    /// One for the whole exchange (§11.10.3).
-    initiator_task_tag: u32,
-    /// Of the response before (§11.11.4).
-    target_transfer_tag: u32,
-    lun: [u8; 8],
-    turn: Turn,
-    /// CmdSN of the request that was sent last.
-    cmd_sn: SerialNumber,
-    /// The response before ended in the middle of its text (C): the next request is empty.
-    text_continues: bool,
-    /// For the next response, and for the last.
-    deadline: Instant,
-    ends: Instant,
-    received: u32,
-    empty_responses: u8,
-    refusals: u8,
-}
-
-/// Whose turn it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Turn {
-    Ours,
-    Theirs,
-    /// Ours again at that time.
-    OursAt(Instant),
-}
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Asks for targets and their addresses, now or as soon as the session is up.
@@ -435,41 +374,6 @@ impl<const TASKS: usize> Session<TASKS> {
             port: self.portals.present().port(),
             portal_group_tag: self.negotiated().and_then(|terms| terms.target_portal_group_tag),
         }
-    }
-}
-
-impl Text {
-    /// The text of the request that is being sent.
-    pub(super) fn request(&self) -> &[u8] {
-        &self.request
-    }
-
-    /// Leaves what is asked, and forgets how far that has come.
-    fn forget_exchange(&mut self) {
-        self.exchange = None;
-        self.request.clear();
-        self.pair.clear();
-        self.pair_is_cut = false;
-        self.answer.start_again();
-    }
-
-    /// Adds to the pair that is arriving: what does not fit is left out, but for the NUL.
-    fn gather(&mut self, bytes: &[u8]) {
-        let (body, ends) = match bytes.split_last() {
-            Some((0, body)) => (body, true),
-            _ => (bytes, false),
-        };
-        let room = PAIR_LIMIT.saturating_sub(1).saturating_sub(self.pair.len());
-        let fitting = body.get(..room.min(body.len())).unwrap_or_default();
-        let _ = self.pair.extend_from_slice(fitting);
-        self.pair_is_cut |= fitting.len() < body.len();
-        if ends {
-            let _ = self.pair.push(0);
-        }
-    }
-
-    fn is_our_turn(&self) -> bool {
-        self.exchange.as_ref().is_some_and(|exchange| exchange.turn == Turn::Ours)
     }
 }
 

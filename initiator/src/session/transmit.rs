@@ -1,15 +1,12 @@
 //! What leaves: which PDU goes next, and its bytes.
 
-use super::connection::{Control, Source, Unsolicited};
+use super::connection::{CONNECTION_ID, Control, Source, Unsolicited};
 use super::event::DataOut;
 use super::session::{Phase, Session};
 use super::task::{TaskState, Transfer};
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{DataOut as DataOutRequest, LoginRequest, NopOut, Request, ScsiCommand};
 use crate::time::Instant;
-
-/// CID of the only connection of a session (RFC 7143 §11.12.7).
-pub(super) const CONNECTION_ID: u16 = 0;
 
 impl<const TASKS: usize> Session<TASKS> {
     /// Writes bytes to send into `out` and tells how many; zero when there is nothing to send.

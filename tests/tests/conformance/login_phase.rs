@@ -821,6 +821,14 @@ fn login_16_3_the_first_burst_offered_is_at_most_the_burst() {
     played.logged_in();
     assert_eq!(played.requests()[1].value("FirstBurstLength"), None);
     assert_eq!(played.pairs_of(2), "FirstBurstLength=Irrelevant");
+    // LIO proposes it at the very end, where nothing can be answered: it means nothing there too.
+    let played = login(|seen| match seen.step {
+        1 => seen.granted_but(&["FirstBurstLength=65536"]),
+        _ => seen.granted(),
+    })
+    .parameters(&settled)
+    .run();
+    played.logged_in();
 }
 
 // --- 17–20: numbers ---
