@@ -73,7 +73,8 @@ impl Parameters {
         transit: bool,
         writer: &mut TextWriter<'_>,
     ) -> Result<(), LoginError> {
-        let relevant = is_relevant(key, self.discovery, self.no_first_burst());
+        let no_first_burst = self.no_first_burst();
+        let relevant = is_relevant(key, self.discovery, no_first_burst);
         let Some(held) = self.held.get_mut(key.id as usize) else {
             return Err(key.problem(KeyProblem::BadValue, value));
         };
@@ -104,7 +105,8 @@ impl Parameters {
         if matches!(value, b"Irrelevant" | b"NotUnderstood" | b"Reject") {
             return Err(key.problem(KeyProblem::ReservedWord, value));
         }
-        if transit && !relevant && key.answer(held.ours, value).is_some() {
+        let is_idle = no_first_burst && key.id == KeyId::FirstBurstLength;
+        if transit && is_idle && key.answer(held.ours, value).is_some() {
             // LIO proposes FirstBurstLength with its last response when it was not offered: what
             // means nothing needs no answer.
             return Ok(());

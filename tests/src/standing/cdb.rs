@@ -7,7 +7,7 @@ use super::frames::{Frame, word};
 /// What the initiator was told of logical units.
 #[derive(Debug, Default)]
 pub(super) struct Units {
-    /// Of a REPORT LUNS list.
+    /// Of a REPORT LUNS list, or by their own INQUIRY data.
     reported: BTreeSet<[u8; 8]>,
     /// Bytes in a block, by LUN, as the last capacity said.
     block_lengths: BTreeMap<[u8; 8], u32>,
@@ -39,6 +39,10 @@ impl Units {
         match (cdb[0], cdb[1] & 0x1f) {
             (0x25, _) => block_length(4),
             (0x9e, 0x10) => block_length(8),
+            // Asked by itself, as the boot LUN may be, it said that it is there.
+            (0x12, 0) if data.first().is_some_and(|byte| byte >> 5 == 0) => {
+                self.reported.insert(lun);
+            }
             (0xa0, _) if data.len() >= 8 => {
                 self.reported.extend(data[8..].chunks_exact(8).map(|entry| {
                     let mut lun = [0; 8];

@@ -54,12 +54,14 @@ struct Login {
 
 impl Connection {
     pub(super) fn new(number: u64) -> Self {
+        let mut login = Login::default();
+        login.texts.theirs.is_lenient = true;
         Self {
             number,
             up: Assembler::default(),
             down: Assembler::default(),
             blind: false,
-            login: Login::default(),
+            login,
             terms: None,
             next_cmd_sn: None,
             exp_stat_sn: None,
@@ -73,6 +75,10 @@ impl Connection {
     }
 
     pub(super) fn sent(&mut self, across: &mut Across, mut bytes: &[u8]) {
+        // Without the terms of the login nobody can tell where a PDU ends.
+        if self.blind && self.terms.is_none() {
+            return;
+        }
         while !bytes.is_empty() {
             if self.up.is_empty() {
                 self.begun = Begun { received: self.received, exp_stat_sn: self.exp_stat_sn };

@@ -13,6 +13,8 @@ pub(super) struct Texts {
 #[derive(Debug, Default)]
 pub(super) struct Text {
     gathered: Vec<u8>,
+    /// Empty pairs are skipped.
+    pub(super) is_lenient: bool,
     pub(super) pairs: BTreeMap<String, String>,
 }
 
@@ -36,6 +38,10 @@ impl Text {
         };
         let mut pairs = Vec::new();
         for pair in text.split(|byte| *byte == 0) {
+            // A target's text may have one NUL too many; ours is looked at byte by byte.
+            if pair.is_empty() && self.is_lenient {
+                continue;
+            }
             let pair = String::from_utf8_lossy(pair).into_owned();
             let Some((key, value)) = pair.split_once('=') else {
                 return Err(format!("`{pair}` has no `=`"));

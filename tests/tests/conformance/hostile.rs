@@ -1,8 +1,11 @@
 //! B-HX: hostile or broken PDUs.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use isboot::boot::State;
+use isboot::disk::DiskId;
 use isboot::login::LoginError;
 use isboot::login::text::TextError;
 use isboot::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
@@ -292,6 +295,20 @@ fn b_hx_12_a_text_ends_with_a_nul() {
         whole
     }));
     assert!(matches!(error, TextError::Unterminated(_)), "{error}");
+}
+
+#[test]
+fn b_hx_13_nuls_beyond_one_are_skipped() {
+    for count in [1, 2, 3, 100] {
+        and_then(&vec![0; count]).succeeds();
+        answered(move |whole| [vec![0; count], whole].concat()).succeeds();
+        answered(move |_| vec![0; count]).succeeds();
+    }
+    let spread = |whole: Vec<u8>| -> Vec<u8> {
+        whole.iter().flat_map(|&byte| if byte == 0 { vec![0; 5] } else { vec![byte] }).collect()
+    };
+    let negotiated = answered(spread).succeeds();
+    assert_eq!(negotiated.max_send_data_segment_length, 65536, "the pairs count all the same");
 }
 
 #[test]
@@ -593,6 +610,60 @@ fn b_hx_25_extremes_are_errors_and_overflow_nothing() {
         trial.answer_write(&[asked], 1);
         trial.assert_writes(4096, what);
         trial.assert_renewed(what);
+    }
+}
+
+// --- damage ---
+
+/// A start-up, a write and a read, while the target's `wanted`-th bit from the start is flipped;
+/// how many bits the target sent.
+fn run_with_a_flip(digests: bool, wanted: Option<usize>) -> usize {
+    let target = target().build();
+    target.write_lun(0, 0, &content(1024)).unwrap();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    target.on_response(move |wire, pdu| {
+        let mut bytes = Vec::new();
+        pdu.encode(wire.digests, &mut bytes);
+        let before = count.fetch_add(bytes.len() * 8, Ordering::Relaxed);
+        if let Some(at) = wanted.and_then(|wanted| wanted.checked_sub(before))
+            && let Some(byte) = bytes.get_mut(at / 8)
+        {
+            *byte ^= 1 << (at % 8);
+        }
+        Fate::Bytes(bytes)
+    });
+    let mut pair = Pair::new(&target, if digests { BOTH_DIGESTS } else { &[] });
+    pair.run_until("the disks", |isboot| matches!(isboot.state(), State::Ready | State::Ended(_)));
+    let what = format!("bit {wanted:?}, digests {digests}");
+    if let Ok(id) = pair.isboot.submit_write(DiskId(0), 1, content(1024).split_off(512)) {
+        let written = pair.finish(Ok::<_, ()>(id)).is_ok();
+        if digests && written {
+            assert_eq!(target.read_lun(0, 512, 512).unwrap(), content(1024)[512..], "{what}");
+        }
+    }
+    if let Ok(id) = pair.isboot.submit_read(DiskId(0), 0, vec![0; 512]) {
+        let read = pair.finish(Ok::<_, ()>(id));
+        if let (true, Ok(finished)) = (digests, read) {
+            assert_eq!(finished.buffer, Some(content(512)), "{what}");
+        }
+    }
+    let waited = pair.now().since(isboot::time::Instant::ZERO);
+    assert!(waited < Duration::from_secs(900), "{what}: {waited:?}");
+    sent.load(Ordering::Relaxed)
+}
+
+#[test]
+fn b_hx_23_no_flipped_bit_does_harm() {
+    for bit in 0..run_with_a_flip(false, None) {
+        run_with_a_flip(false, Some(bit));
+    }
+}
+
+#[test]
+fn b_hx_23_no_flipped_bit_makes_wrong_data_with_digests() {
+    for bit in 0..run_with_a_flip(true, None) {
+        run_with_a_flip(true, Some(bit));
     }
 }
 
