@@ -27,6 +27,22 @@ struct Run {
 
 /// Fuzzes; the status is 1 when something was found.
 pub(crate) fn run(options: &Options) -> Result<u8, String> {
+    Ok(u8::from(!fuzz(options)?.0))
+}
+
+/// Every target for a minute, as a step of the test.
+pub(crate) fn check() -> Result<String, String> {
+    let (is_good, executions) = fuzz(&Options { targets: Vec::new(), seconds: 60 })?;
+    let words = format!("{executions} executions");
+    if is_good {
+        Ok(format!("nothing found in {words}"))
+    } else {
+        Err(format!("see above; {words}"))
+    }
+}
+
+/// Whether nothing was found, and how many inputs were run.
+fn fuzz(options: &Options) -> Result<(bool, u64), String> {
     let all = targets()?;
     for name in &options.targets {
         if !all.contains(name) {
@@ -61,12 +77,14 @@ pub(crate) fn run(options: &Options) -> Result<u8, String> {
         rows.push((name, read(&ended.output), ended.is_success()));
     }
     println!("\n{:<14} {:>12} {:>9} {:>9}  result", "target", "executions", "exec/s", "coverage");
+    let mut total = 0;
     for (name, Run { executions, coverage }, good) in rows {
+        total += executions;
         let rate = executions / u64::from(seconds.max(1));
         let word = if good { "nothing found" } else { "FOUND SOMETHING" };
         println!("{name:<14} {executions:>12} {rate:>9} {coverage:>9}  {word}");
     }
-    Ok(u8::from(failed))
+    Ok((!failed, total))
 }
 
 /// The fuzz targets' names, from their files.

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::fuzz;
 use crate::process::Task;
 
 /// Something that a Debian package brings.
@@ -78,18 +79,33 @@ const BARE_METAL_PROOF: &str = "the proof that the core builds for x86_64-unknow
 /// `cargo xtask setup`.
 pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
     let missing = missing(Purpose::Test);
-    if missing.is_empty() {
+    let needs_fuzzer = lacks_cargo_fuzz();
+    if missing.is_empty() && !needs_fuzzer {
         println!("Nothing is missing.");
         return Ok(0);
     }
     for need in &missing {
         println!("missing: {:<16} {}", need.package, need.what_for);
     }
+    if needs_fuzzer {
+        println!("missing: {:<16} fuzzing, on the nightly toolchain", "cargo-fuzz");
+    }
     if only_check {
         return Ok(1);
     }
-    install(&missing)?;
+    if !missing.is_empty() {
+        install(&missing)?;
+    }
+    ensure_cargo_fuzz()?;
     Ok(0)
+}
+
+/// Without a nightly toolchain there is nothing that it could do.
+fn lacks_cargo_fuzz() -> bool {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let is_there = has_program("cargo-fuzz")
+        || cargo_home.is_some_and(|home| home.join("bin/cargo-fuzz").is_file());
+    !is_there && fuzz::has_nightly()
 }
 
 /// Installs what is missing, or says what to install.
@@ -98,18 +114,14 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { install(&missing) }
 }
 
-/// Installs what fuzzes, where it is missing.
+/// Installs what fuzzes, where it is missing and could run.
 pub(crate) fn ensure_cargo_fuzz() -> Result<(), String> {
-    let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
-    if has_program("cargo-fuzz")
-        || cargo_home.is_some_and(|home| home.join("bin/cargo-fuzz").is_file())
-    {
+    if !lacks_cargo_fuzz() {
         return Ok(());
     }
-    println!("Installing cargo-fuzz");
-    let install = Task::cargo("install --quiet --locked cargo-fuzz");
-    let ended = install.capture()?;
-    if ended.is_success() { Ok(()) } else { Err(format!("`{install}` failed:\n{}", ended.output)) }
+    println!("Installing cargo-fuzz, which is compiled: a minute or two");
+    let install = Task::cargo("install --locked cargo-fuzz");
+    if install.show()?.is_success() { Ok(()) } else { Err(format!("`{install}` failed")) }
 }
 
 /// Installs LLVM's coverage tools of one version, where they are missing.

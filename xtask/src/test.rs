@@ -32,7 +32,7 @@ struct Step {
 /// A word on what was found, or the reason of the failure with the command that repeats it.
 type Outcome = Result<String, String>;
 
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     Step { name: "setup", what: "what the tests need is installed", run: setup },
     Step { name: "fmt", what: "formatting", run: fmt },
     Step { name: "clippy", what: "lints, warnings denied, in every member", run: clippy },
@@ -53,6 +53,11 @@ const STEPS: [Step; 16] = [
         name: "sanitize",
         what: "the core's tests under AddressSanitizer, where there is a nightly toolchain",
         run: sanitize,
+    },
+    Step {
+        name: "fuzz",
+        what: "every fuzz target for a minute, from its corpus",
+        run: fuzz::check,
     },
     Step {
         name: "conformance",
@@ -141,6 +146,7 @@ fn summary(results: &[(&Step, Option<(Outcome, Duration)>)], taken: Duration) ->
 
 fn setup() -> Outcome {
     packages::ensure(packages::Purpose::Test)?;
+    packages::ensure_cargo_fuzz()?;
     Ok("everything is there".to_owned())
 }
 
@@ -192,7 +198,8 @@ fn sanitize() -> Outcome {
     if !fuzz::has_nightly() {
         return Ok(format!("SKIPPED: there is no nightly toolchain. {NO_MIRI}"));
     }
-    let packages = "--package isboot --package isboot-ibft --package isboot-exercise --lib --tests";
+    let packages = "--package isboot --package isboot-ibft --package isboot-transport \
+                    --package isboot-exercise --lib --tests";
     let words = ["run", "nightly", "cargo", "test", "--quiet", "--target", SANITIZED];
     let task = Task::new("rustup", words.into_iter().chain(packages.split_whitespace()))
         .argument("--target-dir")
