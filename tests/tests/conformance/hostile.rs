@@ -10,9 +10,9 @@ use isboot::login::LoginError;
 use isboot::login::text::TextError;
 use isboot::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
 use isboot::pdu::framer::FrameError;
-use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response, SequenceNumbers};
+use isboot::pdu::response::{DataIn, NopIn, ReadyToTransfer, Residual, Response, SequenceNumbers};
 use isboot::session::Error;
-use isboot_tests::pair::{Pair, Random, target};
+use isboot_tests::pair::{NUMBERS, Pair, Random, target};
 use isboot_tests::target::{Fate, Injection, Numbering, Pdu};
 
 use super::scripted_login::{Answer, KeyProblem, Play, Seen, in_pieces, login, text as text_of};
@@ -667,17 +667,35 @@ fn b_hx_23_no_flipped_bit_makes_wrong_data_with_digests() {
     }
 }
 
-/// While a read waits, `flood` of these come, one every millisecond; the read is ended in its time,
-/// the target is answered, and afterwards everything is as before.
+/// While a read waits, `flood` of these come, one every millisecond, and a ping among them: it is
+/// answered, the read is ended in its time, and afterwards everything is as before.
 #[track_caller]
 fn lives_through(what: &str, flood: impl Fn(u32, u32) -> Injection + Send + 'static) {
     const FLOOD: u32 = 100_000;
     let mut trial = Trial::new();
-    trial.answer_read_with(move |tag, _| (0..FLOOD).map(|index| flood(tag, index)).collect());
+    let ping = NopIn {
+        lun: [0; 8],
+        initiator_task_tag: RESERVED_TAG,
+        target_transfer_tag: 77,
+        numbers: NUMBERS,
+        data_segment_length: 0,
+    };
+    let ping = Injection {
+        pdu: Pdu::new(Response::NopIn(ping).emit(), Vec::new()),
+        numbering: Numbering::Current,
+    };
+    trial.answer_read_with(move |tag, _| {
+        let mut flood: Vec<Injection> = (0..FLOOD).map(|index| flood(tag, index)).collect();
+        flood.insert(1000, ping);
+        flood
+    });
     trial.pair.wire.split(48);
     trial.pair.wire.slow_down(Duration::from_millis(1));
     trial.pair.submit_read(0, 0, 4096);
-    trial.pair.pass(Duration::from_secs(60));
+    trial.pair.pass(Duration::from_secs(3));
+    let answers = trial.target.statistics().request_count(opcode::NOP_OUT);
+    assert_eq!(answers, 1, "{what}: the ping is answered");
+    trial.pair.pass(Duration::from_secs(57));
     let statistics = trial.target.statistics();
     let ended =
         statistics.request_count(opcode::TASK_MANAGEMENT_REQUEST) > 0 || statistics.logins > 1;
