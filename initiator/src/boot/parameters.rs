@@ -475,6 +475,7 @@ const TABLE: &[ParameterInfo] = &[
         timeouts.task_management,
         "wait for the answer to a step before the session is renewed"
     ),
+    seconds!("text_timeout", timeouts.text, "wait for a part of a text response"),
     seconds!("logout_timeout", timeouts.logout, "wait for the logout response"),
     seconds!("outage_limit", timeouts.outage, "time out of reach after which requests fail"),
 ];

@@ -163,11 +163,13 @@ fn b_hx_04_a_malformed_additional_header_is_read_no_further() {
     let mut segments = vec![segment(0xffff, 1), segment(6, 2), segment(0, 1), segment(0, 0)];
     segments.extend((3..64).map(|kind| segment(1, kind)));
     for additional in segments {
-        let what = format!("{additional:02x?}");
-        let error = dropped_by(&what, &[], move |tag, numbers| {
-            with_additional(pdu(opcode::SCSI_RESPONSE, tag, numbers), additional)
-        });
-        refused_for_additional_header(error, 1, &what);
+        for code in RESPONSES {
+            let (what, additional) = (format!("{code:#x}, {additional:02x?}"), additional.clone());
+            let error = dropped_by(&what, &[], move |tag, numbers| {
+                with_additional(pdu(code, tag, numbers), additional)
+            });
+            refused_for_additional_header(error, 1, &what);
+        }
     }
 }
 
