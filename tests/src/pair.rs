@@ -4,6 +4,7 @@
 //! when nothing moves any more the clock goes to the next deadline that somebody named. Nothing
 //! moving with no deadline ahead is a hang, and fails the test with where everybody stands.
 
+mod answers;
 mod chart;
 mod discovery;
 mod wire;
@@ -11,6 +12,7 @@ mod wire;
 use std::cell::Cell;
 use std::time::Duration;
 
+pub use answers::{asynchronous, good, scsi_response, status_pdu};
 pub use chart::Chart;
 pub use discovery::DiscoveryPair;
 pub use wire::{Break, Direction, MemoryStream, Portal, Wire};

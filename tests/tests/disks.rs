@@ -5,10 +5,12 @@ use std::time::Duration;
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::request::Request;
-use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse, TaskManagementResponse};
+use isboot::pdu::response::{DataIn, Residual, Response, TaskManagementResponse};
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session};
-use isboot_tests::pair::{LargePair, MIB, NAME, NUMBERS, Pair, Random, Setting, target};
+use isboot_tests::pair::{
+    LargePair, MIB, NAME, NUMBERS, Pair, Random, Setting, scsi_response, target,
+};
 use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu, Target};
 
 /// CHECK CONDITION with fixed sense data.
@@ -19,19 +21,7 @@ fn check_condition(tag: u32, key: u8, code: u8, qualifier: u8) -> Handling {
 }
 
 fn status(tag: u32, status: u8, residual: Residual, data: Vec<u8>) -> Handling {
-    let response = ScsiResponse {
-        response: 0,
-        status,
-        initiator_task_tag: tag,
-        snack_tag: 0,
-        numbers: NUMBERS,
-        exp_data_sn: 0,
-        residual,
-        bidirectional_read_residual: Residual::None,
-        data_segment_length: 0,
-    };
-    let pdu = Pdu::new(Response::Scsi(response).emit(), data);
-    Handling::Answer(vec![Injection { pdu, numbering: Numbering::Status }])
+    Handling::Answer(vec![scsi_response(tag, status, residual, data)])
 }
 
 /// Data with GOOD status.

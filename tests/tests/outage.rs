@@ -11,7 +11,9 @@ use isboot::pdu::bhs::opcode;
 use isboot::pdu::framer::FrameError;
 use isboot::pdu::response::{AsyncMessage, Reject, Response};
 use isboot::session::{Error, TaskError, Waiting};
-use isboot_tests::pair::{Break, Direction, MIB, NAME, NUMBERS, Pair, Portal, Random, target};
+use isboot_tests::pair::{
+    Break, Direction, MIB, NAME, NUMBERS, Pair, Portal, Random, asynchronous, target,
+};
 use isboot_tests::target::{
     Backing, DigestPolicy, Fate, Handling, Injection, Lun, Memory, Numbering, Pdu, Target,
 };
@@ -287,16 +289,7 @@ fn an_announced_end_is_followed_by_the_announced_pause() {
     for (event, pause) in [(2, 7), (3, 7), (1, 0)] {
         let target = target().times(2, 0).build();
         let mut pair = Pair::ready(&target, &[]);
-        let message = AsyncMessage {
-            lun: [0; 8],
-            numbers: NUMBERS,
-            event,
-            vendor_code: 0,
-            parameters: [0, 7, 3],
-            data_segment_length: 0,
-        };
-        let pdu = Pdu::new(Response::AsyncMessage(message).emit(), Vec::new());
-        target.inject(Injection { pdu, numbering: Numbering::Status });
+        target.inject(asynchronous(event, [0, 7, 3], []));
         let begin = pair.now();
         pair.run_until("the loss", |isboot| isboot.last_error().is_some());
         assert_eq!(pair.isboot.last_error(), Some(Error::TargetAskedToLeave { event }));

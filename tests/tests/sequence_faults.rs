@@ -8,35 +8,16 @@ use isboot::login::{LoginConfig, Name};
 use isboot::pdu::bhs::opcode;
 use isboot::pdu::digest::Crc32cFunction;
 use isboot::pdu::request::Stage;
-use isboot::pdu::response::{LoginResponse, ReadyToTransfer, Residual, Response, ScsiResponse};
+use isboot::pdu::response::{LoginResponse, ReadyToTransfer, Residual, Response};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{
     Error, Escalation, Event, LinkWanted, Session, SessionConfig, Timeouts, Waiting,
 };
 use isboot::time::Instant;
-use isboot_tests::pair::{Direction, NAME, NUMBERS, Pair, Random, Wire, target};
+use isboot_tests::pair::{
+    Direction, NAME, NUMBERS, Pair, Random, Wire, good, scsi_response, target,
+};
 use isboot_tests::target::{DigestPolicy, Fate, Handling, Injection, Numbering, Pdu, Redirect};
-
-/// GOOD for a task, whatever became of its data.
-fn good(initiator_task_tag: u32, residual: Residual) -> Injection {
-    scsi_response(initiator_task_tag, 0, residual)
-}
-
-fn scsi_response(initiator_task_tag: u32, status: u8, residual: Residual) -> Injection {
-    let response = ScsiResponse {
-        response: 0,
-        status,
-        initiator_task_tag,
-        snack_tag: 0,
-        numbers: NUMBERS,
-        exp_data_sn: 0,
-        residual,
-        bidirectional_read_residual: Residual::None,
-        data_segment_length: 0,
-    };
-    let pdu = Pdu::new(Response::Scsi(response).emit(), Vec::new());
-    Injection { pdu, numbering: Numbering::Status }
-}
 
 // --- answers that lie ---
 
@@ -165,7 +146,7 @@ fn a_write_that_fails_in_the_middle_of_a_pdu_gives_its_buffer_back_and_the_strea
                 seen.push(pdu.data.len());
                 arrived.lock().unwrap().extend(&pdu.data);
                 match seen.len() {
-                    1 => Handling::Answer(vec![scsi_response(tag, 0x18, Residual::None)]),
+                    1 => Handling::Answer(vec![scsi_response(tag, 0x18, Residual::None, [])]),
                     _ => Handling::Swallow,
                 }
             }

@@ -142,11 +142,12 @@ impl<const LUNS: usize> BringUp<LUNS> {
         &self.disks
     }
 
-    /// The disk of the boot unit, or why there is none.
+    /// The boot unit, in the target's form once that is known.
     pub(super) fn boot_lun(&self) -> LogicalUnitNumber {
         self.luns.boot()
     }
 
+    /// The disk of the boot unit, or why there is none.
     pub(super) fn boot_disk(&self) -> Result<DiskId, NoBootDisk<'_>> {
         let lun = self.luns.boot();
         let place = self.disks.iter().position(|disk| disk.lun == lun);

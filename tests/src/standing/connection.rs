@@ -113,11 +113,7 @@ impl Connection {
         frame: &Frame,
         broken: &mut Vec<(&'static str, String)>,
     ) {
-        let mut rule = |id: &'static str, holds: bool, what: &str| {
-            if !holds {
-                broken.push((id, what.to_owned()));
-            }
-        };
+        let mut rule = |id, holds, what: &str| note(broken, id, holds, what);
         let opcode = frame.opcode();
         let flags = frame.flags();
         rule("S-01", reserved::name(opcode).is_some(), &format!("opcode {opcode:#04x}"));
@@ -161,11 +157,7 @@ impl Connection {
         frame: &Frame,
         broken: &mut Vec<(&'static str, String)>,
     ) {
-        let mut rule = |id: &'static str, holds: bool, what: &str| {
-            if !holds {
-                broken.push((id, what.to_owned()));
-            }
-        };
+        let mut rule = |id, holds, what: &str| note(broken, id, holds, what);
         let login = &mut self.login;
         let flags = frame.flags();
         let [transit, more] = [0x80, 0x40].map(|bit| flags & bit != 0);
@@ -487,6 +479,13 @@ impl Connection {
                 across.luns.learn(task.lun, &task.cdb, &task.data_in);
             }
         }
+    }
+}
+
+/// Notes that a rule does not hold.
+fn note(broken: &mut Vec<(&'static str, String)>, id: &'static str, holds: bool, what: &str) {
+    if !holds {
+        broken.push((id, what.to_owned()));
     }
 }
 

@@ -8,10 +8,10 @@ use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::{LogoutReason, Request, TextRequest};
 use isboot::pdu::response::{LogoutResponse, Response};
 use isboot::session::Error;
-use isboot_tests::pair::{Break, NUMBERS, Pair, Portal, Setting, target};
+use isboot_tests::pair::{Break, NUMBERS, Pair, Portal, Setting, asynchronous, status_pdu, target};
 use isboot_tests::target::{Fate, Handling, Injection, Target};
 
-use crate::support::{Requests, asynchronous, status_pdu};
+use crate::support::Requests;
 use crate::text_requests::Part;
 
 /// Fixed-format sense data with its length before it.

@@ -15,13 +15,15 @@ use isboot::session::{
     Timeouts,
 };
 use isboot::time::Instant;
-use isboot_tests::pair::{Break, DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, Wire, target};
+use isboot_tests::pair::{
+    Break, DiscoveryPair, MIB, NAME, NUMBERS, Pair, Random, Wire, asynchronous, good, target,
+};
 use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu, Redirect};
 
 use crate::logout::response;
 use crate::nop::{nops, question, without_answers};
 use crate::stall::{asking, managed, stall, watch};
-use crate::support::{Requests, asynchronous, good};
+use crate::support::Requests;
 use crate::text_requests::{Part, answer};
 
 const TARGET: &str = "TargetName=iqn.2001-04.com.example:a\0TargetAddress=192.0.2.1:3260,1\0";

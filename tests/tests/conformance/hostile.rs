@@ -12,11 +12,11 @@ use isboot::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
 use isboot::pdu::framer::FrameError;
 use isboot::pdu::response::{DataIn, NopIn, ReadyToTransfer, Residual, Response, SequenceNumbers};
 use isboot::session::Error;
-use isboot_tests::pair::{NUMBERS, Pair, Random, target};
+use isboot_tests::pair::{NUMBERS, Pair, Random, asynchronous, target};
 use isboot_tests::target::{Fate, Injection, Numbering, Pdu};
 
 use super::scripted_login::{Answer, KeyProblem, Play, Seen, in_pieces, login, text as text_of};
-use super::support::{asynchronous, reject};
+use super::support::reject;
 use super::transfers::{Trial, answer, content, data_in, good, numbers_after, part, r2t};
 
 /// Every opcode of a target (RFC 7143 §11.2.1.2).

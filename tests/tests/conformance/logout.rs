@@ -7,11 +7,11 @@ use isboot::pdu::bhs::RESERVED_TAG;
 use isboot::pdu::request::{LogoutReason, LogoutRequest, Request};
 use isboot::pdu::response::{DataIn, LogoutResponse, Residual, Response};
 use isboot::session::{Error, LinkFailure, Waiting};
-use isboot_tests::pair::{Break, NUMBERS, Pair, target};
+use isboot_tests::pair::{Break, NUMBERS, Pair, asynchronous, good, status_pdu, target};
 use isboot_tests::target::{Fate, Handling, Injection, Numbering, Pdu, Target};
 
 use crate::nop::question;
-use crate::support::{Requests, asynchronous, good, status_pdu};
+use crate::support::Requests;
 
 pub(crate) fn response(request: &LogoutRequest, response: u8, time2wait: u16) -> Injection {
     let response = LogoutResponse {

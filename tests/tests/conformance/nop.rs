@@ -7,10 +7,10 @@ use isboot::pdu::bhs::RESERVED_TAG;
 use isboot::pdu::request::{NopOut, Request};
 use isboot::pdu::response::{DataIn, NopIn, Residual, Response};
 use isboot::session::{Error, Waiting};
-use isboot_tests::pair::{NUMBERS, Pair, target};
+use isboot_tests::pair::{NUMBERS, Pair, good, status_pdu, target};
 use isboot_tests::target::{Handling, Injection, Numbering, Pdu, Target};
 
-use crate::support::{Requests, good, status_pdu};
+use crate::support::Requests;
 
 /// A NOP-In that asks or informs: it takes no StatSN.
 pub(crate) fn question(target_transfer_tag: u32, lun: [u8; 8], data: &[u8]) -> Injection {

@@ -8,14 +8,14 @@ use isboot::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG, opcode};
 use isboot::pdu::request::{
     Request, SnackRequest, TaskManagementFunction as Function, TextRequest,
 };
-use isboot::pdu::response::{AsyncMessage, ReadyToTransfer, Residual, Response};
+use isboot::pdu::response::{ReadyToTransfer, Residual, Response};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, TaskError, Waiting};
-use isboot_tests::pair::{NUMBERS, Pair, Random, target};
+use isboot_tests::pair::{NUMBERS, Pair, Random, asynchronous, good, scsi_response, target};
 use isboot_tests::target::{Fate, Handling, Injection, Numbering, Pdu, Target};
 
 use crate::stall::{COMMAND_TIMEOUT, Log, MANAGEMENT_TIMEOUT, watch};
-use crate::support::{good, reject, status};
+use crate::support::reject;
 
 /// A target that rejects the first `count` commands; `shape` makes the data segment of a header.
 fn reject_commands(
@@ -180,7 +180,7 @@ fn rejected_data_out(reason: u8, then: &Then) {
             1
         }
         Then::Fails => {
-            let mut check = status(tag, 2, Residual::None);
+            let mut check = scsi_response(tag, 2, Residual::None, []);
             let sense = [0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x47, 0x05, 0, 0, 0, 0];
             check.pdu = Pdu::new(check.pdu.header, [&[0, 18][..], &sense].concat());
             target.inject(check);
@@ -420,16 +420,7 @@ fn negotiate(reasons: &'static [u8]) -> (Pair, Log) {
 
 /// An Asynchronous Message that asks for something within three seconds.
 fn event(event: u8) -> Injection {
-    let message = AsyncMessage {
-        lun: [0; 8],
-        numbers: NUMBERS,
-        event,
-        vendor_code: 0,
-        parameters: [0, 0, 3],
-        data_segment_length: 0,
-    };
-    let pdu = Pdu::new(Response::AsyncMessage(message).emit(), Vec::new());
-    Injection { pdu, numbering: Numbering::Status }
+    asynchronous(event, [0, 0, 3], [])
 }
 
 fn texts(log: &Log) -> Vec<TextRequest> {

@@ -351,7 +351,7 @@ mod aborts {
     use isboot_tests::target::Handling;
 
     use crate::stall::{COMMAND_TIMEOUT, managed, stall, stall_with, watch};
-    use crate::support::good;
+    use isboot_tests::pair::good;
 
     /// The answer of an aborted task comes after all: while its command is issued again, once that
     /// is done, and when others have run since.

@@ -10,13 +10,12 @@ use isboot::pdu::request::{Request, TaskManagementFunction as Function};
 use isboot::pdu::response::{DataIn, ReadyToTransfer, Residual, Response};
 use isboot::pdu::serial::SerialNumber;
 use isboot::session::{Error, LinkFailure, Reset, SubmitError, TaskError, Waiting};
-use isboot_tests::pair::{MIB, NUMBERS, Pair, Random, target};
+use isboot_tests::pair::{MIB, NUMBERS, Pair, Random, good, target};
 use isboot_tests::target::{Fate, Handling, Injection, Lun, Numbering, Pdu};
 
 use crate::stall::{
     COMMAND_TIMEOUT, MANAGEMENT_TIMEOUT, managed, managed_with, stall, stall_with, watch,
 };
-use crate::support::good;
 
 /// Data-In of 512 bytes for a task, with or without GOOD.
 fn data_in(initiator_task_tag: u32, status: Option<u8>) -> Injection {

@@ -9,10 +9,10 @@ use isboot::pdu::response::{
     AsyncMessage, DataIn, NopIn, ReadyToTransfer, Reject, Residual, Response, TextResponse,
 };
 use isboot::session::{Discovered, Error, SendTargets};
-use isboot_tests::pair::{DiscoveryPair, NUMBERS, Pair, Wire, target};
+use isboot_tests::pair::{DiscoveryPair, NUMBERS, Pair, Wire, asynchronous, target};
 use isboot_tests::target::{Fate, Handling, Injection, Numbering, Pdu, Target};
 
-use crate::support::{Requests, asynchronous};
+use crate::support::Requests;
 
 /// A Text Response of a script.
 #[derive(Clone, Debug)]

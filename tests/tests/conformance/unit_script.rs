@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use isboot::disk::RequestError;
 use isboot::pdu::request::{Request, ScsiCommand};
-use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse};
+use isboot::pdu::response::{DataIn, Residual, Response};
 use isboot::scsi::sense::{Sense, SenseKey};
-use isboot_tests::pair::{NUMBERS, Pair, target};
+use isboot_tests::pair::{NUMBERS, Pair, scsi_response, target};
 use isboot_tests::target::{Builder, Fate, Handling, Injection, Numbering, Pdu, Target};
 
 /// Operation codes.
@@ -195,19 +195,7 @@ pub(crate) fn next(
 
 /// A SCSI Response with this status and data segment.
 pub(crate) fn response(initiator_task_tag: u32, status: u8, segment: Vec<u8>) -> Injection {
-    let response = ScsiResponse {
-        response: 0,
-        status,
-        initiator_task_tag,
-        snack_tag: 0,
-        numbers: NUMBERS,
-        exp_data_sn: 0,
-        residual: Residual::None,
-        bidirectional_read_residual: Residual::None,
-        data_segment_length: 0,
-    };
-    let pdu = Pdu::new(Response::Scsi(response).emit(), segment);
-    Injection { pdu, numbering: Numbering::Status }
+    scsi_response(initiator_task_tag, status, Residual::None, segment)
 }
 
 /// CHECK CONDITION with fixed sense data.

@@ -8,11 +8,11 @@ use isboot::pdu::bhs::{RESERVED_TAG, opcode};
 use isboot::pdu::request::Request;
 use isboot::pdu::response::{ReadyToTransfer, Residual, Response, ScsiResponse};
 use isboot::session::{Error, Waiting};
-use isboot_tests::pair::{Chart, Pair, target};
+use isboot_tests::pair::{Chart, Pair, scsi_response, target};
 use isboot_tests::target::{Builder, Fate, Handling, Injection, Pdu};
 
 use crate::stall::{COMMAND_TIMEOUT, MANAGEMENT_TIMEOUT, managed, watch};
-use crate::support::{reject, status};
+use crate::support::reject;
 use crate::transfers::{Sent, Trial, answer, content, good, r2t};
 
 /// The write of these rows.
@@ -574,7 +574,7 @@ fn b_wx_26_a_rejected_data_out_ends_nothing_and_its_status_leads_to_another_issu
     trial.pair.pass(Duration::from_secs(3));
     assert!(trial.pair.take_completion().is_none(), "the Reject alone completes nothing");
     assert_eq!(log.data_outs().len(), 1);
-    let mut check = status(log.commands()[0].initiator_task_tag, 2, Residual::None);
+    let mut check = scsi_response(log.commands()[0].initiator_task_tag, 2, Residual::None, []);
     let sense = [0, 18, 0x70, 0, 0x0b, 0, 0, 0, 0, 10, 0, 0, 0, 0, 0x47, 0x05, 0, 0, 0, 0];
     check.pdu = Pdu::new(check.pdu.header, sense.to_vec());
     trial.target.inject(check);
