@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use crate::hal::{Hal, wait_until};
-use crate::intel::ids::{Eerd, Quirks};
+use crate::intel::family::{Eerd, Quirks};
 use crate::intel::registers::{EERD, RAH0, RAL0, Registers};
 
 /// The MAC address that the reset loaded into the first receive address registers, or else words

@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
 use crate::hal::{Hal, wait_until};
-use crate::intel::ids::{Model, Quirks};
+use crate::intel::family::Quirks;
+use crate::intel::ids::Model;
 use crate::intel::interrupt;
 use crate::intel::nvm;
 use crate::intel::registers::{
