@@ -1,72 +1,154 @@
-//! TCP and UDP checksums of received frames, for devices that did not look at them.
+//! TCP and UDP checksums of Ethernet frames: verified where the device did not look, completed
+//! before a frame leaves.
 //!
-//! smoltcp can verify them too, but per device, not per frame, and 16 bits at a time.
+//! smoltcp can do both, but verifies per device, not per frame, and sums 16 bits at a time.
 
 /// Whether the TCP or UDP checksum of an Ethernet frame holds (RFC 1071, RFC 9293 §3.1,
-/// RFC 768, RFC 8200 §8.1).
+/// RFC 768, RFC 8200 §8.1). An 802.1Q tag may stand before the IP header.
 ///
 /// Frames with neither pass, for the stack to judge; so do fragments, which it drops. A TCP or
 /// UDP packet whose lengths do not fit the frame fails.
 #[must_use]
 pub fn is_good(frame: &[u8]) -> bool {
-    let Some((header, packet)) = frame.split_first_chunk::<14>() else { return true };
-    match header {
-        [.., 0x08, 0x00] => ipv4(packet).unwrap_or(false),
-        [.., 0x86, 0xdd] => ipv6(packet).unwrap_or(false),
-        _ => true,
+    match Covered::find(frame) {
+        Err(DoesNotFit) => false,
+        Ok(None) => true,
+        Ok(Some(covered)) => {
+            (covered.optional && covered.field(frame) == Some([0, 0]))
+                || covered.sum(frame) == 0xffff
+        }
     }
+}
+
+/// Writes the TCP or UDP checksum of an Ethernet frame, whatever stood in its place before.
+///
+/// Frames with neither, fragments, and frames whose lengths do not fit are left as they are.
+pub fn complete(frame: &mut [u8]) {
+    let Ok(Some(covered)) = Covered::find(frame) else { return };
+    covered.set_field(frame, [0, 0]);
+    // Over UDP, zero means that there is none, and the other zero of one's complement is sent.
+    let checksum = match !covered.sum(frame) {
+        0 if covered.protocol == UDP => 0xffff,
+        checksum => checksum,
+    };
+    // The sum is of little-endian words, and so in the frame's order already.
+    covered.set_field(frame, checksum.to_le_bytes());
 }
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// `None` when the lengths do not fit.
-fn ipv4(packet: &[u8]) -> Option<bool> {
+/// The lengths in the headers do not fit the frame.
+struct DoesNotFit;
+
+/// What the checksum of a frame covers, as offsets into the frame.
+#[derive(Clone, Copy)]
+struct Covered {
+    protocol: u8,
+    /// The first byte of the TCP or UDP header.
+    start: usize,
+    /// The end of the payload.
+    end: usize,
+    /// The checksum itself.
+    field: usize,
+    /// The sum of the pseudo-header: addresses, protocol, length.
+    pseudo_header: u64,
+    /// A checksum of zero means that the sender computed none (RFC 768); not so over IPv6.
+    optional: bool,
+}
+
+impl Covered {
+    /// `Ok(None)` for frames with neither TCP nor UDP, and for fragments.
+    fn find(frame: &[u8]) -> Result<Option<Self>, DoesNotFit> {
+        let Some((header, rest)) = frame.split_first_chunk::<14>() else { return Ok(None) };
+        let [.., t0, t1] = *header;
+        let (start, ethertype) = match ([t0, t1], rest) {
+            // 802.1Q: the tag's type and value come first.
+            ([0x81, 0x00], [_, _, t0, t1, ..]) => (18, [*t0, *t1]),
+            (ethertype, _) => (14, ethertype),
+        };
+        let packet = frame.get(start..).unwrap_or_default();
+        match ethertype {
+            [0x08, 0x00] => ipv4(packet, start).ok_or(DoesNotFit),
+            [0x86, 0xdd] => ipv6(packet, start).ok_or(DoesNotFit),
+            _ => Ok(None),
+        }
+    }
+
+    /// A TCP or UDP packet of `frame[start..end]`; `None` when it has no room for its header.
+    fn new(protocol: u8, addresses: &[u8], start: usize, packet: &[u8]) -> Option<Self> {
+        let (field, len) = if protocol == UDP {
+            let [_, _, _, _, l0, l1, ..] = packet.first_chunk::<8>()?;
+            let len = u16::from_be_bytes([*l0, *l1]);
+            packet.get(8..usize::from(len))?;
+            (6, len)
+        } else {
+            packet.first_chunk::<20>()?;
+            (16, u16::try_from(packet.len()).ok()?)
+        };
+        let pseudo_header = add(0, addresses)
+            .wrapping_add(u64::from(u16::from_le_bytes([0, protocol])))
+            .wrapping_add(u64::from(u16::from_le_bytes(len.to_be_bytes())));
+        Some(Self {
+            protocol,
+            start,
+            end: start.wrapping_add(usize::from(len)),
+            field: start.wrapping_add(field),
+            pseudo_header,
+            optional: protocol == UDP && addresses.len() == 8,
+        })
+    }
+
+    /// The folded sum of everything covered, the checksum included.
+    fn sum(&self, frame: &[u8]) -> u16 {
+        fold(add(self.pseudo_header, frame.get(self.start..self.end).unwrap_or_default()))
+    }
+
+    fn field(&self, frame: &[u8]) -> Option<[u8; 2]> {
+        frame.get(self.field..)?.first_chunk().copied()
+    }
+
+    fn set_field(&self, frame: &mut [u8], value: [u8; 2]) {
+        if let Some(field) = frame.get_mut(self.field..).and_then(<[u8]>::first_chunk_mut) {
+            *field = value;
+        }
+    }
+}
+
+/// The TCP or UDP packet in an IPv4 packet at `offset`; `None` when the lengths do not fit.
+fn ipv4(packet: &[u8], offset: usize) -> Option<Option<Covered>> {
     let header = packet.first_chunk::<20>()?;
     let [version_length, _, l0, l1, _, _, f0, f1, _, protocol, _, _, addresses @ ..] = header;
     const MORE_OR_OFFSET: u16 = 0x3fff;
     let is_fragment = u16::from_be_bytes([*f0, *f1]) & MORE_OR_OFFSET != 0;
     if is_fragment || !matches!(*protocol, TCP | UDP) {
-        return Some(true);
+        return Some(None);
     }
     let start = usize::from(version_length & 0xf).wrapping_mul(4);
     let end = usize::from(u16::from_be_bytes([*l0, *l1]));
     let payload = packet.get(start..end)?;
-    // A UDP checksum of zero means that the sender computed none (RFC 768); not so over IPv6.
-    if *protocol == UDP && payload.get(6..8)? == [0, 0] {
-        return Some(true);
-    }
-    transport(*protocol, addresses, payload)
+    Covered::new(*protocol, addresses, offset.wrapping_add(start), payload).map(Some)
 }
 
-/// `None` when the lengths do not fit.
-fn ipv6(packet: &[u8]) -> Option<bool> {
+/// The TCP or UDP packet in an IPv6 packet at `offset`; `None` when the lengths do not fit.
+fn ipv6(packet: &[u8], offset: usize) -> Option<Option<Covered>> {
     let (header, rest) = packet.split_first_chunk::<40>()?;
     let [_, _, _, _, l0, l1, next, _, addresses @ ..] = header;
     let mut next = *next;
+    let mut start = 40_usize;
     let mut payload = rest.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?;
     const HOP_BY_HOP: u8 = 0;
     if next == HOP_BY_HOP {
         let [after, length, ..] = payload.first_chunk::<2>()?;
         next = *after;
-        payload = payload.get(usize::from(*length).wrapping_add(1).wrapping_mul(8)..)?;
+        let options = usize::from(*length).wrapping_add(1).wrapping_mul(8);
+        payload = payload.get(options..)?;
+        start = start.wrapping_add(options);
     }
-    if matches!(next, TCP | UDP) { transport(next, addresses, payload) } else { Some(true) }
-}
-
-fn transport(protocol: u8, addresses: &[u8], payload: &[u8]) -> Option<bool> {
-    let payload = if protocol == UDP {
-        let [_, _, _, _, l0, l1, ..] = payload.first_chunk::<8>()?;
-        payload.get(..usize::from(u16::from_be_bytes([*l0, *l1])))?
-    } else {
-        payload
-    };
-    let length = u16::try_from(payload.len()).ok()?;
-    // The pseudo-header: addresses, protocol, length.
-    let total = add(0, addresses);
-    let total = total.wrapping_add(u64::from(u16::from_le_bytes([0, protocol])));
-    let total = total.wrapping_add(u64::from(u16::from_le_bytes(length.to_be_bytes())));
-    Some(fold(add(total, payload)) == 0xffff)
+    if !matches!(next, TCP | UDP) {
+        return Some(None);
+    }
+    Covered::new(next, addresses, offset.wrapping_add(start), payload).map(Some)
 }
 
 /// Adds bytes to a sum of little-endian 16-bit words, eight at a time. The one's complement sum
@@ -85,11 +167,11 @@ fn add(mut total: u64, bytes: &[u8]) -> u64 {
     total.wrapping_add(last & 0xffff_ffff).wrapping_add(last >> 32)
 }
 
-fn fold(mut total: u64) -> u64 {
+fn fold(mut total: u64) -> u16 {
     while total > 0xffff {
         total = (total & 0xffff).wrapping_add(total >> 16);
     }
-    total
+    (total & 0xffff) as u16
 }
 
 #[cfg(test)]
@@ -186,6 +268,67 @@ mod tests {
             framed.extend_from_slice(&bytes);
             let _ = is_good(&framed);
             let _ = is_good(&bytes);
+            complete(&mut framed);
+        }
+    }
+
+    /// The frame with an 802.1Q tag.
+    fn tagged(frame: &[u8]) -> Vec<u8> {
+        [&frame[..12], &[0x81, 0x00, 0x20, 0x07], &frame[12..]].concat()
+    }
+
+    proptest! {
+        #[test]
+        fn completes_as_smoltcp_does(
+            payload in prop::collection::vec(any::<u8>(), 0..1461),
+            (v6, tcp, tag) in any::<(bool, bool, bool)>(),
+            before in any::<[u8; 2]>(),
+        ) {
+            let (source, target) = pairs()[usize::from(v6)];
+            let mut wanted = frame(source, target, &payload, tcp);
+            let field = if v6 { 54 } else { 34 } + if tcp { 16 } else { 6 };
+            let mut bytes = wanted.clone();
+            bytes[field..field + 2].copy_from_slice(&before);
+            if tag {
+                (wanted, bytes) = (tagged(&wanted), tagged(&bytes));
+            }
+            complete(&mut bytes);
+            prop_assert_eq!(&bytes, &wanted);
+            prop_assert!(is_good(&bytes));
+        }
+    }
+
+    #[test]
+    fn a_datagram_whose_sum_is_zero_says_so_with_all_ones() {
+        let [(source, target), _] = pairs();
+        // Chosen so that everything but the checksum adds up to zero.
+        let mut bytes = frame(source, target, &[0, 0], false);
+        let sum = u16::from_be_bytes([bytes[40], bytes[41]]);
+        bytes[42..44].copy_from_slice(&sum.to_be_bytes());
+        complete(&mut bytes);
+        assert_eq!(bytes[40..42], [0xff, 0xff]);
+        assert!(is_good(&bytes));
+    }
+
+    #[test]
+    fn a_tag_hides_no_damage() {
+        let [(source, target), _] = pairs();
+        let mut bytes = tagged(&frame(source, target, b"payload", true));
+        assert!(is_good(&bytes));
+        *bytes.last_mut().unwrap() ^= 1;
+        assert!(!is_good(&bytes));
+    }
+
+    #[test]
+    fn what_cannot_be_completed_stays_as_it_is() {
+        let [(source, target), _] = pairs();
+        let whole = frame(source, target, b"payload", true);
+        let mut fragment = whole.clone();
+        fragment[14 + 6] = 0x20;
+        for unchanged in [fragment, whole[..whole.len() - 1].to_vec(), vec![0xff; 42], vec![]] {
+            let mut bytes = unchanged.clone();
+            complete(&mut bytes);
+            assert_eq!(bytes, unchanged);
         }
     }
 

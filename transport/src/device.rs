@@ -3,6 +3,7 @@
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+use crate::checksum;
 use crate::hal::Hal;
 use crate::intel::nic::{Frame, Nic, Transmitter};
 use crate::intel::ring::BUFFER_SIZE;
@@ -30,7 +31,8 @@ const ETHERNET_HEADER: usize = 14;
 /// A [`Nic`] under smoltcp.
 ///
 /// Received frames are lent in place. The driver has dropped those with a wrong TCP or UDP
-/// checksum, whoever computed it, so the stack does not verify these sums again.
+/// checksum, whoever computed it, so the stack does not verify these sums again; and the stack
+/// leaves them out of what it sends, to be [completed](checksum::complete) here.
 pub struct NicDevice<H: Hal + Clone, C: ConfigSpace> {
     nic: Nic<H, C>,
     mtu: u16,
@@ -108,9 +110,9 @@ impl<H: Hal + Clone, C: ConfigSpace> phy::Device for NicDevice<H, C> {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = usize::from(self.mtu).saturating_add(ETHERNET_HEADER);
-        // Verified before the stack sees the frame; computed by the stack when it sends.
-        capabilities.checksum.tcp = Checksum::Tx;
-        capabilities.checksum.udp = Checksum::Tx;
+        // Verified before the stack sees the frame, completed after it wrote one.
+        capabilities.checksum.tcp = Checksum::None;
+        capabilities.checksum.udp = Checksum::None;
         capabilities
     }
 }
@@ -129,7 +131,11 @@ pub struct TxToken<'a, H: Hal>(Transmitter<'a, H>);
 
 impl<H: Hal> phy::TxToken for TxToken<'_, H> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, len: usize, f: F) -> R {
-        self.0.send(len, f)
+        self.0.send(len, |frame| {
+            let result = f(frame);
+            checksum::complete(frame);
+            result
+        })
     }
 }
 
