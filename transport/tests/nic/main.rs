@@ -1,6 +1,7 @@
 //! The driver against a controller made of memory.
 
 mod attach;
+mod cost;
 mod detach;
 mod fake;
 mod receive;
