@@ -14,7 +14,7 @@ use isboot::boot::{BootPlan, Isboot, State};
 use isboot::disk::{DiskId, RequestId};
 use isboot::login::Name;
 use isboot::pdu::digest::Crc32cFunction;
-use isboot_transport::device::EthernetDevice;
+use isboot_transport::device::{EthernetDevice, ReceivedFrame};
 use isboot_transport::link::Link;
 use isboot_transport::netstack::{Addressing, Configuration, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
@@ -100,6 +100,7 @@ impl Segment {
         };
         let configuration = Configuration {
             mac: OUR_MAC,
+            vlan: None,
             addressing,
             mtu: u16::try_from(mtu).unwrap_or(1500),
             random_seed: 42,
@@ -428,6 +429,8 @@ pub struct End {
 }
 
 impl EthernetDevice for End {
+    type Frame<'a> = Received;
+
     fn flush(&mut self) {
         for frame in std::mem::take(&mut self.unflushed) {
             self.cable.borrow_mut().send(self.side, frame);
@@ -475,6 +478,12 @@ pub struct Received(Vec<u8>);
 impl phy::RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
         read(&self.0)
+    }
+}
+
+impl ReceivedFrame for Received {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

@@ -12,6 +12,11 @@ use crate::pci::ConfigSpace;
 
 /// What [`NetStack`](crate::netstack::NetStack) needs of a device besides its frames.
 pub trait EthernetDevice: phy::Device {
+    /// A received frame: the device's own token, under a name that says what it can do besides.
+    type Frame<'a>: ReceivedFrame + From<Self::RxToken<'a>>
+    where
+        Self: 'a;
+
     /// Makes frames queued since the last call leave. Cheap when there are none.
     fn flush(&mut self);
 
@@ -23,6 +28,13 @@ pub trait EthernetDevice: phy::Device {
 
     /// Limits IP packets to `mtu` bytes in both directions.
     fn set_mtu(&mut self, mtu: u16);
+}
+
+/// A received frame that can be changed before the stack reads it: what lies between device and
+/// stack can take a tag off without a copy.
+pub trait ReceivedFrame: phy::RxToken {
+    /// Its bytes, in the buffer where the device put them.
+    fn bytes_mut(&mut self) -> &mut [u8];
 }
 
 /// Bytes of an Ethernet header.
@@ -64,6 +76,11 @@ impl<H: Hal + Clone, C: ConfigSpace> NicDevice<H, C> {
 }
 
 impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
+    type Frame<'a>
+        = RxToken<'a, H>
+    where
+        Self: 'a;
+
     fn flush(&mut self) {
         self.nic.split().1.flush();
     }
@@ -123,6 +140,12 @@ pub struct RxToken<'a, H: Hal>(Frame<'a, H>);
 impl<H: Hal> phy::RxToken for RxToken<'_, H> {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(self.0.bytes())
+    }
+}
+
+impl<H: Hal> ReceivedFrame for RxToken<'_, H> {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.0.bytes_mut()
     }
 }
 

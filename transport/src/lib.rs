@@ -6,6 +6,7 @@
 //! ```text
 //! intel::nic::Nic       a controller taken over from firmware: frames in place, polled
 //! device::NicDevice     … under smoltcp
+//! vlan::VlanDevice      … as one VLAN of it
 //! netstack::NetStack    … with an address: static IPv4 or IPv6, or DHCP
 //! tcp::TcpStream        … and one TCP connection: a stream::ByteStream
 //! ```
@@ -36,8 +37,8 @@
 //!     let function = ethernet_functions(&config).next().ok_or("no Ethernet controller")?;
 //!     let nic = Nic::attach(hal.clone(), config, function.address, &Options::default())
 //!         .map_err(|_| "the controller cannot be taken over")?;
-//!     let configuration =
-//!         Configuration { mac: nic.mac(), addressing: Addressing::Dhcp, mtu: 1500, random_seed };
+//!     let (mac, addressing) = (nic.mac(), Addressing::Dhcp);
+//!     let configuration = Configuration { mac, vlan: None, addressing, mtu: 1500, random_seed };
 //!     let stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, hal.now())
 //!         .map_err(|_| "odd configuration")?;
 //!     let mut stream = TcpStream::new(stack, receive, transmit, TcpOptions::default())
@@ -91,3 +92,4 @@ mod reset_guard;
 pub mod std_tcp;
 pub mod stream;
 pub mod tcp;
+pub mod vlan;

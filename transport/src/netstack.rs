@@ -14,6 +14,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cid
 use crate::device::EthernetDevice;
 use crate::link::Link;
 use crate::reset_guard::ResetGuard;
+use crate::vlan::{VlanDevice, VlanDrops, VlanId};
 
 /// How the interface gets its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +39,8 @@ pub enum Addressing {
 pub struct Configuration {
     /// The MAC address to speak from: the controller's own.
     pub mac: [u8; 6],
+    /// The VLAN whose tag every frame carries, ours and those taken in; `None`: no tags.
+    pub vlan: Option<VlanId>,
     /// How the interface gets its address.
     pub addressing: Addressing,
     /// Largest IP packet, 576 to 1500 bytes (1280 at least for IPv6).
@@ -119,7 +122,7 @@ impl Sockets<'_> {
 
 /// The IP interface of one device.
 pub struct NetStack<'a, D: EthernetDevice> {
-    pub(crate) device: D,
+    pub(crate) device: VlanDevice<D>,
     guard: ResetGuard,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
@@ -146,12 +149,12 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// # Errors
     /// [`ConfigurationError`] says which value cannot be used.
     pub fn new(
-        mut device: D,
+        device: D,
         sockets: &'a mut Sockets<'a>,
         configuration: &Configuration,
         now: Duration,
     ) -> Result<Self, ConfigurationError> {
-        let Configuration { mac, addressing, mtu, random_seed } = *configuration;
+        let Configuration { mac, vlan, addressing, mtu, random_seed } = *configuration;
         let hardware = EthernetAddress(mac);
         if !hardware.is_unicast() || mac == [0; 6] {
             return Err(ConfigurationError::Mac(mac));
@@ -161,6 +164,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if !(least..=1500).contains(&mtu) {
             return Err(ConfigurationError::Mtu(mtu));
         }
+        let mut device = VlanDevice::new(device, vlan);
         device.set_mtu(mtu);
         let mut config = Config::new(HardwareAddress::Ethernet(hardware));
         config.random_seed = random_seed;
@@ -230,21 +234,33 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.mtu
     }
 
+    /// The VLAN that every frame carries the tag of.
+    #[must_use]
+    pub const fn vlan(&self) -> Option<VlanId> {
+        self.device.vlan()
+    }
+
+    /// Frames that were dropped for their tag, or for want of it.
+    #[must_use]
+    pub const fn vlan_drops(&self) -> VlanDrops {
+        self.device.drops()
+    }
+
     /// The device.
     #[must_use]
     pub const fn device(&self) -> &D {
-        &self.device
+        self.device.device()
     }
 
     /// The device.
     pub const fn device_mut(&mut self) -> &mut D {
-        &mut self.device
+        self.device.device_mut()
     }
 
     /// Gives the device back; sockets are forgotten.
     #[must_use]
     pub fn into_device(self) -> D {
-        self.device
+        self.device.into_device()
     }
 
     /// Whether `address` is on our network or behind a router.

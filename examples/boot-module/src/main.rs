@@ -42,7 +42,7 @@ use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
-use network::Stream;
+use network::{OnVlan, Stream};
 use physical::FirmwareMemory;
 use quiet::Quiet;
 use serial::Serial;
@@ -120,7 +120,8 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     let mut initiator =
         Initiator::new(&plan, &parameters, crc32c, entropy::challenge, stream, session::now());
     use_target(&mut initiator, &plan, &demo).map_err(|failure| {
-        failure.with(format_args!("target {} at {}", plan.target_name, plan.portal))
+        let vlan = OnVlan::under(initiator.stream());
+        failure.with(format_args!("target {} at {}{vlan}", plan.target_name, plan.portal))
     })?;
 
     // Away: the session and the connection are gone, the card is let go, and must stay quiet.

@@ -7,6 +7,7 @@ use isboot_transport::device::NicDevice;
 use isboot_transport::hal::{Entropy, wait_until};
 use isboot_transport::netstack::{AddressState, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
+use isboot_transport::vlan::{VlanDrops, VlanId};
 
 use crate::arena;
 use crate::clock;
@@ -28,10 +29,6 @@ const TRANSMIT_BUFFER: usize = 128 * 1024;
 
 /// Gives the card an address: the plan's, or one from DHCP.
 pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Result<Stream, Failure> {
-    if plan.vlan != 0 {
-        let text = format_args!("the iBFT asks for VLAN {}: not supported", plan.vlan);
-        return Err(Failure::new("address", text));
-    }
     let configuration = plan.network(nic.mac(), random_seed(), parameters);
     let sockets = arena::place(Sockets::new()).ok_or("no memory for sockets").during("address")?;
     let mut stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, clock::now())
@@ -43,7 +40,8 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
     });
     let AddressState::Configured(address) = stack.address_state() else {
         let limit = parameters.address_timeout.as_secs();
-        return Err(Failure::new("address", format_args!("no answer to DHCP within {limit} s")));
+        let text = format_args!("no answer to DHCP within {limit} s{}", OnVlan::of(&stack));
+        return Err(Failure::new("address", text));
     };
     Event::new("address")
         .field("ip", format_args!("{}/{}", address.address, address.prefix))
@@ -56,6 +54,28 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
     let receive = arena::buffer(RECEIVE_BUFFER).ok_or_else(memory).during("tcp")?;
     let transmit = arena::buffer(TRANSMIT_BUFFER).ok_or_else(memory).during("tcp")?;
     TcpStream::new(stack, receive, transmit, options).during("tcp")
+}
+
+/// Where nobody answers in a VLAN: which, and what came instead. Nothing where there is none.
+pub(crate) struct OnVlan(Option<(VlanId, VlanDrops)>);
+
+impl OnVlan {
+    fn of(stack: &NetStack<'_, Device>) -> Self {
+        Self(stack.vlan().map(|vlan| (vlan, stack.vlan_drops())))
+    }
+
+    pub(crate) fn under(stream: &Stream) -> Self {
+        Self::of(stream.stack())
+    }
+}
+
+impl core::fmt::Display for OnVlan {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.0 {
+            Some((vlan, drops)) => write!(f, ", on VLAN {vlan} (frames dropped: {drops})"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Takes the stack apart again.

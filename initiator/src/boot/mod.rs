@@ -11,7 +11,9 @@ mod status;
 pub use discovery::{Discovery, Found};
 pub use isboot::{BlockError, Isboot, State, TargetInUse};
 pub use link::EntropySource;
-pub use parameters::{AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters};
+pub use parameters::{
+    AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters, VlanChoice,
+};
 pub use plan::{BootPlan, BootTarget, PlanError, WantedNic};
 pub use root_path::{RootPath, RootPathError};
 pub use status::Status;

@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use isboot_transport::vlan::VlanId;
+
 use super::root_path::{RootPath, RootPathError};
 use crate::login::{ChapAlgorithms, DigestOffer, LoginConfig, OperationalOffer};
 use crate::session::{Escalation, OUTSTANDING_R2T_LIMIT, Timeouts};
@@ -28,6 +30,18 @@ pub enum NicChoice {
     At(u8, u8, u8),
 }
 
+/// Which VLAN to speak in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum VlanChoice {
+    /// The one that the iBFT names, if any.
+    #[default]
+    Ibft,
+    /// None, whatever the iBFT says.
+    Untagged,
+    /// This one.
+    Tagged(VlanId),
+}
+
 /// Everything that can be set, with the defaults of [`Parameters::default`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Parameters {
@@ -39,6 +53,8 @@ pub struct Parameters {
     pub root_path: Option<RootPath>,
     /// Which network interface to use.
     pub nic: NicChoice,
+    /// Which VLAN to speak in.
+    pub vlan: VlanChoice,
     /// Where the address comes from.
     pub address: AddressSource,
     /// Largest IP packet, in bytes.
@@ -81,6 +97,7 @@ impl Default for Parameters {
             target: 0,
             root_path: None,
             nic: NicChoice::Ibft,
+            vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             mtu: 1500,
             isid: None,
@@ -316,6 +333,25 @@ const TABLE: &[ParameterInfo] = &[
         },
         write: |parameters, value| {
             parameters.nic = if value == "ibft" { NicChoice::Ibft } else { pci_address(value)? };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "vlan",
+        range: "ibft | 0-4094",
+        unit: "",
+        meaning: "802.1Q VLAN: the iBFT's, or this one; 0 is none",
+        read: |parameters, f| match parameters.vlan {
+            VlanChoice::Ibft => f.write_str("ibft"),
+            VlanChoice::Untagged => f.write_str("0"),
+            VlanChoice::Tagged(vlan) => write!(f, "{vlan}"),
+        },
+        write: |parameters, value| {
+            parameters.vlan = match value {
+                "ibft" => VlanChoice::Ibft,
+                "0" => VlanChoice::Untagged,
+                number => VlanChoice::Tagged(VlanId::new(bounded(number, 1, 4094)?)?),
+            };
             Some(())
         },
     },
@@ -568,6 +604,8 @@ mod tests {
             ("chap_algorithms", "md5,md5"),
             ("header_digest", "CRC32C"),
             ("header_digest", "crc32c,"),
+            ("vlan", "4095"),
+            ("vlan", "none"),
             ("nic", "00:20.0"),
             ("escalation", "abort-task,abort-task"),
             ("nic", "00:03.8"),
@@ -590,6 +628,7 @@ mod tests {
     fn values_are_taken() {
         let mut parameters = Parameters::default();
         parameters.set("nic", "0a:1f.7").unwrap();
+        parameters.set("vlan", "4094").unwrap();
         parameters.set("isid", "80abCDef0123").unwrap();
         parameters.set("portal_group", "0").unwrap();
         parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
@@ -601,6 +640,7 @@ mod tests {
         let info = Parameters::list().iter().find(|info| info.name == "root_path").unwrap();
         assert_eq!(parameters.value(info).to_string(), root_path);
         assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
+        assert_eq!(parameters.vlan, VlanChoice::Tagged(VlanId::new(4094).unwrap()));
         assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));
         assert_eq!(parameters.target_portal_group_tag, Some(0));
         assert_eq!(parameters.chap_algorithms.to_string(), "sha256,sha3-256");

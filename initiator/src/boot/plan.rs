@@ -8,8 +8,9 @@ use core::net::SocketAddr;
 use heapless::String;
 use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, PciAddress, Target, Text};
 use isboot_transport::netstack::{Addressing, Configuration};
+use isboot_transport::vlan::VlanId;
 
-use super::parameters::{AddressSource, NicChoice, Parameters};
+use super::parameters::{AddressSource, NicChoice, Parameters, VlanChoice};
 use super::root_path::RootPath;
 use crate::login::{
     Authentication, Credentials, Excerpt, Host, LoginConfig, Name, NameError, Secret, SecretError,
@@ -37,8 +38,8 @@ pub struct BootPlan {
     pub isid: [u8; 6],
     /// Where the address comes from.
     pub addressing: Addressing,
-    /// 802.1Q VLAN identifier; 0 for untagged frames.
-    pub vlan: u16,
+    /// The VLAN to speak in; `None` for untagged frames.
+    pub vlan: Option<VlanId>,
     /// Who proves what to whom.
     pub authentication: Authentication,
     /// The target to boot from instead when this one never lets us in: the next of the table that
@@ -110,6 +111,8 @@ pub enum PlanError {
     NotConfigured,
     /// The root path's server is this host name, and nothing here resolves names.
     ServerIsAName(Excerpt),
+    /// The table's VLAN is none: to speak without a tag would be to speak to another network.
+    Vlan(u16),
     /// No network interface of the machine is the one that is wanted.
     NoSuchNic(WantedNic),
 }
@@ -144,6 +147,11 @@ impl fmt::Display for PlanError {
                 f,
                 "the root path names its server {name}, and host names are not resolved; give an \
                  address"
+            ),
+            Self::Vlan(field) => write!(
+                f,
+                "the iBFT asks for VLAN {field}, and VLANs are 1 to 4094; parameter vlan chooses \
+                 another, or 0 for none"
             ),
             Self::NoSuchNic(wanted) => write!(
                 f,
@@ -207,7 +215,7 @@ impl BootPlan {
         Ok(Self {
             nic: wanted_nic(nic.as_ref(), parameters),
             addressing: addressing(nic.as_ref(), parameters),
-            vlan: nic.and_then(|nic| nic.vlan()).unwrap_or(0),
+            vlan: vlan(nic.as_ref(), parameters)?,
             alternative,
             ..target.plan(initiator_name, isid)
         })
@@ -226,7 +234,8 @@ impl BootPlan {
         let root_path = parameters.root_path.as_ref().ok_or(PlanError::NotConfigured)?;
         let target = BootTarget::of_root_path(root_path, None)?;
         let nic = wanted_nic(None, parameters);
-        Ok(Self { nic, ..target.plan(initiator_name, isid) })
+        let vlan = vlan(None, parameters)?;
+        Ok(Self { nic, vlan, ..target.plan(initiator_name, isid) })
     }
 
     /// A plan for a process with sockets of its own: no table and no network interface; LUN 0, and
@@ -246,7 +255,7 @@ impl BootPlan {
             nic: WantedNic::Any,
             isid,
             addressing: Addressing::Dhcp,
-            vlan: 0,
+            vlan: None,
             authentication: Authentication::None,
             alternative: None,
         }
@@ -286,7 +295,8 @@ impl BootPlan {
         random_seed: u64,
         parameters: &Parameters,
     ) -> Configuration {
-        Configuration { mac, addressing: self.addressing, mtu: parameters.mtu, random_seed }
+        let (vlan, addressing, mtu) = (self.vlan, self.addressing, parameters.mtu);
+        Configuration { mac, vlan, addressing, mtu, random_seed }
     }
 
     /// The session that this plan asks for.
@@ -398,6 +408,19 @@ fn wanted_nic(nic: Option<&Nic<'_>>, parameters: &Parameters) -> WantedNic {
     }
 }
 
+/// The VLAN that a parameter names, or else the table. Priority bits may stand above it.
+fn vlan(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Result<Option<VlanId>, PlanError> {
+    const VLAN_ID: u16 = 0x0fff;
+    match (parameters.vlan, nic.map(Nic::vlan_tag)) {
+        (VlanChoice::Untagged, _) | (VlanChoice::Ibft, None) => Ok(None),
+        (VlanChoice::Tagged(vlan), _) => Ok(Some(vlan)),
+        (VlanChoice::Ibft, Some(tag)) => match tag & VLAN_ID {
+            0 => Ok(None),
+            number => VlanId::new(number).map(Some).ok_or(PlanError::Vlan(number)),
+        },
+    }
+}
+
 fn addressing(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Addressing {
     if parameters.address == AddressSource::Dhcp {
         return Addressing::Dhcp;
@@ -450,7 +473,7 @@ fn credentials(
 #[cfg(test)]
 mod tests {
     use isboot_ibft::Secret as IbftSecret;
-    use isboot_ibft::builder::{InitiatorRepr, TableRepr, TargetRepr};
+    use isboot_ibft::builder::{InitiatorRepr, NicRepr, TableRepr, TargetRepr};
 
     use super::*;
 
@@ -490,8 +513,12 @@ mod tests {
         assert_eq!(login(&plan(), &[("portal_group", "7")]).target_portal_group_tag, Some(7));
     }
 
-    /// The authentication that a table with this target plans.
-    fn planned(target: TargetRepr<'_>) -> Result<Authentication, PlanError> {
+    /// The plan of a table with this interface and target.
+    fn plan_of(
+        nic: NicRepr<'_>,
+        target: TargetRepr<'_>,
+        parameters: &Parameters,
+    ) -> Result<BootPlan, PlanError> {
         let initiator =
             InitiatorRepr { name: b"iqn.2026-11.org.example:host", ..Default::default() };
         let targets = [TargetRepr {
@@ -499,12 +526,44 @@ mod tests {
             name: b"iqn.2001-04.com.example:disks",
             ..target
         }];
-        let table =
-            TableRepr { initiator: Some(initiator), targets: &targets, ..TableRepr::default() };
+        let table = TableRepr {
+            initiator: Some(initiator),
+            nics: &[nic],
+            targets: &targets,
+            ..TableRepr::default()
+        };
         let mut buffer = [0; 1024];
         let length = table.emit(&mut buffer).unwrap();
-        let plan = BootPlan::new(&Ibft::new(&buffer[..length]).unwrap(), &Parameters::default())?;
-        Ok(plan.authentication)
+        BootPlan::new(&Ibft::new(&buffer[..length]).unwrap(), parameters)
+    }
+
+    /// The authentication that a table with this target plans.
+    fn planned(target: TargetRepr<'_>) -> Result<Authentication, PlanError> {
+        plan_of(NicRepr::default(), target, &Parameters::default()).map(|plan| plan.authentication)
+    }
+
+    #[test]
+    fn the_vlan_is_the_tables_unless_a_parameter_names_another() {
+        let planned = |vlan, setting: Option<&str>| {
+            let mut parameters = Parameters::default();
+            if let Some(value) = setting {
+                parameters.set("vlan", value).unwrap();
+            }
+            let nic = NicRepr { vlan, ..NicRepr::default() };
+            let plan = plan_of(nic, TargetRepr::default(), &parameters)?;
+            let network = plan.network([0x52, 0x54, 0, 0, 0, 1], 1, &parameters);
+            assert_eq!(network.vlan, plan.vlan);
+            Ok(plan.vlan.map(VlanId::number))
+        };
+        assert_eq!(planned(0, None), Ok(None));
+        assert_eq!(planned(4094, None), Ok(Some(4094)));
+        assert_eq!(planned(0xe007, None), Ok(Some(7)), "priority bits are not the VLAN's");
+        assert_eq!(planned(0xe000, None), Ok(None));
+        assert_eq!(planned(4095, None), Err(PlanError::Vlan(4095)));
+        assert_eq!(planned(4095, Some("0")), Ok(None));
+        assert_eq!(planned(7, Some("0")), Ok(None));
+        assert_eq!(planned(7, Some("8")), Ok(Some(8)));
+        assert_eq!(planned(0, Some("8")), Ok(Some(8)));
     }
 
     fn mutual<'a>() -> TargetRepr<'a> {

@@ -80,6 +80,16 @@ impl<H: Hal> ReceiveRing<H> {
         unsafe { slice::from_raw_parts(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
     }
 
+    /// The same, to be changed in place.
+    pub(crate) fn frame_mut(&mut self, len: usize) -> &mut [u8] {
+        if self.peek().is_none() {
+            return &mut [];
+        }
+        let buffer = self.ring.buffer(self.next);
+        // SAFETY: as in `frame`; and `&mut self` keeps every other borrow of the ring away.
+        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
+    }
+
     /// Arms the next descriptor again and steps past it. The part learns of it from
     /// [`tail`](Self::tail).
     pub(crate) fn release(&mut self) {

@@ -105,7 +105,7 @@ impl Connection {
             dns: None,
         };
         let configuration =
-            Configuration { mac: nic.mac(), addressing, mtu: 1500, random_seed: 42 };
+            Configuration { mac: nic.mac(), vlan: None, addressing, mtu: 1500, random_seed: 42 };
         let sockets = forever(Sockets::new());
         let stack =
             NetStack::new(NicDevice::new(nic), sockets, &configuration, Duration::ZERO).unwrap();

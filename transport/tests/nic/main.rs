@@ -6,6 +6,7 @@ mod detach;
 mod fake;
 mod receive;
 mod transmit;
+mod vlan;
 
 use fake::{ADDRESS, Behaviour, Machine};
 use isboot_transport::intel::nic::{Nic, Options};

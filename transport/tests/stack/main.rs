@@ -2,6 +2,7 @@
 
 mod address;
 mod connection;
+mod vlan;
 mod wire;
 
 use std::net::{IpAddr, SocketAddr};
@@ -43,7 +44,7 @@ fn fixed(address: &str, prefix: u8, gateway: Option<&str>) -> Addressing {
 }
 
 fn configuration(addressing: Addressing) -> Configuration {
-    Configuration { mac: OUR_MAC, addressing, mtu: 1500, random_seed: 42 }
+    Configuration { mac: OUR_MAC, vlan: None, addressing, mtu: 1500, random_seed: 42 }
 }
 
 fn stack(device: End, addressing: Addressing) -> NetStack<'static, End> {

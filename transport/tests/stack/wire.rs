@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use isboot_transport::device::EthernetDevice;
+use isboot_transport::device::{EthernetDevice, ReceivedFrame};
 use isboot_transport::link::Link;
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
@@ -20,6 +20,8 @@ pub(crate) struct Cable {
     pub(crate) gone: bool,
     /// Frames of end 1 are lost.
     pub(crate) silent: bool,
+    /// End 1 is at a switch's port that takes this tag off, and puts it on.
+    pub(crate) access_port: Option<[u8; 4]>,
 }
 
 /// One end: 0 is ours, 1 the peer's.
@@ -47,12 +49,23 @@ impl End {
 
     /// Takes a frame that the other end sent.
     pub(crate) fn take(&self) -> Option<Vec<u8>> {
-        self.cable().queues[self.number].pop_front()
+        let mut cable = self.cable();
+        let frame = cable.queues[self.number].pop_front()?;
+        match cable.access_port {
+            Some(tag) if self.number == 1 => {
+                let is_ours = frame.get(12..16) == Some(&tag);
+                Some(if is_ours { [&frame[..12], &frame[16..]].concat() } else { vec![] })
+            }
+            _ => Some(frame),
+        }
     }
 
     /// Sends a frame to the other end.
-    pub(crate) fn put(&self, frame: Vec<u8>) {
+    pub(crate) fn put(&self, mut frame: Vec<u8>) {
         let mut cable = self.cable();
+        if let (1, Some(tag)) = (self.number, cable.access_port) {
+            frame.splice(12..12, tag);
+        }
         if self.number == 0 {
             cable.sent.push(frame.clone());
         }
@@ -64,6 +77,8 @@ impl End {
 }
 
 impl EthernetDevice for End {
+    type Frame<'a> = Rx;
+
     fn flush(&mut self) {
         for frame in std::mem::take(&mut self.unflushed) {
             self.put(frame);
@@ -115,6 +130,12 @@ pub(crate) struct Rx(Vec<u8>);
 impl phy::RxToken for Rx {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, f: F) -> R {
         f(&self.0)
+    }
+}
+
+impl ReceivedFrame for Rx {
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.0
     }
 }
 

@@ -93,6 +93,11 @@ impl<H: Hal> Frame<'_, H> {
     pub fn bytes(&self) -> &[u8] {
         self.receiver.ring.frame(self.len)
     }
+
+    /// The same, to be changed in place.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        self.receiver.ring.frame_mut(self.len)
+    }
 }
 
 impl<H: Hal> Drop for Frame<'_, H> {
