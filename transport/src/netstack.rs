@@ -13,8 +13,8 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cid
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
-use crate::reset_guard::ResetGuard;
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
+use crate::watch::Watch;
 
 /// How the interface gets its address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ impl Sockets<'_> {
 /// The IP interface of one device.
 pub struct NetStack<'a, D: EthernetDevice> {
     pub(crate) device: VlanDevice<D>,
-    guard: ResetGuard,
+    pub(crate) watch: Watch,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
     dhcp: Option<SocketHandle>,
@@ -172,7 +172,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let link = device.link();
         let mut stack = Self {
             device,
-            guard: ResetGuard::default(),
+            watch: Watch::default(),
             interface,
             sockets: SocketSet::new(sockets.0.as_mut_slice()),
             dhcp: None,
@@ -212,8 +212,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             return Some(look_at_link);
         }
         let timer = self.interface.poll_at(instant(now), &self.sockets);
-        let timer = timer.map(|at| duration(at).max(now));
-        Some(timer.map_or(look_at_link, |at| at.min(look_at_link)))
+        let recovery = self.watch.recovery(|recovery| recovery.poll_at());
+        let earliest = [timer.map(duration), recovery].into_iter().flatten().min();
+        Some(earliest.map_or(look_at_link, |at| at.max(now).min(look_at_link)))
     }
 
     /// Whether there is an address, and which.
@@ -294,7 +295,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             return false;
         }
         for _ in 0..EGRESS_LIMIT {
-            let device = &mut self.guard.before(&mut self.device);
+            let device = &mut self.watch.before(&mut self.device);
             let result = self.interface.poll_egress(instant(now), device, &mut self.sockets);
             if result == PollResult::None {
                 break;
@@ -309,7 +310,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.interface.poll_maintenance(instant(now));
         let mut more = true;
         for _ in 0..INGRESS_LIMIT {
-            let device = &mut self.guard.before(&mut self.device);
+            let device = &mut self.watch.before(&mut self.device);
             let result =
                 self.interface.poll_ingress_single(instant(now), device, &mut self.sockets);
             if result == PollIngressSingleResult::None {
@@ -429,6 +430,6 @@ pub(crate) fn instant(time: Duration) -> Instant {
     Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX).min(i64::MAX / 4))
 }
 
-fn duration(time: Instant) -> Duration {
+pub(crate) fn duration(time: Instant) -> Duration {
     Duration::from_micros(u64::try_from(time.total_micros()).unwrap_or(0))
 }
