@@ -38,7 +38,7 @@
 //!     let nic = Nic::attach(hal.clone(), config, function.address, &Options::default())
 //!         .map_err(|_| "the controller cannot be taken over")?;
 //!     let (mac, addressing) = (nic.mac(), Addressing::Dhcp);
-//!     let configuration = Configuration { mac, vlan: None, addressing, mtu: 1500, random_seed };
+//!     let configuration = Configuration::new(mac, addressing, random_seed);
 //!     let stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, hal.now())
 //!         .map_err(|_| "odd configuration")?;
 //!     let mut stream = TcpStream::new(stack, receive, transmit, TcpOptions::default())
@@ -85,7 +85,6 @@ pub mod device;
 pub mod hal;
 pub mod intel;
 pub mod link;
-mod loss_recovery;
 pub mod netstack;
 pub mod pci;
 mod reset_guard;
@@ -94,4 +93,3 @@ pub mod std_tcp;
 pub mod stream;
 pub mod tcp;
 pub mod vlan;
-mod watch;

@@ -1,88 +1,39 @@
-//! The IP interface of one device: addresses, routes, DHCP, and the order of work in a poll.
+//! The IP interface of one device: addresses, routes, neighbours, and the order of work in a poll.
 
-use core::fmt;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use core::time::Duration;
 
+use heapless::Vec;
 use smoltcp::iface::{
-    Config, Interface, PollIngressSingleResult, PollResult, SocketHandle, SocketSet, SocketStorage,
+    Config, Interface, PollIngressSingleResult, PollResult, Route, SocketSet, SocketStorage,
 };
-use smoltcp::socket::dhcpv4;
-use smoltcp::time::{Duration as SmolDuration, Instant};
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr, Ipv4Cidr};
+use smoltcp::phy::{Device, TxToken};
+use smoltcp::socket::Socket;
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
-use crate::watch::Watch;
 
-/// How the interface gets its address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Addressing {
-    /// Given by the iBFT, by parameters, or by the hosting kernel. IPv4 or IPv6.
-    Static {
-        /// Our address.
-        address: IpAddr,
-        /// Its prefix length in bits.
-        prefix: u8,
-        /// The router for everything else, of the same family.
-        gateway: Option<IpAddr>,
-        /// A name server, passed on in [`Address`].
-        dns: Option<IpAddr>,
-    },
-    /// Asked of a DHCPv4 server, and renewed while polled.
-    Dhcp,
-}
+mod configuration;
+mod dhcp;
+mod duplicate;
+mod gate;
+mod message;
+mod neighbour;
+mod random;
+mod router;
 
-/// What an interface is made from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Configuration {
-    /// The MAC address to speak from: the controller's own.
-    pub mac: [u8; 6],
-    /// The VLAN whose tag every frame carries, ours and those taken in; `None`: no tags.
-    pub vlan: Option<VlanId>,
-    /// How the interface gets its address.
-    pub addressing: Addressing,
-    /// Largest IP packet, 576 to 1500 bytes (1280 at least for IPv6).
-    pub mtu: u16,
-    /// Unpredictable: TCP sequence numbers and source ports come from it (CVE-2023-45236).
-    pub random_seed: u64,
-}
+pub use configuration::{Addressing, Configuration, ConfigurationError};
+pub use duplicate::{AddressCheck, Conflict};
 
-/// Why a [`Configuration`] cannot be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConfigurationError {
-    /// The MAC address is a group's or zero.
-    Mac([u8; 6]),
-    /// The address is not a station's.
-    Address(IpAddr),
-    /// The prefix is longer than an address.
-    Prefix(u8),
-    /// The gateway is not a station's address, or of the other family.
-    Gateway(IpAddr),
-    /// The MTU is outside what the family and Ethernet allow.
-    Mtu(u16),
-}
-
-impl fmt::Display for ConfigurationError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Mac(mac) => write!(f, "{mac:02x?} is not the MAC address of a station"),
-            Self::Address(address) => write!(f, "{address} is not the address of a station"),
-            Self::Prefix(prefix) => {
-                write!(f, "a prefix of {prefix} bits is longer than an address")
-            }
-            Self::Gateway(gateway) => {
-                write!(f, "the gateway {gateway} is not a station's address of our family")
-            }
-            Self::Mtu(mtu) => {
-                write!(f, "an MTU of {mtu}: 576 to 1500 works, 1280 to 1500 for IPv6")
-            }
-        }
-    }
-}
-
-impl core::error::Error for ConfigurationError {}
+use configuration::{identifier, is_station, link_local};
+use dhcp::{Dhcp, Lease};
+use gate::{Gate, Neighbourhood, Telling};
+use message::{MESSAGE_LIMIT, Mac, Message};
+use random::Random;
+use router::PREFIX_LIMIT;
 
 /// An address in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,10 +53,13 @@ pub struct Address {
 /// Whether the interface has an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddressState {
-    /// DHCP has not answered yet, or the lease ended without renewal.
+    /// DHCP or a router has not answered yet, the lease ended without renewal, or nobody knows yet
+    /// whether the address is free.
     Pending,
     /// There is one.
     Configured(Address),
+    /// There is one, and somebody else has it: it is not used.
+    Duplicate(Conflict),
 }
 
 /// Room for the sockets of one [`NetStack`], supplied by the hosting kernel.
@@ -120,20 +74,10 @@ impl Sockets<'_> {
     }
 }
 
-/// The IP interface of one device.
-pub struct NetStack<'a, D: EthernetDevice> {
-    pub(crate) device: VlanDevice<D>,
-    pub(crate) watch: Watch,
-    pub(crate) interface: Interface,
-    pub(crate) sockets: SocketSet<'a>,
-    dhcp: Option<SocketHandle>,
-    address: AddressState,
-    mtu: u16,
-    random: u64,
-    link: Link,
-    look_at_link: Duration,
-}
-
+/// Addresses of ours at a time: a configured and a link-local one, and those that prefixes give.
+const ADDRESS_LIMIT: usize = 2 + PREFIX_LIMIT;
+/// Name servers remembered.
+const NAME_SERVER_LIMIT: usize = 4;
 /// Between two looks at a link that is up.
 const LINK_UP_INTERVAL: Duration = Duration::from_millis(500);
 /// Between two looks at a link that is down.
@@ -142,9 +86,31 @@ const LINK_DOWN_INTERVAL: Duration = Duration::from_millis(10);
 const INGRESS_LIMIT: usize = 64;
 /// Rounds of sending in one poll: more than any transmit ring holds.
 const EGRESS_LIMIT: usize = 256;
+/// At most this long between two looks at whom frames went to in vain.
+const TEND_INTERVAL: Duration = Duration::from_millis(50);
+
+/// The IP interface of one device.
+pub struct NetStack<'a, D: EthernetDevice> {
+    pub(crate) device: VlanDevice<D>,
+    gate: Gate,
+    pub(crate) interface: Interface,
+    pub(crate) sockets: SocketSet<'a>,
+    configuration: Configuration,
+    mtu: u16,
+    dhcp: Option<Dhcp>,
+    random: Random,
+    /// What the addresses and routes of the interface were made for, and are.
+    state: AddressState,
+    name_servers: Vec<IpAddr, NAME_SERVER_LIMIT>,
+    /// Where the latest connection went to.
+    destination: Option<IpAddr>,
+    link: Link,
+    look_at_link: Duration,
+    tend_at: Duration,
+}
 
 impl<'a, D: EthernetDevice> NetStack<'a, D> {
-    /// Brings the interface up; DHCP starts with the first poll.
+    /// Brings the interface up; what has to be asked for is asked for with the first poll.
     ///
     /// # Errors
     /// [`ConfigurationError`] says which value cannot be used.
@@ -154,48 +120,36 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         configuration: &Configuration,
         now: Duration,
     ) -> Result<Self, ConfigurationError> {
-        let Configuration { mac, vlan, addressing, mtu, random_seed } = *configuration;
-        let hardware = EthernetAddress(mac);
-        if !hardware.is_unicast() || mac == [0; 6] {
-            return Err(ConfigurationError::Mac(mac));
-        }
-        let is_ipv6 = matches!(addressing, Addressing::Static { address: IpAddr::V6(_), .. });
-        let least = if is_ipv6 { 1280 } else { 576 };
-        if !(least..=1500).contains(&mtu) {
-            return Err(ConfigurationError::Mtu(mtu));
-        }
+        configuration.check()?;
+        let Configuration { mac, vlan, addressing, mtu, random_seed, .. } = *configuration;
         let mut device = VlanDevice::new(device, vlan);
         device.set_mtu(mtu);
-        let mut config = Config::new(HardwareAddress::Ethernet(hardware));
-        config.random_seed = random_seed;
-        let interface = Interface::new(config, &mut device, instant(now));
+        let mut random = Random::new(random_seed);
+        let interface = new_interface(mac, random.next(), &mut device, now);
+        let mut sockets = SocketSet::new(sockets.0.as_mut_slice());
+        let dhcp = (addressing == Addressing::Dhcp).then(|| Dhcp::start(&mut sockets));
+        let mut neighbourhood = Neighbourhood::new(mac, addressing.is_ipv6());
+        if let Some(routers) = &mut neighbourhood.routers {
+            routers.solicit(now);
+        }
         let link = device.link();
         let mut stack = Self {
             device,
-            watch: Watch::default(),
+            gate: Gate::new(neighbourhood),
             interface,
-            sockets: SocketSet::new(sockets.0.as_mut_slice()),
-            dhcp: None,
-            address: AddressState::Pending,
+            sockets,
+            configuration: *configuration,
             mtu,
-            random: random_seed ^ 0x6973_626f_6f74_6970,
+            dhcp,
+            random,
+            state: AddressState::Pending,
+            name_servers: Vec::new(),
+            destination: None,
             link,
             look_at_link: now.saturating_add(LINK_UP_INTERVAL),
+            tend_at: now,
         };
-        match addressing {
-            Addressing::Static { address, prefix, gateway, dns } => {
-                let address = Address { address, prefix, gateway, dns, dhcp_server: None };
-                stack.set_address(address, mac)?;
-            }
-            Addressing::Dhcp => {
-                let mut socket = dhcpv4::Socket::new();
-                let mut retry = dhcpv4::RetryConfig::default();
-                retry.discover_timeout = SmolDuration::from_secs(2);
-                retry.initial_request_timeout = SmolDuration::from_secs(1);
-                socket.set_retry_config(retry);
-                stack.dhcp = Some(stack.sockets.add(socket));
-            }
-        }
+        stack.follow_addresses(now);
         Ok(stack)
     }
 
@@ -211,16 +165,21 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if !self.link.is_up() {
             return Some(look_at_link);
         }
-        let timer = self.interface.poll_at(instant(now), &self.sockets);
-        let recovery = self.watch.recovery(|recovery| recovery.poll_at());
-        let earliest = [timer.map(duration), recovery].into_iter().flatten().min();
-        Some(earliest.map_or(look_at_link, |at| at.max(now).min(look_at_link)))
+        let timer = self.interface.poll_at(instant(now), &self.sockets).map(duration);
+        let due = [timer, self.due(now), Some(look_at_link)].into_iter().flatten().min();
+        due.map(|at| at.max(now))
     }
 
     /// Whether there is an address, and which.
     #[must_use]
     pub const fn address_state(&self) -> AddressState {
-        self.address
+        self.state
+    }
+
+    /// Somebody else who was seen to have an address of ours.
+    #[must_use]
+    pub fn conflict(&mut self) -> Option<Conflict> {
+        self.gate.neighbourhood().checks.conflict()
     }
 
     /// The state of the wire, as last looked at.
@@ -229,7 +188,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.link
     }
 
-    /// Largest IP packet.
+    /// Largest IP packet: as configured, or as a router limits it.
     #[must_use]
     pub const fn mtu(&self) -> u16 {
         self.mtu
@@ -264,28 +223,32 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.device.into_device()
     }
 
-    /// Whether `address` is on our network or behind a router.
+    /// Whether `address` is on our network or behind a router, as far as is known.
     #[must_use]
     pub fn has_route(&self, address: IpAddr) -> bool {
-        let address = IpAddress::from(address);
-        let routes = self.interface.routes();
-        let router = match address {
-            IpAddress::Ipv4(_) => routes.get_default_ipv4_route(),
-            IpAddress::Ipv6(_) => routes.get_default_ipv6_route(),
-        };
-        let is_ours = |cidr: &IpCidr| cidr.address().version() == address.version();
-        let addresses = self.interface.ip_addrs();
-        addresses.iter().any(|cidr| cidr.contains_addr(&address))
-            || (router.is_some() && addresses.iter().any(is_ours))
+        self.next_hop(address).is_some()
     }
 
-    /// The next number of our own sequence (splitmix64).
+    /// Makes the way to `address` ready, for a connection to come.
+    pub(crate) fn prepare(&mut self, now: Duration, address: IpAddr) {
+        self.destination = Some(address);
+        self.tend_at = now;
+        self.configure(now);
+    }
+
+    /// The address that frames to `address` leave from.
+    pub(crate) fn source(&self, address: IpAddr) -> Option<IpAddr> {
+        self.interface.get_source_address(&address.into()).map(IpAddr::from)
+    }
+
+    /// Whether `address` is ours.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.interface.has_ip_addr(IpAddress::from(address))
+    }
+
+    /// The next unpredictable number.
     pub(crate) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = self.random;
-        let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.random.next()
     }
 
     /// Sends what the sockets want to send; says whether it could, which it cannot without link.
@@ -294,8 +257,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if !self.link.is_up() {
             return false;
         }
+        self.tend(now);
         for _ in 0..EGRESS_LIMIT {
-            let device = &mut self.watch.before(&mut self.device);
+            let device = &mut self.gate.before(&mut self.device, now);
             let result = self.interface.poll_egress(instant(now), device, &mut self.sockets);
             if result == PollResult::None {
                 break;
@@ -310,7 +274,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.interface.poll_maintenance(instant(now));
         let mut more = true;
         for _ in 0..INGRESS_LIMIT {
-            let device = &mut self.watch.before(&mut self.device);
+            let device = &mut self.gate.before(&mut self.device, now);
             let result =
                 self.interface.poll_ingress_single(instant(now), device, &mut self.sockets);
             if result == PollIngressSingleResult::None {
@@ -318,9 +282,11 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
                 break;
             }
         }
-        // Answers that the stack gave by itself: ARP, neighbour discovery, resets.
+        if self.link.is_up() {
+            self.tend(now);
+        }
+        // Answers that the stack gave by itself, and ours.
         self.device.flush();
-        self.apply_dhcp();
         more
     }
 
@@ -332,94 +298,327 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.link = self.device.link();
         let interval = if self.link.is_up() { LINK_UP_INTERVAL } else { LINK_DOWN_INTERVAL };
         self.look_at_link = now.saturating_add(interval);
-        if !was_up && self.link.is_up() && self.address == AddressState::Pending {
-            // Do not wait for the retry of a request that went nowhere.
-            if let Some(dhcp) = self.dhcp {
-                self.sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp).reset();
-            }
+        if was_up || !self.link.is_up() {
+            return;
+        }
+        if let Some(dhcp) = &mut self.dhcp {
+            dhcp.link_is_back(&mut self.sockets);
+        }
+        let neighbourhood = self.gate.neighbourhood();
+        neighbourhood.neighbours.link_is_back(now);
+        neighbourhood.checks.link_is_back(now);
+        if let Some(routers) = &mut neighbourhood.routers {
+            routers.solicit(now);
+        }
+        self.tend_at = now;
+    }
+
+    /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
+    fn tend(&mut self, now: Duration) {
+        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(&mut self.sockets));
+        let touched = core::mem::take(&mut self.gate.neighbourhood().touched);
+        if !changed && !touched && now < self.tend_at {
+            return;
+        }
+        if let Some(routers) = &mut self.gate.neighbourhood().routers {
+            routers.expire(now);
+            let mtu = routers.mtu().unwrap_or(u16::MAX).min(self.configuration.mtu);
+            self.limit_mtu(now, mtu);
+        }
+        self.follow_addresses(now);
+        self.send_messages(now);
+        self.configure(now);
+        self.need_next_hops(now);
+        self.tell_stack(now);
+        let latest = now.saturating_add(TEND_INTERVAL);
+        self.tend_at = self.due(now).map_or(latest, |due| due.min(latest));
+    }
+
+    /// smoltcp takes the MTU once, when an interface is made: another one needs another interface.
+    /// Sockets live outside of it; its addresses and routes come back with the next look at them.
+    fn limit_mtu(&mut self, now: Duration, mtu: u16) {
+        if mtu != self.mtu {
+            self.mtu = mtu;
+            self.device.set_mtu(mtu);
+            let seed = self.random.next();
+            self.interface = new_interface(self.configuration.mac, seed, &mut self.device, now);
         }
     }
 
-    fn apply_dhcp(&mut self) {
-        let Some(dhcp) = self.dhcp else { return };
-        let lease = match self.sockets.get_mut::<dhcpv4::Socket<'_>>(dhcp).poll() {
-            None => return,
-            Some(dhcpv4::Event::Deconfigured) => None,
-            Some(dhcpv4::Event::Configured(lease)) => Some(Address {
-                address: IpAddr::V4(lease.address.address()),
-                prefix: lease.address.prefix_len(),
-                gateway: lease.router.map(IpAddr::V4),
-                dns: lease.dns_servers.first().copied().map(IpAddr::V4),
-                dhcp_server: Some(IpAddr::V4(lease.server.identifier)),
-            }),
-        };
-        self.clear_address();
-        if let Some(mut address) = lease {
-            // A router outside the station range is no reason to do without the address.
-            address.gateway = address.gateway.filter(|gateway| is_station(*gateway));
-            if let Err(error) = self.set_address(address, [0; 6]) {
-                log::warn!("DHCP: {error}");
-            }
-        }
+    /// When something of the neighbourhood is due.
+    fn due(&mut self, now: Duration) -> Option<Duration> {
+        let neighbourhood = self.gate.neighbourhood();
+        let routers = neighbourhood.routers.as_ref().and_then(|routers| routers.due(now));
+        let (neighbours, checks) = (neighbourhood.neighbours.due(), neighbourhood.checks.due());
+        [routers, neighbours, checks].into_iter().flatten().min()
     }
 
-    fn clear_address(&mut self) {
-        self.address = AddressState::Pending;
-        self.interface.update_ip_addrs(|addresses| addresses.clear());
-        self.interface.routes_mut().remove_default_ipv4_route();
+    /// Begins checks for the addresses that are ours by now.
+    fn follow_addresses(&mut self, now: Duration) {
+        let addresses = self.own_addresses(now);
+        let random = &mut self.random;
+        let checks = &mut self.gate.neighbourhood().checks;
+        let how = self.configuration.address_check;
+        checks.follow(now, addresses.iter().map(|(address, _)| *address), how, || random.next());
+        self.configure(now);
     }
 
-    fn set_address(&mut self, address: Address, mac: [u8; 6]) -> Result<(), ConfigurationError> {
-        let bits = if address.address.is_ipv4() { 32 } else { 128 };
-        if !is_station(address.address) {
-            return Err(ConfigurationError::Address(address.address));
-        }
-        if address.prefix > bits {
-            return Err(ConfigurationError::Prefix(address.prefix));
-        }
-        if let Some(gateway) = address.gateway
-            && (!is_station(gateway) || gateway.is_ipv4() != address.address.is_ipv4())
-        {
-            return Err(ConfigurationError::Gateway(gateway));
-        }
-        let own = match address.address {
-            IpAddr::V4(v4) => IpCidr::Ipv4(Ipv4Cidr::new(v4, address.prefix)),
-            IpAddr::V6(_) => IpCidr::new(address.address.into(), address.prefix),
-        };
-        self.interface.update_ip_addrs(|addresses| {
-            addresses.clear();
-            let _ = addresses.push(own);
-            if address.address.is_ipv6() {
+    /// The addresses that we are to have, with their prefix lengths; what names us comes first.
+    fn own_addresses(&mut self, now: Duration) -> Vec<(IpAddr, u8), ADDRESS_LIMIT> {
+        let mac = self.configuration.mac;
+        let link_local = (IpAddr::V6(link_local(mac)), 64);
+        let mut own = Vec::new();
+        match self.configuration.addressing {
+            Addressing::Static { address, prefix, .. } => {
+                let _ = own.push((address, prefix));
                 // Routers speak from link-local addresses and expect us to have one.
-                let _ = addresses.push(IpCidr::new(IpAddr::V6(link_local(mac)).into(), 64));
+                let is_link_local = |v6: &Ipv6Addr| v6.is_unicast_link_local();
+                if matches!(&address, IpAddr::V6(v6) if !is_link_local(v6)) {
+                    let _ = own.push(link_local);
+                }
+            }
+            Addressing::Dhcp => {
+                if let Some(lease) = self.lease() {
+                    let _ = own.push((IpAddr::V4(lease.address), lease.prefix));
+                }
+            }
+            Addressing::Slaac => {
+                if let Some(routers) = &self.gate.neighbourhood().routers {
+                    for made in routers.addresses(now, identifier(mac)) {
+                        let _ = own.push((IpAddr::V6(made.address), made.prefix));
+                    }
+                }
+                let _ = own.push(link_local);
+            }
+        }
+        own
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.dhcp.as_ref().and_then(Dhcp::lease)
+    }
+
+    /// Sends what is due: answers, checks, questions for neighbours, questions for routers.
+    fn send_messages(&mut self, now: Duration) {
+        let own = self.own_addresses(now);
+        let neighbourhood = self.gate.neighbourhood();
+        let mac = neighbourhood.mac;
+        for _ in 0..EGRESS_LIMIT {
+            // Room first: what is taken out of its queue is sent.
+            let Some(token) = self.device.transmit(instant(now)) else { break };
+            let random = &mut self.random;
+            let message = neighbourhood
+                .answers
+                .pop()
+                .or_else(|| neighbourhood.checks.message(now, || random.next()));
+            let checks = &neighbourhood.checks;
+            // A link-local address before others: it is there whatever routers say.
+            let usable = |target: IpAddr| {
+                let mut usable = own.iter().map(|(address, _)| *address).rev();
+                usable.find(|own| own.is_ipv4() == target.is_ipv4() && checks.may_use(*own))
+            };
+            let neighbours = &mut neighbourhood.neighbours;
+            let message = message.or_else(|| neighbours.question(now, usable)).or_else(|| {
+                let IpAddr::V6(source) = usable(Ipv6Addr::UNSPECIFIED.into())? else { return None };
+                neighbourhood.routers.as_mut()?.message(now, source)
+            });
+            let Some(message) = message else { break };
+            token.consume(message.length(mac), |frame| message.write(mac, frame));
+        }
+    }
+
+    /// Gives the interface the addresses and routes that it is to have by now. What is the same
+    /// stays as it is: a change of addresses costs the stack all its neighbours.
+    fn configure(&mut self, now: Duration) {
+        let own = self.own_addresses(now);
+        let checks = &self.gate.neighbourhood().checks;
+        let usable = own.iter().filter(|(address, _)| checks.may_use(*address));
+        let usable = usable.map(|(address, prefix)| IpCidr::new((*address).into(), *prefix));
+        let usable: Vec<IpCidr, ADDRESS_LIMIT> = usable.collect();
+        let duplicate = own.iter().find_map(|(address, _)| checks.duplicate(*address));
+        if self.interface.ip_addrs() != usable.as_slice() {
+            self.interface.update_ip_addrs(|addresses| {
+                addresses.clear();
+                let _ = addresses.extend_from_slice(&usable);
+            });
+            self.gate.neighbourhood().neighbours.forget_told();
+        }
+        self.configure_routes(now);
+        self.name_servers = self.known_name_servers();
+        self.state = match (self.main_address(&usable), duplicate) {
+            (_, Some(conflict)) => AddressState::Duplicate(conflict),
+            (Some(address), None) => AddressState::Configured(address),
+            (None, None) => AddressState::Pending,
+        };
+    }
+
+    fn configure_routes(&mut self, now: Duration) {
+        let mut wanted: Vec<Route, 3> = Vec::new();
+        match self.gateway() {
+            Some(IpAddr::V4(gateway)) if self.is_on_our_network(gateway.into()) => {
+                let _ = wanted.push(Route::new_ipv4_gateway(gateway));
+            }
+            Some(IpAddr::V6(gateway)) => {
+                let _ = wanted.push(Route::new_ipv6_gateway(gateway));
+            }
+            _ => {}
+        }
+        // What is on the link by a router's word, and by no address of ours, is its own next hop.
+        if let Some(IpAddr::V6(destination)) = self.destination
+            && !self.is_on_our_network(destination.into())
+            && let Some(routers) = &self.gate.neighbourhood().routers
+            && routers.is_on_link(now, destination)
+        {
+            let mut route = Route::new_ipv6_gateway(destination);
+            route.cidr = IpCidr::new(destination.into(), 128);
+            let _ = wanted.push(route);
+        }
+        self.interface.routes_mut().update(|routes| {
+            let key = |route: &Route| (route.cidr, route.via_router);
+            if !routes.iter().map(key).eq(wanted.iter().map(key)) {
+                routes.clear();
+                let _ = routes.extend_from_slice(&wanted);
             }
         });
-        let routes = self.interface.routes_mut();
-        let added = match address.gateway {
-            Some(IpAddr::V4(gateway)) => routes.add_default_ipv4_route(gateway).map(drop),
-            Some(IpAddr::V6(gateway)) => routes.add_default_ipv6_route(gateway).map(drop),
-            None => Ok(()),
-        };
-        if added.is_err() {
-            log::warn!("no room for the default route");
+    }
+
+    /// The router for what is not on the link.
+    fn gateway(&mut self) -> Option<IpAddr> {
+        if let Addressing::Static { gateway: Some(gateway), .. } = self.configuration.addressing {
+            return Some(gateway);
         }
-        self.address = AddressState::Configured(address);
-        Ok(())
+        if let Some(lease) = self.lease() {
+            return lease.router.map(IpAddr::V4);
+        }
+        let neighbourhood = self.gate.neighbourhood();
+        let neighbours = &neighbourhood.neighbours;
+        let is_lost = |router: Ipv6Addr| neighbours.is_lost(router.into());
+        let router = neighbourhood.routers.as_ref()?.default_router(is_lost);
+        router.map(IpAddr::V6)
+    }
+
+    fn known_name_servers(&mut self) -> Vec<IpAddr, NAME_SERVER_LIMIT> {
+        let mut known = Vec::new();
+        if let Addressing::Static { dns: Some(dns), .. } = self.configuration.addressing {
+            let _ = known.push(dns);
+        }
+        if let Some(lease) = self.lease() {
+            for server in &lease.name_servers {
+                let _ = known.push(IpAddr::V4(*server));
+            }
+        }
+        if let Some(routers) = &self.gate.neighbourhood().routers {
+            for server in routers.dns() {
+                let _ = known.push(IpAddr::V6(server));
+            }
+        }
+        known
+    }
+
+    /// The address that names us, if it can be used.
+    fn main_address(&mut self, usable: &[IpCidr]) -> Option<Address> {
+        let (address, prefix) = match self.configuration.addressing {
+            Addressing::Static { address, prefix, .. } => (address, prefix),
+            Addressing::Dhcp => {
+                let lease = self.lease()?;
+                (IpAddr::V4(lease.address), lease.prefix)
+            }
+            Addressing::Slaac => {
+                let cidr = usable.iter().find(|cidr| {
+                    matches!(cidr.address(), IpAddress::Ipv6(v6) if !v6.is_unicast_link_local())
+                })?;
+                (cidr.address().into(), cidr.prefix_len())
+            }
+        };
+        let is_usable = usable.iter().any(|cidr| IpAddr::from(cidr.address()) == address);
+        is_usable.then_some(Address {
+            address,
+            prefix,
+            gateway: self.gateway(),
+            dns: self.name_servers.first().copied(),
+            dhcp_server: self.lease().map(|lease| IpAddr::V4(lease.server)),
+        })
+    }
+
+    fn is_on_our_network(&self, address: IpAddr) -> bool {
+        let address = IpAddress::from(address);
+        self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address))
+    }
+
+    /// Whom frames to `address` are handed to.
+    fn next_hop(&self, address: IpAddr) -> Option<IpAddr> {
+        let addresses = self.interface.ip_addrs();
+        let family = |own: &IpCidr| IpAddr::from(own.address()).is_ipv4() == address.is_ipv4();
+        if !addresses.iter().any(family) {
+            return None;
+        }
+        if self.is_on_our_network(address) {
+            return Some(address);
+        }
+        let routes = self.interface.routes();
+        let router = match address {
+            IpAddr::V4(_) => routes.get_default_ipv4_route(),
+            IpAddr::V6(_) => routes.get_default_ipv6_route(),
+        };
+        router.map(|route| route.via_router.into())
+    }
+
+    /// Those whom a connection goes through stay known, whoever else wants room.
+    fn need_next_hops(&mut self, now: Duration) {
+        let mut needed: Vec<IpAddr, 4> = Vec::new();
+        for (_, socket) in self.sockets.iter() {
+            if let Socket::Tcp(socket) = socket
+                && let Some(remote) = socket.remote_endpoint()
+                && let Some(hop) = self.next_hop(remote.addr.into())
+            {
+                let _ = needed.push(hop);
+            }
+        }
+        self.gate.neighbourhood().neighbours.need(now, &needed);
+    }
+
+    /// Tells the stack who is where, in the only words that it understands: an answer.
+    fn tell_stack(&mut self, now: Duration) {
+        let our_mac = self.configuration.mac;
+        for _ in 0..EGRESS_LIMIT {
+            let Some((address, mac)) = self.gate.neighbourhood().neighbours.untold(now) else {
+                break;
+            };
+            let Some(answer) = self.made_up_answer(address, our_mac) else { continue };
+            let mut buffer = [0; MESSAGE_LIMIT];
+            let Some(frame) = buffer.get_mut(..answer.length(mac)) else { continue };
+            answer.write(mac, frame);
+            let mut telling = Telling { frame: Some(frame), device: &mut self.device };
+            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
+            if telling.frame.is_some() {
+                // No room to answer, says the device: again with the next poll.
+                self.gate.neighbourhood().neighbours.forget_told();
+                break;
+            }
+        }
+    }
+
+    /// What a neighbour would answer if we had asked it from an address of the same network.
+    fn made_up_answer(&self, neighbour: IpAddr, our_mac: Mac) -> Option<Message> {
+        match neighbour {
+            IpAddr::V4(address) => {
+                let asker: Ipv4Addr = self.interface.ipv4_addr()?;
+                Some(Message::ArpReply { address, asker, to: our_mac })
+            }
+            IpAddr::V6(address) => {
+                let asker: Ipv6Addr = self.interface.ipv6_addr()?;
+                Some(Message::NeighbourAdvertisement { address, to: Some((asker, our_mac)) })
+            }
+        }
     }
 }
 
-/// Whether an address can be one station's.
-fn is_station(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => !v4.is_unspecified() && !v4.is_multicast() && !v4.is_broadcast(),
-        IpAddr::V6(v6) => !v6.is_unspecified() && !v6.is_multicast(),
-    }
-}
-
-/// The link-local address made from a MAC address (RFC 4291 appendix A).
-fn link_local(mac: [u8; 6]) -> Ipv6Addr {
-    let [a, b, c, d, e, f] = mac;
-    Ipv6Addr::from_octets([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
+/// An interface without addresses. smoltcp's random numbers can be run backwards by who sees enough
+/// of them, so its seed is one of our numbers, never our key.
+fn new_interface(mac: Mac, seed: u64, device: &mut impl Device, now: Duration) -> Interface {
+    let mut config = Config::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
+    config.random_seed = seed;
+    Interface::new(config, device, instant(now))
 }
 
 /// smoltcp's time, microseconds in an `i64`.
@@ -430,6 +629,6 @@ pub(crate) fn instant(time: Duration) -> Instant {
     Instant::from_micros(i64::try_from(micros).unwrap_or(i64::MAX).min(i64::MAX / 4))
 }
 
-pub(crate) fn duration(time: Instant) -> Duration {
+fn duration(time: Instant) -> Duration {
     Duration::from_micros(u64::try_from(time.total_micros()).unwrap_or(0))
 }

@@ -68,7 +68,7 @@ pub enum StreamError {
     Reset,
     /// No answer in time.
     TimedOut,
-    /// The interface has no address to speak from yet.
+    /// The interface has no address to speak from yet, or no longer the connection's.
     NoAddress,
     /// No route to the portal's network, or an address family the interface does not have.
     NoRoute,
@@ -84,7 +84,7 @@ impl fmt::Display for StreamError {
             Self::Refused => f.write_str("connection refused"),
             Self::Reset => f.write_str("connection reset by the target"),
             Self::TimedOut => f.write_str("no answer in time"),
-            Self::NoAddress => f.write_str("the interface has no address yet"),
+            Self::NoAddress => f.write_str("the interface has no address, or no longer the same"),
             Self::NoRoute => f.write_str("no route to the target"),
             Self::LinkDown => f.write_str("the link is down"),
             Self::Other(errno) => write!(f, "network error {errno}"),

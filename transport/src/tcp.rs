@@ -1,7 +1,7 @@
 //! [`ByteStream`] over a smoltcp socket.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
 
 use smoltcp::iface::SocketHandle;
@@ -11,7 +11,6 @@ use smoltcp::wire::IpEndpoint;
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
-use crate::loss_recovery::LossRecovery;
 use crate::netstack::{AddressState, NetStack};
 use crate::stream::{ByteStream, StreamError, StreamState};
 
@@ -85,12 +84,11 @@ pub struct TcpStream<'a, D: EthernetDevice> {
     options: TcpOptions,
     phase: Phase,
     last_port: u16,
-    /// Bytes given to the socket since the connection began, modulo 2^32.
-    written: u32,
+    /// The address that the connection leaves from.
+    local: Option<IpAddr>,
     /// When frames could last be sent.
     last_egress: Duration,
-    /// The user timeout, and what is added to it for time in which nobody polled, and until when.
-    patience: Duration,
+    /// Added to the user timeout for time in which nobody polled, and until when.
     grace: Duration,
     grace_until: Duration,
     link_lost: Option<Duration>,
@@ -150,9 +148,8 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
             options,
             phase: Phase::Idle,
             last_port: 0,
-            written: 0,
+            local: None,
             last_egress: Duration::ZERO,
-            patience: options.user_timeout,
             grace: Duration::ZERO,
             grace_until: Duration::ZERO,
             link_lost: None,
@@ -210,18 +207,8 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         } else {
             self.grace = Duration::ZERO;
         }
-        self.set_patience(timeout.saturating_add(self.grace));
-    }
-
-    fn set_patience(&mut self, patience: Duration) {
-        self.patience = patience;
-        self.socket_mut().set_timeout(Some(patience.into()));
-    }
-
-    /// What the socket takes for the peer's may be our own prompts: this is about the peer alone.
-    fn is_silent(&self, now: Duration) -> bool {
-        let heard = self.stack.watch.recovery(|recovery| recovery.heard());
-        now.saturating_sub(heard) >= self.patience
+        let timeout = timeout.saturating_add(self.grace);
+        self.socket_mut().set_timeout(Some(timeout.into()));
     }
 
     /// Compares what the socket became with what we wanted. A socket that closes while frames are
@@ -244,33 +231,13 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
     /// Why a socket closed by itself while sending.
     fn gave_up(&self) -> StreamError {
         match self.stack.address_state() {
-            AddressState::Configured(_) => StreamError::TimedOut,
-            AddressState::Pending => StreamError::NoAddress,
+            AddressState::Configured(_)
+                if self.local.is_none_or(|local| self.stack.has_address(local)) =>
+            {
+                StreamError::TimedOut
+            }
+            _ => StreamError::NoAddress,
         }
-    }
-
-    /// Whether the socket is to hear now that its oldest segment was lost.
-    fn has_lost(&self, now: Duration) -> bool {
-        if !matches!(self.phase, Phase::Open | Phase::Closing { .. }) {
-            return false;
-        }
-        let outstanding = self.socket().send_queue();
-        let waits = u32::try_from(outstanding).unwrap_or(u32::MAX);
-        let acknowledged = self.written.wrapping_sub(waits);
-        self.stack.watch.recovery(|recovery| recovery.look(now, acknowledged, outstanding))
-    }
-
-    fn send_out(&mut self, now: Duration) {
-        if self.stack.egress(now) {
-            self.last_egress = now;
-            self.notice(self.gave_up());
-        }
-    }
-
-    fn take_in(&mut self, now: Duration) -> bool {
-        let more = self.stack.ingress(now);
-        self.notice(StreamError::Reset);
-        more
     }
 
     fn check_deadlines(&mut self, now: Duration) {
@@ -278,7 +245,6 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         if is_up {
             self.link_lost = None;
         }
-        let is_silent = self.is_silent(now);
         let error = match &mut self.phase {
             Phase::Closing { deadline } => {
                 let deadline =
@@ -306,7 +272,6 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
                 }
                 StreamError::LinkDown
             }
-            Phase::Open if is_silent => self.gave_up(),
             _ => return,
         };
         self.socket_mut().abort();
@@ -320,22 +285,24 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         if !self.stack.link().is_up() {
             return Err(StreamError::LinkDown);
         }
-        if self.stack.address_state() == AddressState::Pending {
-            return Err(StreamError::NoAddress);
-        }
+        self.stack.prepare(now, portal.ip());
         if !self.stack.has_route(portal.ip()) {
-            return Err(StreamError::NoRoute);
+            return Err(match self.stack.address_state() {
+                AddressState::Configured(_) => StreamError::NoRoute,
+                _ => StreamError::NoAddress,
+            });
         }
+        self.local = self.stack.source(portal.ip());
         let port = self.source_port();
+        let timeout = self.options.user_timeout;
         let stack = &mut self.stack;
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.socket);
         socket
             .connect(stack.interface.context(), IpEndpoint::from(portal), port)
             .map_err(|_| StreamError::Other(0))?;
-        self.set_patience(self.options.user_timeout);
+        socket.set_timeout(Some(timeout.into()));
         self.grace = Duration::ZERO;
         self.last_egress = now;
-        self.written = 0;
         self.link_lost = None;
         let deadline = now.saturating_add(self.options.connect_timeout);
         self.phase = Phase::Connecting { deadline };
@@ -347,16 +314,13 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
     /// the whole batch.
     fn poll(&mut self, now: Duration) {
         self.allow_for_gap(now);
-        self.send_out(now);
-        let mut more = self.take_in(now);
-        if self.has_lost(now) {
-            more |= self.take_in(now);
-            self.send_out(now);
+        if self.stack.egress(now) {
+            self.last_egress = now;
+            self.notice(self.gave_up());
         }
+        let more = self.stack.ingress(now);
+        self.notice(StreamError::Reset);
         self.check_deadlines(now);
-        if let Phase::Idle | Phase::Failed(_) = self.phase {
-            self.stack.watch.recovery(LossRecovery::forget);
-        }
         self.next_poll = if more { Some(now) } else { self.stack.poll_at(now) };
         if let Phase::Connecting { deadline } | Phase::Closing { deadline: Some(deadline) } =
             self.phase
@@ -397,14 +361,11 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         if !socket.can_send() {
             return None;
         }
-        let before = socket.send_queue();
         let result = socket.send(|room| {
             let len = room.len();
             let (filled, result) = fill(room);
             (filled.min(len), result)
         });
-        let filled = socket.send_queue().saturating_sub(before);
-        self.written = self.written.wrapping_add(u32::try_from(filled).unwrap_or(0));
         self.next_poll = Some(Duration::ZERO);
         result.ok()
     }

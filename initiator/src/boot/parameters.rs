@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use isboot_transport::netstack::AddressCheck;
 use isboot_transport::vlan::VlanId;
 
 use super::root_path::{RootPath, RootPathError};
@@ -18,6 +19,8 @@ pub enum AddressSource {
     Ibft,
     /// DHCP, whatever the iBFT says.
     Dhcp,
+    /// IPv6 from the prefixes that routers advertise, whatever the iBFT says.
+    Slaac,
 }
 
 /// Which network interface to use.
@@ -57,6 +60,8 @@ pub struct Parameters {
     pub vlan: VlanChoice,
     /// Where the address comes from.
     pub address: AddressSource,
+    /// How the address is checked for being somebody else's too.
+    pub address_check: AddressCheck,
     /// Largest IP packet, in bytes.
     pub mtu: u16,
     /// Initiator part of the session identifier, in wire order (RFC 7143 §11.12.5); `None` is
@@ -99,6 +104,7 @@ impl Default for Parameters {
             nic: NicChoice::Ibft,
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
+            address_check: AddressCheck::Announce,
             mtu: 1500,
             isid: None,
             target_portal_group_tag: None,
@@ -357,19 +363,41 @@ const TABLE: &[ParameterInfo] = &[
     },
     ParameterInfo {
         name: "address",
-        range: "ibft | dhcp",
+        range: "ibft | dhcp | slaac",
         unit: "",
-        meaning: "address: the iBFT's (DHCP when it has none), or always DHCP",
+        meaning: "address: the iBFT's (DHCP when it has none), DHCP's, or IPv6 from routers",
         read: |parameters, f| {
             f.write_str(match parameters.address {
                 AddressSource::Ibft => "ibft",
                 AddressSource::Dhcp => "dhcp",
+                AddressSource::Slaac => "slaac",
             })
         },
         write: |parameters, value| {
             parameters.address = match value {
                 "ibft" => AddressSource::Ibft,
                 "dhcp" => AddressSource::Dhcp,
+                "slaac" => AddressSource::Slaac,
+                _ => return None,
+            };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "address_check",
+        range: "announce | probe",
+        unit: "",
+        meaning: "whether somebody else has the address: used at once and watched, or asked first",
+        read: |parameters, f| {
+            f.write_str(match parameters.address_check {
+                AddressCheck::Announce => "announce",
+                AddressCheck::Probe => "probe",
+            })
+        },
+        write: |parameters, value| {
+            parameters.address_check = match value {
+                "announce" => AddressCheck::Announce,
+                "probe" => AddressCheck::Probe,
                 _ => return None,
             };
             Some(())

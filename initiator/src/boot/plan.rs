@@ -214,7 +214,7 @@ impl BootPlan {
         let isid = isid(nic.map_or(MacAddress([0x02, 0, 0, 0, 0, 1]), |nic| nic.mac()));
         Ok(Self {
             nic: wanted_nic(nic.as_ref(), parameters),
-            addressing: addressing(nic.as_ref(), parameters),
+            addressing: addressing(nic.as_ref(), parameters, target.portal),
             vlan: vlan(nic.as_ref(), parameters)?,
             alternative,
             ..target.plan(initiator_name, isid)
@@ -235,7 +235,8 @@ impl BootPlan {
         let target = BootTarget::of_root_path(root_path, None)?;
         let nic = wanted_nic(None, parameters);
         let vlan = vlan(None, parameters)?;
-        Ok(Self { nic, vlan, ..target.plan(initiator_name, isid) })
+        let addressing = addressing(None, parameters, target.portal);
+        Ok(Self { nic, vlan, addressing, ..target.plan(initiator_name, isid) })
     }
 
     /// A plan for a process with sockets of its own: no table and no network interface; LUN 0, and
@@ -295,8 +296,12 @@ impl BootPlan {
         random_seed: u64,
         parameters: &Parameters,
     ) -> Configuration {
-        let (vlan, addressing, mtu) = (self.vlan, self.addressing, parameters.mtu);
-        Configuration { mac, vlan, addressing, mtu, random_seed }
+        Configuration {
+            vlan: self.vlan,
+            mtu: parameters.mtu,
+            address_check: parameters.address_check,
+            ..Configuration::new(mac, self.addressing, random_seed)
+        }
     }
 
     /// The session that this plan asks for.
@@ -421,15 +426,21 @@ fn vlan(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Result<Option<VlanId>
     }
 }
 
-fn addressing(nic: Option<&Nic<'_>>, parameters: &Parameters) -> Addressing {
-    if parameters.address == AddressSource::Dhcp {
-        return Addressing::Dhcp;
+/// The table's address, if it is wanted and there; else one that is asked for, in the portal's own
+/// family.
+fn addressing(nic: Option<&Nic<'_>>, parameters: &Parameters, portal: SocketAddr) -> Addressing {
+    match (parameters.address, nic) {
+        (AddressSource::Dhcp, _) => return Addressing::Dhcp,
+        (AddressSource::Slaac, _) => return Addressing::Slaac,
+        (AddressSource::Ibft, Some(nic)) => {
+            if let (Some(address), Some(prefix)) = (nic.address(), nic.prefix()) {
+                let (gateway, dns) = (nic.gateway(), nic.primary_dns());
+                return Addressing::Static { address, prefix, gateway, dns };
+            }
+        }
+        (AddressSource::Ibft, None) => {}
     }
-    let fixed = nic.and_then(|nic| {
-        let (address, prefix) = (nic.address()?, nic.prefix()?);
-        Some(Addressing::Static { address, prefix, gateway: nic.gateway(), dns: nic.primary_dns() })
-    });
-    fixed.unwrap_or(Addressing::Dhcp)
+    if portal.is_ipv6() { Addressing::Slaac } else { Addressing::Dhcp }
 }
 
 /// CHAP that the table asks for is required: nothing that a target offers lowers it.

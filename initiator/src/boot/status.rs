@@ -71,7 +71,7 @@ impl fmt::Display for Value<'_> {
         let boot = self.status.boot_disk();
         let address = match plan.addressing {
             Addressing::Static { address, prefix, gateway, .. } => Some((address, prefix, gateway)),
-            Addressing::Dhcp => None,
+            Addressing::Dhcp | Addressing::Slaac => None,
         };
         match (self.name, address) {
             ("net.isboot.version", _) => f.write_str(env!("CARGO_PKG_VERSION")),

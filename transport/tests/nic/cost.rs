@@ -62,8 +62,8 @@ fn a_question_and_its_answer_cost_two_accesses() {
 #[test]
 fn an_idle_second_costs_a_look_at_the_link_now_and_then() {
     let mut connection = Connection::new();
-    // The acknowledgement of the handshake is on its way still.
-    while connection.now < Duration::from_millis(100) {
+    // The acknowledgement of the handshake is on its way still, and our address is announced twice.
+    while connection.now < Duration::from_secs(3) {
         connection.turn();
     }
     let cost = connection.counted(|connection| {
@@ -104,8 +104,7 @@ impl Connection {
             gateway: None,
             dns: None,
         };
-        let configuration =
-            Configuration { mac: nic.mac(), vlan: None, addressing, mtu: 1500, random_seed: 42 };
+        let configuration = Configuration::new(nic.mac(), addressing, 42);
         let sockets = forever(Sockets::new());
         let stack =
             NetStack::new(NicDevice::new(nic), sockets, &configuration, Duration::ZERO).unwrap();

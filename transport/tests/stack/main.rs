@@ -44,7 +44,7 @@ fn fixed(address: &str, prefix: u8, gateway: Option<&str>) -> Addressing {
 }
 
 fn configuration(addressing: Addressing) -> Configuration {
-    Configuration { mac: OUR_MAC, vlan: None, addressing, mtu: 1500, random_seed: 42 }
+    Configuration::new(OUR_MAC, addressing, 42)
 }
 
 fn stack(device: End, addressing: Addressing) -> NetStack<'static, End> {

@@ -1,0 +1,259 @@
+//! Between the device and smoltcp: what concerns the neighbourhood stays here, resets are weighed.
+
+use core::cell::{Cell, RefCell};
+use core::time::Duration;
+
+use heapless::Vec;
+use smoltcp::phy::{Device, DeviceCapabilities, PacketMeta, RxToken, TxToken};
+use smoltcp::time::Instant;
+
+use super::duplicate::Checks;
+use super::message::{self, Mac, Message, Received};
+use super::neighbour::Neighbours;
+use super::router::Routers;
+use crate::reset_guard::ResetGuard;
+
+/// Answers that wait to be sent. What is asked in a flood beyond that is asked again.
+const ANSWER_LIMIT: usize = 8;
+
+/// What is known of the link, kept up to date by the frames that pass.
+///
+/// smoltcp takes any word for who has an address and forgets all of them after a minute, so it
+/// sees no ARP and no neighbour discovery but what this tells it.
+#[derive(Debug)]
+pub(super) struct Neighbourhood {
+    pub(super) mac: Mac,
+    pub(super) neighbours: Neighbours,
+    pub(super) checks: Checks,
+    /// Only where IPv6 is spoken.
+    pub(super) routers: Option<Routers>,
+    pub(super) answers: Vec<Message, ANSWER_LIMIT>,
+    /// Something came in that may want an answer or a change.
+    pub(super) touched: bool,
+}
+
+impl Neighbourhood {
+    pub(super) fn new(mac: Mac, is_ipv6: bool) -> Self {
+        Self {
+            mac,
+            neighbours: Neighbours::default(),
+            checks: Checks::default(),
+            routers: is_ipv6.then(Routers::default),
+            answers: Vec::new(),
+            touched: true,
+        }
+    }
+
+    /// Takes in a frame that came; says whether it is not for the stack.
+    fn received(&mut self, now: Duration, frame: &[u8]) -> bool {
+        let Some((&to, rest)) = frame.split_first_chunk::<6>() else { return false };
+        let Some((&from, _)) = rest.split_first_chunk::<6>() else { return false };
+        match message::read(frame) {
+            Received::Other => {
+                if to == self.mac {
+                    self.neighbours.heard_from(from);
+                }
+                return false;
+            }
+            // Our own words, thrown back.
+            _ if from == self.mac => return true,
+            Received::Sighting(claim, question) => {
+                if let Some(claim) = claim.filter(|claim| claim.mac != self.mac) {
+                    let defence = self.checks.heard_claim(now, &claim);
+                    self.say(defence);
+                    self.neighbours.heard_claim(now, &claim);
+                }
+                if let Some(question) = question {
+                    let answer = self.checks.heard_question(&question);
+                    self.say(answer);
+                }
+            }
+            Received::Router(said) => {
+                if let Some(routers) = &mut self.routers {
+                    routers.heard(now, &said);
+                }
+            }
+        }
+        self.touched = true;
+        true
+    }
+
+    /// Takes note of a frame that the stack sent.
+    fn sent(&mut self, now: Duration, frame: &[u8]) {
+        let Some(&to) = frame.first_chunk::<6>() else { return };
+        if to[0] & 1 == 0 {
+            self.neighbours.sent_to(now, to);
+        } else if let Received::Sighting(_, Some(question)) = message::read(frame) {
+            self.neighbours.want(now, question.target, true);
+            self.touched = true;
+        }
+    }
+
+    fn say(&mut self, message: Option<Message>) {
+        if let Some(message) = message {
+            let _ = self.answers.push(message);
+        }
+    }
+}
+
+/// The middleware's state.
+#[derive(Debug)]
+pub(super) struct Gate {
+    resets: ResetGuard,
+    neighbourhood: RefCell<Neighbourhood>,
+    now: Cell<Duration>,
+}
+
+impl Gate {
+    pub(super) fn new(neighbourhood: Neighbourhood) -> Self {
+        Self {
+            resets: ResetGuard::default(),
+            neighbourhood: RefCell::new(neighbourhood),
+            now: Cell::new(Duration::ZERO),
+        }
+    }
+
+    pub(super) fn neighbourhood(&mut self) -> &mut Neighbourhood {
+        self.neighbourhood.get_mut()
+    }
+
+    /// The device, with the gate before it.
+    pub(super) fn before<'a, D: Device>(
+        &'a self,
+        device: &'a mut D,
+        now: Duration,
+    ) -> Gated<'a, D> {
+        self.now.set(now);
+        Gated { gate: self, device }
+    }
+
+    /// Nobody else holds the neighbourhood while a frame passes; a frame that came while somebody
+    /// did would be one lost.
+    fn holds_back(&self, frame: &[u8]) -> bool {
+        let is_kept = match self.neighbourhood.try_borrow_mut() {
+            Ok(mut neighbourhood) => neighbourhood.received(self.now.get(), frame),
+            Err(_) => true,
+        };
+        is_kept || self.resets.refuses(frame)
+    }
+
+    fn sent(&self, frame: &[u8]) {
+        if let Ok(mut neighbourhood) = self.neighbourhood.try_borrow_mut() {
+            neighbourhood.sent(self.now.get(), frame);
+        }
+        self.resets.sent(frame);
+    }
+}
+
+/// A device with the gate before it.
+#[derive(Debug)]
+pub(super) struct Gated<'a, D> {
+    gate: &'a Gate,
+    device: &'a mut D,
+}
+
+impl<D: Device> Device for Gated<'_, D> {
+    type RxToken<'b>
+        = GatedRx<'b, D::RxToken<'b>>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = GatedTx<'b, D::TxToken<'b>>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        let gate = self.gate;
+        let (receive, transmit) = self.device.receive(now)?;
+        Some((GatedRx { gate, token: receive }, GatedTx { gate, token: transmit }))
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
+        let gate = self.gate;
+        self.device.transmit(now).map(|token| GatedTx { gate, token })
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.device.capabilities()
+    }
+}
+
+/// A frame that came.
+#[derive(Debug)]
+pub(super) struct GatedRx<'a, T> {
+    gate: &'a Gate,
+    token: T,
+}
+
+impl<T: RxToken> RxToken for GatedRx<'_, T> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        // smoltcp has no way to say no: a frame of nothing is dropped by its first check.
+        self.token.consume(|frame| read(if self.gate.holds_back(frame) { &[] } else { frame }))
+    }
+
+    fn meta(&self) -> PacketMeta {
+        self.token.meta()
+    }
+}
+
+/// Room for a frame to be sent.
+#[derive(Debug)]
+pub(super) struct GatedTx<'a, T> {
+    gate: &'a Gate,
+    token: T,
+}
+
+impl<T: TxToken> TxToken for GatedTx<'_, T> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
+        self.token.consume(length, |frame| {
+            let result = write(frame);
+            self.gate.sent(frame);
+            result
+        })
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.token.set_meta(meta);
+    }
+}
+
+/// A device that has one frame to give, made up by ourselves.
+#[derive(Debug)]
+pub(super) struct Telling<'a, D> {
+    pub(super) frame: Option<&'a [u8]>,
+    pub(super) device: &'a mut D,
+}
+
+impl<D: Device> Device for Telling<'_, D> {
+    type RxToken<'b>
+        = Told<'b>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = D::TxToken<'b>
+    where
+        Self: 'b;
+
+    fn receive(&mut self, now: Instant) -> Option<(Told<'_>, D::TxToken<'_>)> {
+        let transmit = self.device.transmit(now)?;
+        self.frame.take().map(|frame| (Told(frame), transmit))
+    }
+
+    fn transmit(&mut self, now: Instant) -> Option<D::TxToken<'_>> {
+        self.device.transmit(now)
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        self.device.capabilities()
+    }
+}
+
+/// The frame made up.
+#[derive(Debug)]
+pub(super) struct Told<'a>(&'a [u8]);
+
+impl RxToken for Told<'_> {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
+        read(self.0)
+    }
+}
