@@ -52,6 +52,8 @@ pub struct Options {
     pub nop_in_interval: u32,
     /// Port to listen on; a free one when there is none.
     pub port: Option<u16>,
+    /// Listen on IPv6's loopback, too.
+    pub ipv6: bool,
 }
 
 impl Default for Options {
@@ -69,6 +71,7 @@ impl Default for Options {
             max_recv_data_segment_length: 262_144,
             nop_in_interval: 20,
             port: None,
+            ipv6: false,
         }
     }
 }
@@ -315,9 +318,11 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          [UnitControl]\n\
          [PortalGroup1]\n\
          \x20 Portal DA1 127.0.0.1:{port}\n\
+         {portal_v6}\
          [InitiatorGroup1]\n\
          \x20 InitiatorName \"ALL\"\n\
          \x20 Netmask 127.0.0.0/8\n\
+         {netmask_v6}\
          [LogicalUnit1]\n\
          \x20 TargetName \"{unit}\"\n\
          \x20 Mapping PortalGroup1 InitiatorGroup1\n\
@@ -334,6 +339,9 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 MaxRecvDataSegmentLength {segment}\n\
          \x20 InitialR2T Yes\n\
          \x20 ImmediateData {immediate_data}\n",
+        portal_v6 =
+            if options.ipv6 { format!("  Portal DA2 [::1]:{port}\n") } else { String::new() },
+        netmask_v6 = if options.ipv6 { "  Netmask [::1]/128\n" } else { "" },
         nop_in_interval = options.nop_in_interval,
         unit = options.unit,
         read_only = yes_no(options.read_only),

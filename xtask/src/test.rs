@@ -69,7 +69,7 @@ const STEPS: [Step; 17] = [
     Step { name: "boots", what: "QEMU boots: firmware, NICs, digests", run: boots },
     Step {
         name: "variants",
-        what: "QEMU boots: CHAP both ways, 4096-byte blocks, the built-in target",
+        what: "QEMU boots: CHAP both ways, IPv6, a VLAN, all three, 4096-byte blocks, the built-in target",
         run: variants,
     },
     Step { name: "faults", what: "QEMU boots that must fail, and how", run: faults },
@@ -227,6 +227,10 @@ fn boots() -> Outcome {
 fn variants() -> Outcome {
     shown(&["--start", "direct", "--chap", "one-way"], "chap.json")?;
     shown(&["--start", "direct", "--chap", "mutual", "--digest", "both"], "mutual-chap.json")?;
+    shown(&["--start", "direct", "--ip", "v6", "--nic", "e1000e"], "ipv6.json")?;
+    shown(&["--start", "direct", "--vlan", "7", "--digest", "both"], "vlan.json")?;
+    let all = "--start direct --ip v6 --vlan 4094 --chap mutual --digest both --nic e1000e";
+    shown(&all.split(' ').collect::<Vec<_>>(), "ipv6-vlan-mutual-chap.json")?;
     shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")?;
     shown(&["--target", "builtin", "--nic", "e1000e", "--digest", "both"], "builtin.json")
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::boot::{End, Seen};
 use crate::judge::Check;
 use crate::machine::Ending;
-use crate::plan::{Chap, Digest, Disturbance, Plan, Start, TableFault, TargetChoice};
+use crate::plan::{Chap, Digest, Disturbance, Ip, Plan, Start, TableFault, TargetChoice};
 use crate::stage::Stage;
 use crate::table::OTHER_TARGET;
 
@@ -25,6 +25,7 @@ pub struct Fault {
     table: TableFault,
     disturbance: Disturbance,
     chap: Option<Chap>,
+    vlan: Option<u16>,
     digest: Option<Digest>,
     /// The target that can be told to do it.
     target: Option<TargetChoice>,
@@ -40,13 +41,14 @@ const RIGHT: Fault = Fault {
     table: TableFault::Right,
     disturbance: Disturbance::Nothing,
     chap: None,
+    vlan: None,
     digest: None,
     target: None,
     words: &[],
 };
 
 /// All of them.
-pub static FAULTS: [Fault; 10] = [
+pub static FAULTS: [Fault; 12] = [
     Fault {
         name: "no-ibft",
         what: "firmware left no iBFT",
@@ -122,6 +124,27 @@ pub static FAULTS: [Fault; 10] = [
         ..RIGHT
     },
     Fault {
+        name: "wrong-target-secret",
+        what: "the target's CHAP secret in the iBFT is not the target's",
+        during: "login",
+        says: &["the target's CHAP response is wrong"],
+        limit: Duration::from_secs(20),
+        table: TableFault::OtherTargetSecret,
+        chap: Some(Chap::Mutual),
+        ..RIGHT
+    },
+    Fault {
+        name: "wrong-vlan",
+        what: "the iBFT names a VLAN, and frames come back without its tag",
+        during: "tcp",
+        says: &["10.0.2.2", "VLAN 7", "untagged"],
+        limit: Duration::from_secs(20),
+        disturbance: Disturbance::TagForgotten,
+        vlan: Some(7),
+        words: &["isboot.connect_timeout=2", "isboot.outage_limit=3"],
+        ..RIGHT
+    },
+    Fault {
         name: "digest-refused",
         what: "the target refuses the digests that are asked for",
         during: "login",
@@ -160,6 +183,8 @@ impl Fault {
             table_fault: self.table,
             disturbance: self.disturbance,
             chap: self.chap,
+            ip: Ip::V4,
+            vlan: self.vlan,
             digest: self.digest.unwrap_or(plan.digest),
             target: self.target.clone().unwrap_or_else(|| plan.target.clone()),
             words: words.chain(plan.words.iter().cloned()).collect(),

@@ -1,5 +1,7 @@
 //! The judgement of a run: what the guest claims against what the host knows.
 
+use std::net::SocketAddr;
+
 use serde::Serialize;
 
 use crate::boot::{End, Seen};
@@ -54,6 +56,12 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
             first_block(plan, seen),
         ),
     ];
+    if plan.start == Start::Direct {
+        checks.push(Check::new("addresses are those of the table", addresses(plan, seen)));
+    }
+    if let Some(vlan) = plan.vlan {
+        checks.push(Check::new("every frame of the guest has the VLAN's tag", tags(vlan, seen)));
+    }
     if plan.target.is_ours() {
         checks.push(Check::new("every LUN is listed as it is", luns(seen)));
         checks.push(Check::new("the whole LUN was read right", read(plan, seen)));
@@ -147,6 +155,31 @@ fn nic(seen: &Seen) -> Result<String, String> {
         Ok(format!("{name} with {mac}"))
     } else {
         Err(format!("{name} with {mac}, but the machine's has {}", mac_text(GUEST_MAC)))
+    }
+}
+
+fn addresses(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let (address, prefix) = plan.guest_address();
+    let wanted = format!("{address}/{prefix}");
+    let found = field(stage(seen, Stage::Address)?, "ip")?;
+    if found != wanted {
+        return Err(format!("the guest's address is {found}, not {wanted}"));
+    }
+    let portal = field(stage(seen, Stage::Tcp)?, "portal")?;
+    let host: SocketAddr = portal.parse().map_err(|_| format!("{portal} is no portal"))?;
+    if plan.target.is_ours() && host.ip() != plan.host_address() {
+        return Err(format!("the guest went to {host}, not to {}", plan.host_address()));
+    }
+    Ok(format!("{found}, to {portal}"))
+}
+
+fn tags(vlan: u16, seen: &Seen) -> Result<String, String> {
+    let capture = seen.capture.as_ref().ok_or("there is no capture of the frames")?;
+    let own: Vec<_> = capture.frames.iter().filter(|frame| frame.is_from(GUEST_MAC)).collect();
+    match own.iter().find(|frame| frame.vlan() != Some(vlan)) {
+        Some(frame) => Err(format!("{} has the tag of {:?}", frame.describe(), frame.vlan())),
+        None if own.is_empty() => Err("the capture holds no frame of the guest at all".to_owned()),
+        None => Ok(format!("all {} of them, VLAN {vlan}", own.len())),
     }
 }
 

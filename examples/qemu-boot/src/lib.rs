@@ -22,6 +22,7 @@ pub mod qmp;
 pub mod report;
 pub mod screen;
 pub mod stage;
+pub mod switch;
 pub mod table;
 pub mod target;
 pub mod watch;

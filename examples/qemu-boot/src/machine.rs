@@ -10,8 +10,9 @@ use isboot_tests::process::{Line, Process, RigError};
 use serde::Serialize;
 
 use crate::knock::{self, Knocker};
-use crate::plan::{Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Plan, Start, TableFault};
+use crate::plan::{Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Ip, Plan, Start, TableFault};
 use crate::qmp::Qmp;
+use crate::switch::{Port, Switch};
 use crate::table;
 use crate::target::Target;
 
@@ -35,6 +36,8 @@ pub struct Machine {
     monitor: PathBuf,
     /// The UDP port of the host that leads to the guest.
     knock_port: u16,
+    /// Between the machine and its network, where user networking is not enough.
+    switch: Option<Switch>,
 }
 
 /// How the machine ended, by the value that the guest wrote to the debug exit.
@@ -142,9 +145,10 @@ impl Machine {
         let _ = fs::remove_file(&monitor);
         let knock_port = knock::free_port()
             .map_err(|error| RigError::Failed(format!("finding a free UDP port: {error}")))?;
-        let command = command(plan, target, files, &monitor, knock_port)?;
+        let switch = start_switch(plan, &monitor)?;
+        let command = command(plan, target, files, &monitor, knock_port, switch.as_ref())?;
         let (process, serial) = Process::spawn_followed(command, "qemu-system-x86")?;
-        let machine = Self { process, serial, monitor, knock_port };
+        let machine = Self { process, serial, monitor, knock_port, switch };
         if plan.disturbance == Disturbance::LinkDown {
             // It waits, paused, so that the cable is out before the first instruction.
             let unplug = |monitor: &Path| -> std::io::Result<()> {
@@ -161,7 +165,10 @@ impl Machine {
     /// From now on frames come for the guest, until what this returns is dropped.
     #[must_use]
     pub fn knock(&self) -> Knocker {
-        Knocker::start(self.knock_port)
+        match &self.switch {
+            Some(switch) => Knocker::start(switch.knock()),
+            None => Knocker::start(knock::at_port(self.knock_port)),
+        }
     }
 
     /// The lines of the serial port, as they come.
@@ -194,12 +201,25 @@ impl Drop for Machine {
     }
 }
 
+/// A switch, where the plan asks for what QEMU's user networking cannot do.
+fn start_switch(plan: &Plan, monitor: &Path) -> Result<Option<Switch>, RigError> {
+    if plan.vlan.is_none() && plan.ip == Ip::V4 {
+        return Ok(None);
+    }
+    let forgets_tag = plan.disturbance == Disturbance::TagForgotten;
+    let port = Port { vlan: plan.vlan, forgets_tag };
+    Switch::start(monitor, port)
+        .map(Some)
+        .map_err(|error| RigError::Failed(format!("starting the switch: {error}")))
+}
+
 fn command(
     plan: &Plan,
     target: &Target,
     files: &Files,
     monitor: &Path,
     knock_port: u16,
+    switch: Option<&Switch>,
 ) -> Result<Command, RigError> {
     let io = |what: &str, path: &Path| {
         let (what, path) = (what.to_owned(), path.display().to_string());
@@ -262,12 +282,15 @@ fn command(
             };
         }
         Start::Direct => {
-            let netdev = match plan.disturbance {
+            let netdevs = match (plan.disturbance, switch) {
                 // A hub with one port: link, and nobody there.
-                Disturbance::NobodyAnswers => "hubport,id=n,hubid=1".to_owned(),
-                _ => format!("user,id=n,{forward}"),
+                (Disturbance::NobodyAnswers, _) => vec!["hubport,id=n,hubid=1".to_owned()],
+                (_, Some(switch)) => switch.netdevs("user"),
+                (_, None) => vec![format!("user,id=n,{forward}")],
             };
-            command.arg("-netdev").arg(netdev);
+            for netdev in netdevs {
+                command.arg("-netdev").arg(netdev);
+            }
             command.arg("-device").arg(format!("{device},romfile="));
             command.arg("-kernel").arg(image_path(plan, "boot-module")?);
             command.arg("-append").arg(plan.kernel_words().join(" "));

@@ -13,7 +13,7 @@ use qemu_boot::interrupt;
 use qemu_boot::judge::{judge, judge_answer};
 use qemu_boot::matrix::Matrix;
 use qemu_boot::plan::{
-    Chap, Digest, Disturbance, Firmware, Nic, Plan, Start, TableFault, TargetChoice,
+    Chap, Digest, Disturbance, Firmware, Ip, Nic, Plan, Start, TableFault, TargetChoice,
 };
 use qemu_boot::report::Report;
 use qemu_boot::say;
@@ -42,6 +42,12 @@ struct Arguments {
     /// CHAP; needs --start direct, because iPXE's script holds no secrets here
     #[arg(long, value_enum)]
     chap: Option<Chap>,
+    /// IP version; v6 needs --start direct, and a host with the loopback address ::1
+    #[arg(long, value_enum, default_value = "v4")]
+    ip: Ip,
+    /// 802.1Q VLAN that the guest must speak in, 1 to 4094; needs --start direct
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
+    vlan: Option<u16>,
     /// Memory of the machine in MiB [default: 32; 256 for UEFI, which needs it for itself]
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -90,6 +96,7 @@ Examples:
   qemu-boot --fault list                       what must fail, and how
   qemu-boot --fault link-down                  one of them
   qemu-boot --start direct --chap mutual       no firmware: an iBFT of ours, with CHAP
+  qemu-boot --start direct --ip v6 --vlan 7 --chap mutual --digest both
   qemu-boot --keep --console                   leave logs and frames, show the console
   qemu-boot --target iscsi:10.0.2.2::3260:0:iqn.2003-01.org.example:disk
   qemu-boot -- isboot.queue_depth=4            pass words to the kernel
@@ -224,6 +231,17 @@ impl Arguments {
         if self.chap.is_some() && self.start == Start::Ipxe {
             return Err(RigError::Failed("--chap needs --start direct".to_owned()));
         }
+        if (self.ip == Ip::V6 || self.vlan.is_some()) && self.start == Start::Ipxe {
+            return Err(RigError::Failed("--ip v6 and --vlan need --start direct".to_owned()));
+        }
+        if self.ip == Ip::V6 && std::net::TcpListener::bind("[::1]:0").is_err() {
+            return Err(RigError::Failed(
+                "--ip v6: this host has no IPv6 loopback address ::1, where QEMU's user \
+                 networking looks for the target; `sysctl net.ipv6.conf.lo.disable_ipv6=0` gives \
+                 it one"
+                    .to_owned(),
+            ));
+        }
         if self.start == Start::Direct && self.firmware == Firmware::Uefi {
             return Err(RigError::Failed("--start direct passes no UEFI firmware".to_owned()));
         }
@@ -238,6 +256,8 @@ impl Arguments {
             start: self.start,
             target: self.target.clone(),
             chap: self.chap,
+            ip: self.ip,
+            vlan: self.vlan,
             memory_mib: self.memory_for(self.firmware),
             lun_bytes: self.lun_size,
             block_bytes: self.block_size,

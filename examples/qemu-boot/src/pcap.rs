@@ -27,19 +27,35 @@ impl Frame {
     /// Whether it carries a UDP datagram for this port of `mac`.
     #[must_use]
     pub fn is_datagram_for(&self, mac: [u8; 6], port: u16) -> bool {
+        let packet = self.packet();
         self.bytes.get(..6).is_some_and(|destination| destination == mac)
-            && self.bytes.get(12..14) == Some(&[0x08, 0x00])
-            && self.bytes.get(23) == Some(&17)
-            && self.bytes.get(36..38).is_some_and(|bytes| bytes == port.to_be_bytes())
+            && packet.get(..2) == Some(&[0x08, 0x00])
+            && packet.get(11) == Some(&17)
+            && packet.get(24..26).is_some_and(|bytes| bytes == port.to_be_bytes())
+    }
+
+    /// The VLAN whose tag it carries.
+    #[must_use]
+    pub fn vlan(&self) -> Option<u16> {
+        match self.bytes.get(12..16) {
+            Some([0x81, 0x00, high, low]) => Some(u16::from_be_bytes([high & 0x0f, *low])),
+            _ => None,
+        }
+    }
+
+    /// Its payload type and what follows, behind a tag.
+    fn packet(&self) -> &[u8] {
+        let start = if self.vlan().is_some() { 16 } else { 12 };
+        self.bytes.get(start..).unwrap_or_default()
     }
 
     /// Its payload type and length in words, for a sentence about it.
     #[must_use]
     pub fn describe(&self) -> String {
-        let kind = match self.bytes.get(12..14) {
+        let kind = match self.packet().get(..2) {
             Some([0x08, 0x06]) => "ARP",
             Some([0x86, 0xdd]) => "IPv6",
-            Some([0x08, 0x00]) => match self.bytes.get(23) {
+            Some([0x08, 0x00]) => match self.packet().get(11) {
                 Some(1) => "ICMP",
                 Some(6) => "TCP",
                 Some(17) => "UDP",

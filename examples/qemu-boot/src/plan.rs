@@ -17,6 +17,10 @@ pub const GUEST_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x15, 0xb0, 0x07];
 pub const GUEST_ADDRESS: [u8; 4] = [10, 0, 2, 15];
 /// The host's loopback, as the guest sees it through user networking.
 pub const HOST_ADDRESS: [u8; 4] = [10, 0, 2, 2];
+/// The guest's address in user networking's IPv6, where it chooses one itself.
+pub const GUEST_ADDRESS_V6: [u16; 8] = [0xfec0, 0, 0, 0, 0, 0, 0, 0x15];
+/// The host's loopback there.
+pub const HOST_ADDRESS_V6: [u16; 8] = [0xfec0, 0, 0, 0, 0, 0, 0, 2];
 /// The initiator's name in iPXE and in tables of ours.
 pub const INITIATOR_NAME: &str = "iqn.2026-01.org.isboot:qemu-boot";
 
@@ -96,6 +100,17 @@ pub struct ExternalTarget {
     pub name: String,
 }
 
+/// The version of IP that the guest speaks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ip {
+    /// IPv4.
+    #[default]
+    V4,
+    /// IPv6, which needs a table of ours.
+    V6,
+}
+
 /// CHAP, in a table of ours and at the target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -125,6 +140,8 @@ pub enum TableFault {
     OtherTarget,
     /// Its CHAP secret is not the target's.
     OtherSecret,
+    /// The target's CHAP secret in it is another than the target has.
+    OtherTargetSecret,
 }
 
 /// What the world does to the run.
@@ -142,6 +159,8 @@ pub enum Disturbance {
     TargetRefuses,
     /// The target ends while the read runs.
     TargetDies,
+    /// The switch takes the frames of the VLAN, and forgets the tag of those that it brings.
+    TagForgotten,
     /// The target takes no digest; the built-in one can be told so.
     DigestRefused,
 }
@@ -161,6 +180,10 @@ pub struct Plan {
     pub target: TargetChoice,
     /// CHAP, which needs a table of ours.
     pub chap: Option<Chap>,
+    /// The version of IP.
+    pub ip: Ip,
+    /// The VLAN that the guest must speak in, which needs a table of ours.
+    pub vlan: Option<u16>,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Bytes of LUN 0, which is read whole.
@@ -358,6 +381,24 @@ impl Plan {
         words
     }
 
+    /// The guest's address in a table of ours, and its prefix.
+    #[must_use]
+    pub fn guest_address(&self) -> (IpAddr, u8) {
+        match self.ip {
+            Ip::V4 => (GUEST_ADDRESS.into(), 24),
+            Ip::V6 => (GUEST_ADDRESS_V6.into(), 64),
+        }
+    }
+
+    /// The host, as the guest sees it: its router, and the targets that are ours.
+    #[must_use]
+    pub fn host_address(&self) -> IpAddr {
+        match self.ip {
+            Ip::V4 => HOST_ADDRESS.into(),
+            Ip::V6 => HOST_ADDRESS_V6.into(),
+        }
+    }
+
     /// The command that repeats this run.
     #[must_use]
     pub fn command(&self) -> String {
@@ -375,6 +416,12 @@ impl Plan {
             Some(Chap::OneWay) => command.push_str(" --chap one-way"),
             Some(Chap::Mutual) => command.push_str(" --chap mutual"),
             None => {}
+        }
+        if self.ip == Ip::V6 {
+            command.push_str(" --ip v6");
+        }
+        if let Some(vlan) = self.vlan {
+            command.push_str(&format!(" --vlan {vlan}"));
         }
         if self.block_bytes != 512 {
             command.push_str(&format!(" --block-size {}", self.block_bytes));
@@ -402,6 +449,8 @@ pub(crate) mod tests {
             start: Start::Ipxe,
             target: TargetChoice::Istgt,
             chap: None,
+            ip: Ip::V4,
+            vlan: None,
             memory_mib: 32,
             lun_bytes: 64 * MIB,
             block_bytes: 512,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::boot::Seen;
 use crate::judge::Check;
-use crate::plan::{Digest, Firmware, Nic, Plan, Start};
+use crate::plan::{Chap, Digest, Firmware, Ip, Nic, Plan, Start};
 use crate::stage::Stage;
 use crate::watch::{GuestError, Sighting};
 
@@ -21,6 +21,12 @@ pub struct Report {
     pub nic: Nic,
     /// The digests asked for.
     pub digest: Digest,
+    /// CHAP in the table.
+    pub chap: Option<Chap>,
+    /// The version of IP.
+    pub ip: Ip,
+    /// The VLAN.
+    pub vlan: Option<u16>,
     /// Who started the kernel.
     pub start: Start,
     /// What it booted from.
@@ -62,6 +68,9 @@ impl Report {
             firmware: plan.firmware,
             nic: plan.nic,
             digest: plan.digest,
+            chap: plan.chap,
+            ip: plan.ip,
+            vlan: plan.vlan,
             start: plan.start,
             target: plan.target.to_string(),
             memory_mib: plan.memory_mib,

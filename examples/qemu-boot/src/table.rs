@@ -4,7 +4,7 @@ use isboot_ibft::builder::{BuildError, InitiatorRepr, NicRepr, TableRepr, Target
 use isboot_ibft::{MacAddress, PciAddress, Secret};
 
 use crate::machine::NIC_SLOT;
-use crate::plan::{Chap, GUEST_ADDRESS, GUEST_MAC, HOST_ADDRESS, INITIATOR_NAME, Plan, TableFault};
+use crate::plan::{Chap, GUEST_MAC, INITIATOR_NAME, Plan, TableFault};
 use crate::target::{CHAP_INITIATOR, CHAP_TARGET, Target};
 
 /// A MAC address that no NIC of the machine has.
@@ -22,11 +22,13 @@ pub fn for_plan(plan: &Plan, target: &Target) -> Result<Vec<u8>, BuildError> {
     let fault = plan.table_fault;
     let dhcp = fault == TableFault::NoAddress;
     let other_nic = fault == TableFault::OtherMac;
+    let (address, prefix) = plan.guest_address();
     let nic = NicRepr {
-        address: (!dhcp).then_some(GUEST_ADDRESS.into()),
-        prefix_length: if dhcp { 0 } else { 24 },
-        gateway: (!dhcp).then_some(HOST_ADDRESS.into()),
+        address: (!dhcp).then_some(address),
+        prefix_length: if dhcp { 0 } else { prefix },
+        gateway: (!dhcp).then_some(plan.host_address()),
         origin: if dhcp { 3 } else { 1 },
+        vlan: plan.vlan.unwrap_or(0),
         mac: MacAddress(if other_nic { OTHER_MAC } else { GUEST_MAC }),
         pci_address: if other_nic {
             PciAddress { bus: 0, device: 31, function: 7 }
@@ -38,6 +40,10 @@ pub fn for_plan(plan: &Plan, target: &Target) -> Result<Vec<u8>, BuildError> {
     let secret = match fault {
         TableFault::OtherSecret => "not-the-secret-",
         _ => CHAP_INITIATOR.1,
+    };
+    let target_secret = match fault {
+        TableFault::OtherTargetSecret => "not-the-secret-",
+        _ => CHAP_TARGET.1,
     };
     let mut row = TargetRepr {
         address: Some(target.address()),
@@ -54,7 +60,7 @@ pub fn for_plan(plan: &Plan, target: &Target) -> Result<Vec<u8>, BuildError> {
     if plan.chap == Some(Chap::Mutual) {
         row.chap_type = 2;
         row.reverse_chap_name = CHAP_TARGET.0.as_bytes();
-        row.reverse_chap_secret = Secret::new(CHAP_TARGET.1.as_bytes());
+        row.reverse_chap_secret = Secret::new(target_secret.as_bytes());
     }
     let table = TableRepr {
         initiator: Some(InitiatorRepr { name: INITIATOR_NAME.as_bytes(), ..Default::default() }),

@@ -9,7 +9,7 @@ use isboot_tests::process::RigError;
 use isboot_tests::target::{self as builtin, Credentials, DigestPolicy, Server};
 
 use crate::disk_image;
-use crate::plan::{Chap, Disturbance, HOST_ADDRESS, LunPlan, Plan, Start, TargetChoice};
+use crate::plan::{Chap, Disturbance, Ip, LunPlan, Plan, Start, TargetChoice};
 
 /// Name of the built-in target.
 const BUILTIN_NAME: &str = "iqn.2026-01.org.isboot:builtin";
@@ -155,6 +155,7 @@ impl Target {
         let (user, secret) = (CHAP_INITIATOR.0.to_owned(), CHAP_INITIATOR.1.to_owned());
         let options = istgt::Options {
             block_length: plan.block_bytes,
+            ipv6: plan.ip == Ip::V6,
             authentication: match plan.chap {
                 None => istgt::Authentication::None,
                 Some(Chap::OneWay) => istgt::Authentication::Chap { user, secret },
@@ -172,7 +173,7 @@ impl Target {
             istgt.stop();
         }
         Ok(Self {
-            address: HOST_ADDRESS.into(),
+            address: plan.host_address(),
             port: istgt.portal().port(),
             name: istgt.target_name().to_owned(),
             kind: Kind::Istgt(Box::new(istgt)),
@@ -205,12 +206,13 @@ impl Target {
                     .block_size(plan.block_bytes),
             );
         }
-        let mut server = builder.build().serve("127.0.0.1:0").map_err(failed)?;
+        let loopback = if plan.ip == Ip::V6 { "[::1]:0" } else { "127.0.0.1:0" };
+        let mut server = builder.build().serve(loopback).map_err(failed)?;
         if plan.disturbance == Disturbance::TargetRefuses {
             server.stop_listening();
         }
         Ok(Self {
-            address: HOST_ADDRESS.into(),
+            address: plan.host_address(),
             port: server.port(),
             name: BUILTIN_NAME.to_owned(),
             kind: Kind::Builtin(server),
