@@ -5,6 +5,8 @@
 
 use core::time::Duration;
 
+use crate::intel::interrupt::Design;
+
 /// Parts which are programmed alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -69,6 +71,8 @@ pub struct Quirks {
     pub keep_receiver_until_reset: bool,
     /// Receive address registers in use (RAL/RAH pairs).
     pub receive_addresses: u32,
+    /// How causes become interrupts.
+    pub interrupts: Design,
 }
 
 /// The two layouts of the EEPROM read register.
@@ -101,6 +105,7 @@ const I82540: Quirks = Quirks {
     link_power_states_off: 0,
     keep_receiver_until_reset: false,
     receive_addresses: 15,
+    interrupts: Design::I8254x,
 };
 
 const I82544: Quirks = Quirks { reload_eeprom: true, ..I82540 };
@@ -126,4 +131,5 @@ const I82574: Quirks = Quirks {
     link_power_states_off: 3,
     keep_receiver_until_reset: true,
     receive_addresses: 15,
+    interrupts: Design::I82574,
 };

@@ -1,82 +1,146 @@
 //! Interrupts as hints.
 //!
-//! Every cause stays masked: the driver is polled, and what is done is read from the rings. A
-//! hosting kernel that unmasks causes one day calls [`Nic::acknowledge`] from its handler, which
-//! only reads and clears them.
-//!
-//! [`Nic::acknowledge`]: crate::intel::nic::Nic::acknowledge
+//! The rings are the truth: what is done is read from the descriptors in memory, in every mode.
+//! An interrupt only says that looking is worth it, so losing one costs time and nothing else.
+//! [`Nic::attach`](crate::intel::nic::Nic::attach) leaves every cause masked; whoever polls all the
+//! time never needs this module.
+
+mod cause;
+mod design;
+mod line;
 
 use core::fmt;
+use core::str::FromStr;
 
 use crate::hal::Hal;
 use crate::intel::registers::{ICR, IMC, Registers};
+use crate::pci::PciAddress;
 
-/// Why the part raised its interrupt: a set of causes, possibly empty.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Cause(u32);
+pub use cause::{Cause, icr};
+pub use design::Design;
+pub(crate) use design::Mask;
+pub(crate) use line::acknowledge;
+pub use line::{Acknowledger, Line};
 
-impl Cause {
-    const TRANSMITTED: u32 = 1 << 0 | 1 << 1;
-    const LINK_CHANGED: u32 = 1 << 2;
-    const RECEIVED: u32 = 1 << 4 | 1 << 6 | 1 << 7 | 1 << 20 | 1 << 21;
+/// How the controller interrupts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mode {
+    /// Not at all: every cause is masked.
+    #[default]
+    Polled,
+    /// By the interrupt line, which it may share with others.
+    Intx,
+    /// By a message, kept in configuration space.
+    Msi,
+    /// By a message, kept in a table of the controller.
+    Msix,
+}
 
-    /// The causes as ICR holds them.
-    #[must_use]
-    pub const fn bits(self) -> u32 {
-        self.0
+impl Mode {
+    /// What to fall back to.
+    pub(crate) const fn next(self) -> Self {
+        match self {
+            Self::Msix => Self::Msi,
+            Self::Msi => Self::Intx,
+            Self::Intx | Self::Polled => Self::Polled,
+        }
     }
 
-    /// No cause at all: the interrupt was another device's.
-    #[must_use]
-    pub const fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    /// Every bit is set: the part no longer answers.
-    #[must_use]
-    pub const fn is_gone(self) -> bool {
-        self.0 == u32::MAX
-    }
-
-    /// Frames came in, or the receive ring ran low or over.
-    #[must_use]
-    pub const fn received(self) -> bool {
-        self.0 & Self::RECEIVED != 0
-    }
-
-    /// Frames went out.
-    #[must_use]
-    pub const fn transmitted(self) -> bool {
-        self.0 & Self::TRANSMITTED != 0
-    }
-
-    /// The link went up or down.
-    #[must_use]
-    pub const fn link_changed(self) -> bool {
-        self.0 & Self::LINK_CHANGED != 0
+    /// The mode whose discriminant this is.
+    const fn from_number(number: u32) -> Self {
+        match number {
+            1 => Self::Intx,
+            2 => Self::Msi,
+            3 => Self::Msix,
+            _ => Self::Polled,
+        }
     }
 }
 
-impl fmt::Display for Cause {
+impl fmt::Display for Mode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:#010x}", self.0)
+        f.pad(match self {
+            Self::Polled => "none",
+            Self::Intx => "intx",
+            Self::Msi => "msi",
+            Self::Msix => "msix",
+        })
     }
 }
+
+impl FromStr for Mode {
+    type Err = ModeError;
+
+    fn from_str(text: &str) -> Result<Self, ModeError> {
+        match text {
+            "none" => Ok(Self::Polled),
+            "intx" => Ok(Self::Intx),
+            "msi" => Ok(Self::Msi),
+            "msix" => Ok(Self::Msix),
+            _ => Err(ModeError),
+        }
+    }
+}
+
+/// A text that names no [`Mode`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModeError;
+
+impl fmt::Display for ModeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("interrupts are none, intx, msi or msix")
+    }
+}
+
+impl core::error::Error for ModeError {}
+
+/// Why interrupts cannot be enabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptError {
+    /// [`Nic::acknowledger`](crate::intel::nic::Nic::acknowledger) was not called: there can be
+    /// no handler yet.
+    NoHandler {
+        /// Where the controller is.
+        address: PciAddress,
+    },
+    /// The controller does not answer.
+    Gone {
+        /// Where it was.
+        address: PciAddress,
+    },
+}
+
+impl fmt::Display for InterruptError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoHandler { address } => write!(
+                f,
+                "NIC {address}: interrupts are to be enabled without a handler: \
+                 ask for its acknowledger and install that first"
+            ),
+            Self::Gone { address } => write!(
+                f,
+                "NIC {address} does not answer (all ones) while interrupts are enabled: \
+                 removed, in a deep power state, or behind a failed link"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for InterruptError {}
 
 /// Masks every cause and forgets those pending.
 pub(crate) fn mask_all<H: Hal>(registers: &Registers<H>) {
     registers.write(IMC, u32::MAX);
-    let _ = acknowledge(registers);
+    let _ = read_and_clear(registers);
 }
 
-/// Reads and clears the pending causes.
-///
-/// Reading clears on most parts and in most modes, but not in all of them: writing the bits back
-/// clears what is left.
-pub(crate) fn acknowledge<H: Hal>(registers: &Registers<H>) -> Cause {
+/// Reads and clears the pending causes, by reading and by writing them back: with everything
+/// masked, reading is enough on silicon, but not on every model.
+pub(crate) fn read_and_clear<H: Hal>(registers: &Registers<H>) -> Cause {
     let causes = registers.read(ICR);
     if causes != 0 && causes != u32::MAX {
         registers.write(ICR, causes);
     }
-    Cause(causes)
+    Cause::new(causes)
 }

@@ -8,6 +8,7 @@
 
 pub mod descriptor;
 pub mod family;
+mod gate;
 pub mod ids;
 pub mod interrupt;
 pub mod nic;

@@ -1,8 +1,11 @@
 //! The registers of the part, by name, and the only code that reaches them.
 
+use core::ops::Deref;
 use core::ptr::NonNull;
+use core::time::Duration;
 
-use crate::hal::Hal;
+use crate::hal::{Hal, wait_until};
+use crate::intel::gate::Gate;
 
 /// Offset of a register from the start of BAR 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,27 +34,20 @@ impl Register {
 /// How much of BAR 0 is mapped.
 pub const WINDOW: usize = 0x2_0000;
 
-/// A mapped register window.
+/// A window of registers, mapped by a [`Mapping`].
 ///
 /// Every access is 32 bits wide and in program order.
 pub(crate) struct Registers<H: Hal> {
     hal: H,
     base: NonNull<u8>,
+    len: usize,
 }
 
 impl<H: Hal> Registers<H> {
-    /// Maps the window at `bus_address`, or `None` when the hosting kernel cannot.
-    pub(crate) fn map(hal: H, bus_address: u64) -> Option<Self> {
-        let base = hal.map(bus_address, WINDOW)?;
-        if base.addr().get() & 3 != 0 {
-            return None;
-        }
-        Some(Self { hal, base })
-    }
-
     pub(crate) fn read(&self, register: Register) -> u32 {
         match self.pointer(register) {
-            // SAFETY: `pointer` is aligned and inside the mapping, which lives as long as `self`.
+            // SAFETY: `pointer` is aligned and inside the mapping, which is there as long as a
+            // `&self` can be had: see `Mapping` and `Reach`.
             Some(pointer) => unsafe { self.hal.read(pointer) },
             None => u32::MAX,
         }
@@ -59,7 +55,7 @@ impl<H: Hal> Registers<H> {
 
     pub(crate) fn write(&self, register: Register, value: u32) {
         if let Some(pointer) = self.pointer(register) {
-            // SAFETY: `pointer` is aligned and inside the mapping, which lives as long as `self`.
+            // SAFETY: as in `read`.
             unsafe { self.hal.write(pointer, value) }
         }
     }
@@ -76,22 +72,108 @@ impl<H: Hal> Registers<H> {
 
     fn pointer(&self, register: Register) -> Option<NonNull<u32>> {
         let offset = usize::try_from(register.0).ok()?;
-        if offset & 3 != 0 || offset > WINDOW.saturating_sub(4) {
+        if offset & 3 != 0 || offset > self.len.saturating_sub(4) {
             return None;
         }
-        // SAFETY: the mapping is WINDOW bytes long and `offset` was just seen to lie inside.
+        // SAFETY: the mapping is `len` bytes long and `offset` was just seen to lie inside.
         Some(unsafe { self.base.byte_add(offset) }.cast())
     }
 }
 
-// SAFETY: the hosting kernel promises that a mapping holds on every processor, and `&mut` or one
-// owner at a time orders the accesses.
+// SAFETY: the hosting kernel promises that a mapping holds on every processor; `base` is only
+// ever passed to the `Hal`.
 unsafe impl<H: Hal + Send> Send for Registers<H> {}
 
-impl<H: Hal> Drop for Registers<H> {
+// SAFETY: as above, and an access is one call of the `Hal`, which is shared as it allows. Which
+// registers two processors may touch at a time is their callers' matter: a handler reads and
+// clears causes, everything else is the owner's.
+unsafe impl<H: Hal + Sync> Sync for Registers<H> {}
+
+/// The owner of a register window: unmaps it when dropped.
+pub(crate) struct Mapping<H: Hal> {
+    registers: Registers<H>,
+    /// Through which a handler reaches them, and its ticket.
+    gate: Option<(&'static Gate, u32)>,
+}
+
+impl<H: Hal> Mapping<H> {
+    /// Maps `len` bytes, a multiple of 4, at `bus_address`, or `None` when the hosting kernel
+    /// cannot.
+    pub(crate) fn new(hal: H, bus_address: u64, len: usize) -> Option<Self> {
+        let base = hal.map(bus_address, len)?;
+        let mapping = Self { registers: Registers { hal, base, len }, gate: None };
+        (base.addr().get() & 3 == 0).then_some(mapping)
+    }
+
+    /// Lets handlers reach the registers through `gate`, until the mapping is dropped.
+    pub(crate) fn reach(&mut self, gate: &'static Gate) -> Reach<H>
+    where
+        H: Clone,
+    {
+        let ticket = match self.gate {
+            Some((open, ticket)) if core::ptr::eq(open, gate) && open.is_valid(ticket) => ticket,
+            _ => {
+                self.shut();
+                let ticket = gate.open();
+                self.gate = Some((gate, ticket));
+                ticket
+            }
+        };
+        let Registers { hal, base, len } = &self.registers;
+        Reach { registers: Registers { hal: hal.clone(), base: *base, len: *len }, gate, ticket }
+    }
+
+    /// Shuts handlers out; says whether none is left inside.
+    fn shut(&mut self) -> bool {
+        /// A handler takes microseconds; a processor that a hypervisor stopped, longer.
+        const LIMIT: Duration = Duration::from_millis(100);
+        let Some((gate, ticket)) = self.gate.take() else { return true };
+        gate.shut(ticket);
+        wait_until(&self.registers.hal, LIMIT, || gate.is_empty())
+    }
+}
+
+impl<H: Hal> Deref for Mapping<H> {
+    type Target = Registers<H>;
+
+    fn deref(&self) -> &Registers<H> {
+        &self.registers
+    }
+}
+
+impl<H: Hal> Drop for Mapping<H> {
     fn drop(&mut self) {
-        // SAFETY: `base` is of a map of this length, and no pointer into it outlives `self`.
-        unsafe { self.hal.unmap(self.base, WINDOW) }
+        if !self.shut() {
+            log::warn!("a handler did not return: the registers that it uses stay mapped");
+            return;
+        }
+        let Registers { hal, base, len } = &self.registers;
+        // SAFETY: `base` is of a map of this length. No pointer into it outlives `self`, and
+        // every `Reach` was shut out by the line above.
+        unsafe { hal.unmap(*base, *len) }
+    }
+}
+
+/// A handler's way to the registers, while their [`Mapping`] lives; harmless afterwards.
+pub(crate) struct Reach<H: Hal> {
+    registers: Registers<H>,
+    gate: &'static Gate,
+    ticket: u32,
+}
+
+impl<H: Hal> Reach<H> {
+    /// Uses the registers, or does nothing when their mapping is gone or about to go.
+    pub(crate) fn with<R>(&self, f: impl FnOnce(&Registers<H>) -> R) -> Option<R> {
+        let _inside = self.gate.enter(self.ticket)?;
+        Some(f(&self.registers))
+    }
+}
+
+impl<H: Hal + Clone> Clone for Reach<H> {
+    fn clone(&self) -> Self {
+        let Registers { hal, base, len } = &self.registers;
+        let registers = Registers { hal: hal.clone(), base: *base, len: *len };
+        Self { registers, gate: self.gate, ticket: self.ticket }
     }
 }
 
@@ -124,10 +206,22 @@ registers! {
     FCT = 0x0030;
     /// Interrupt causes; reading clears.
     ICR = 0x00c0;
+    /// Interrupt throttling.
+    ITR = 0x00c4;
+    /// Interrupt causes, set by software.
+    ICS = 0x00c8;
     /// Interrupt mask set.
     IMS = 0x00d0;
     /// Interrupt mask clear.
     IMC = 0x00d8;
+    /// Causes that clear themselves when their MSI-X message leaves (82574).
+    EIAC = 0x00dc;
+    /// Causes that are masked by themselves when acknowledged or sent.
+    IAM = 0x00e0;
+    /// Which MSI-X vector each cause uses (82574).
+    IVAR = 0x00e4;
+    /// Interrupt throttling of MSI-X vector 0 (82574).
+    EITR_82574 = 0x00e8;
     /// Receive control.
     RCTL = 0x0100;
     /// Flow control transmit timer.
@@ -140,6 +234,28 @@ registers! {
     EXTCNF_CTRL = 0x0f00;
     /// Packet buffer allocation.
     PBA = 0x1000;
+    /// General purpose interrupt enable: how causes become interrupts (82576 and later).
+    GPIE = 0x1514;
+    /// Extended interrupt causes, set by software (82575 and later).
+    EICS = 0x1520;
+    /// Extended interrupt mask set (82575 and later).
+    EIMS = 0x1524;
+    /// Extended interrupt mask clear (82575 and later).
+    EIMC = 0x1528;
+    /// Extended causes that clear themselves when their message leaves (82575 and later).
+    EIAC_82575 = 0x152c;
+    /// Extended causes that are masked by themselves (82575 and later).
+    EIAM = 0x1530;
+    /// Extended interrupt causes (82575 and later).
+    EICR = 0x1580;
+    /// Which causes use MSI-X vector 0 (82575).
+    MSIXBM0 = 0x1600;
+    /// Interrupt throttling of vector 0 (82575 and later).
+    EITR_82575 = 0x1680;
+    /// Which vector queues 0 and 1 use (82576 and later).
+    IVAR0 = 0x1700;
+    /// Which vector other causes use (82576 and later).
+    IVAR_MISC = 0x1740;
     /// Flow control receive threshold, low.
     FCRTL = 0x2160;
     /// Flow control receive threshold, high.
@@ -249,8 +365,16 @@ pub mod eecd {
 pub mod ctrl_ext {
     /// Read the EEPROM again.
     pub const EE_RST: u32 = 1 << 13;
+    /// Reading EICR clears it (82575: IRCA).
+    pub const IRCA: u32 = 1 << 0;
+    /// Causes in IAM or EIAM are masked when their MSI-X message leaves.
+    pub const EIAME: u32 = 1 << 24;
+    /// Reading ICR masks the causes in IAM.
+    pub const IAME: u32 = 1 << 27;
     /// A driver owns the part.
     pub const DRV_LOAD: u32 = 1 << 28;
+    /// Masking a cause clears its vector's pending bit.
+    pub const PBA_CLR: u32 = 1 << 31;
 }
 
 /// EXTCNF_CTRL bits.
@@ -295,6 +419,8 @@ pub mod rxcsum {
 
 /// RFCTL bits.
 pub mod rfctl {
+    /// No interrupt for TCP acknowledgements.
+    pub const ACK_DIS: u32 = 1 << 12;
     /// Extended descriptors on receive.
     pub const EXTEN: u32 = 1 << 15;
 }

@@ -96,7 +96,7 @@ struct Connection {
 impl Connection {
     fn new() -> Self {
         let machine = Machine::new(Behaviour::default());
-        let options = Options { receive_descriptors: 256, transmit_descriptors: 64 };
+        let options = Options::default();
         let nic = Nic::attach(machine, machine, ADDRESS, &options).unwrap();
         let addressing = Addressing::Static {
             address: "10.0.2.15".parse().unwrap(),

@@ -4,6 +4,8 @@
 //! The device works inside register writes, as an emulated one does, and only through bus
 //! addresses: one that is wrong, freed, or used with bus mastering off fails the test.
 
+mod interrupts;
+
 use std::alloc::{Layout, alloc};
 use std::cell::{Ref, RefCell, RefMut};
 use std::ptr::NonNull;
@@ -11,11 +13,14 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
+use isboot_transport::intel::interrupt::icr;
 use isboot_transport::intel::registers::{
-    CTRL, EECD, EERD, ICR, IMC, IMS, MDIC, PBA, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDT,
+    CTRL, EECD, EERD, ICR, IMS, MDIC, PBA, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDT,
     Register, STATUS, TCTL, TDBAL, TDH, TDLEN, TDT, ctrl, rctl, tctl,
 };
 use isboot_transport::pci::{ConfigSpace, PciAddress};
+
+pub(crate) use interrupts::{Faults, Interrupts, MESSAGE, TABLE, at};
 
 /// Where the function is.
 pub(crate) const ADDRESS: PciAddress = PciAddress { segment: 0, bus: 0, device: 3, function: 0 };
@@ -32,6 +37,8 @@ pub(crate) enum Event {
     Write(Register, u32),
     Allocate(u64),
     Free(u64),
+    Map(u64),
+    Unmap(u64),
     /// The device wrote to memory that firmware had given it.
     ForeignWrite,
     BusMaster(bool),
@@ -108,6 +115,7 @@ pub(crate) struct State {
     pub(crate) accesses: u64,
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) bmcr_writes: usize,
+    pub(crate) interrupts: Interrupts,
     registers: Vec<u32>,
     config: Vec<u32>,
     regions: Vec<Region>,
@@ -129,6 +137,16 @@ impl Machine {
         config[0] = u32::from(behaviour.device_id) << 16 | 0x8086;
         config[2] = 0x0200_0003;
         config[4] = BAR as u32;
+        if behaviour.device_id == 0x10d3 {
+            config[1] |= 1 << 20;
+            config[7] = TABLE as u32;
+            config[0x34 / 4] = u32::from(at::POWER);
+            // Power management, MSI with 64 bits, MSI-X with its table at the start of window 3.
+            config[usize::from(at::POWER) / 4] = 0xd001;
+            config[usize::from(at::MSI) / 4] = 0x0080_a005;
+            config[usize::from(at::MSI_X) / 4] = 0x0004_0011;
+            config[usize::from(at::MSI_X) / 4 + 1] = 3;
+        }
         let mut phy = [0; 32];
         phy[1] = 0x7969;
         phy[4] = 0x0de1;
@@ -139,6 +157,7 @@ impl Machine {
             accesses: 0,
             sent: Vec::new(),
             bmcr_writes: 0,
+            interrupts: Interrupts::default(),
             registers: vec![0; 0x8000],
             config,
             regions: Vec::new(),
@@ -313,6 +332,10 @@ impl Clock for Machine {
         state.now += Duration::from_micros(10);
         state.now
     }
+
+    fn spin(&self) {
+        self.interrupts();
+    }
 }
 
 // SAFETY: memory comes from the global allocator and is never given back to it; the device below
@@ -352,16 +375,27 @@ unsafe impl Hal for Machine {
     }
 
     fn map(&self, bus_address: u64, len: usize) -> Option<NonNull<u8>> {
-        assert_eq!((bus_address, len), (BAR, 0x2_0000));
-        NonNull::new(std::ptr::without_provenance_mut(BAR as usize))
+        assert!([(BAR, 0x2_0000), (TABLE, 0x1000)].contains(&(bus_address, len)));
+        self.state_mut().events.push(Event::Map(bus_address));
+        NonNull::new(std::ptr::without_provenance_mut(bus_address as usize))
+    }
+
+    unsafe fn unmap(&self, pointer: NonNull<u8>, _: usize) {
+        self.state_mut().events.push(Event::Unmap(pointer.addr().get() as u64));
     }
 
     unsafe fn read(&self, register: NonNull<u32>) -> u32 {
-        self.state_mut().read(offset(register))
+        match table_word(register) {
+            Some((vector, word)) => self.state().interrupts.table[vector][word],
+            None => self.state_mut().read(offset(register)),
+        }
     }
 
     unsafe fn write(&self, register: NonNull<u32>, value: u32) {
-        self.state_mut().write(offset(register), value);
+        match table_word(register) {
+            Some((vector, word)) => self.state_mut().interrupts.table[vector][word] = value,
+            None => self.state_mut().write(offset(register), value),
+        }
     }
 }
 
@@ -387,6 +421,7 @@ impl ConfigSpace for Machine {
 impl State {
     fn power_on(&mut self) {
         self.registers.fill(0);
+        self.interrupt_power_on();
         let [a, b, c, d, e, f] = self.behaviour.receive_address;
         self.set(RAL0, u32::from_le_bytes([a, b, c, d]));
         self.set(RAH0, u32::from_le_bytes([e, f, 0, 0x80]));
@@ -435,10 +470,7 @@ impl State {
                 }
                 self.get(CTRL)
             }
-            ICR => {
-                self.set(ICR, 0);
-                value
-            }
+            ICR => self.read_icr(),
             _ => value,
         }
     }
@@ -457,14 +489,6 @@ impl State {
                 self.reset_reads_left = self.behaviour.reset_reads;
                 self.set(CTRL, value);
             }
-            IMC => {
-                let left = self.get(IMS) & !value;
-                self.set(IMS, left);
-            }
-            ICR => {
-                let left = self.get(ICR) & !value;
-                self.set(ICR, left);
-            }
             MDIC => self.mdic(value),
             EERD => self.eerd(value),
             TDT => {
@@ -473,6 +497,7 @@ impl State {
                     self.transmit(u32::MAX, true);
                 }
             }
+            _ if self.write_interrupt(register, value) => {}
             _ => self.set(register, value),
         }
     }
@@ -520,6 +545,7 @@ impl State {
         }
         self.fill_descriptor(head, bytes, status, errors, len);
         self.set(RDH, (head + 1) % ring);
+        self.raise(icr::RXT0);
         true
     }
 
@@ -552,6 +578,7 @@ impl State {
                 self.dma_write(at + 12, &[1]);
             }
             self.set(TDH, (head + 1) % ring);
+            self.raise(icr::TXDW);
         }
     }
 
@@ -587,6 +614,12 @@ impl State {
 
 fn offset(register: NonNull<u32>) -> u32 {
     (register.addr().get() - BAR as usize) as u32
+}
+
+/// Which word of which vector, of a pointer into the MSI-X table.
+fn table_word(register: NonNull<u32>) -> Option<(usize, usize)> {
+    let offset = (register.addr().get() as u64).checked_sub(TABLE)? as usize;
+    Some((offset / 16, offset % 16 / 4))
 }
 
 fn index(register: Register) -> usize {

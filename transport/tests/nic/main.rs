@@ -4,6 +4,7 @@ mod attach;
 mod cost;
 mod detach;
 mod fake;
+mod interrupt;
 mod receive;
 mod transmit;
 mod vlan;
@@ -20,7 +21,7 @@ fn attached(behaviour: Behaviour, options: Options) -> (Machine, Nic<Machine, Ma
 }
 
 fn small() -> Options {
-    Options { receive_descriptors: 16, transmit_descriptors: 16 }
+    Options { receive_descriptors: 16, transmit_descriptors: 16, ..Options::default() }
 }
 
 /// A frame of `len` bytes that is not IP, recognisable by its number.

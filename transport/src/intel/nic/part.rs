@@ -9,9 +9,9 @@ use crate::intel::ids::Model;
 use crate::intel::interrupt;
 use crate::intel::nvm;
 use crate::intel::registers::{
-    CTRL, CTRL_EXT, EECD, EXTCNF_CTRL, GCR, GCR2, MANC, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDLEN,
-    Registers, STATUS, TCTL, TDBAH, TDBAL, TDLEN, ctrl, ctrl_ext, eecd, extcnf_ctrl, manc, rctl,
-    status, tctl,
+    CTRL, CTRL_EXT, EECD, EXTCNF_CTRL, GCR, GCR2, MANC, Mapping, RAH0, RAL0, RCTL, RDBAH, RDBAL,
+    RDLEN, STATUS, TCTL, TDBAH, TDBAL, TDLEN, WINDOW, ctrl, ctrl_ext, eecd, extcnf_ctrl, manc,
+    rctl, status, tctl,
 };
 use crate::pci::{self, ConfigSpace, PciAddress, PciFunction};
 
@@ -21,7 +21,7 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     pub(super) config: C,
     pub(super) address: PciAddress,
     pub(super) model: &'static Model,
-    pub(super) registers: Registers<H>,
+    pub(super) registers: Mapping<H>,
     stopped: bool,
 }
 
@@ -42,7 +42,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         let bar = pci::memory_bar(&config, address, 0)
             .map_err(|error| AttachError::Bar { address, error })?;
         pci::enable_memory(&config, address);
-        let Some(registers) = Registers::map(hal.clone(), bar.address) else {
+        let Some(registers) = Mapping::new(hal.clone(), bar.address, WINDOW) else {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
         let part = Self { hal, config, address, model, registers, stopped: false };

@@ -1,0 +1,96 @@
+//! Base address registers: where a function's memory windows are.
+
+use core::fmt;
+
+use super::{ConfigSpace, PciAddress, offset};
+
+/// A memory window of a function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemoryBar {
+    /// Where the window starts, as the bus sees it.
+    pub address: u64,
+    /// Whether it may lie above 4 GiB.
+    pub is_64bit: bool,
+}
+
+/// Why a base address register cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BarError {
+    /// There is no such register (0 to 5), or a 64-bit one would end outside the header.
+    NoSuchBar,
+    /// It is an I/O port window.
+    NotMemory,
+    /// Firmware gave it no address: it reads as zero.
+    Unassigned,
+    /// The type field holds a reserved value (bits 2:1 = 01 or 11).
+    ReservedType,
+}
+
+impl fmt::Display for BarError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoSuchBar => "there is no such base address register",
+            Self::NotMemory => "the base address register is an I/O window, not memory",
+            Self::Unassigned => {
+                "firmware gave the base address register no address: \
+                 let the hosting kernel assign PCI resources first"
+            }
+            Self::ReservedType => "the base address register has a reserved type",
+        })
+    }
+}
+
+impl core::error::Error for BarError {}
+
+/// Decodes base address register `index` (PCI Local Bus 3.0 §6.2.5.1).
+///
+/// # Errors
+/// See [`BarError`].
+pub fn memory_bar<C: ConfigSpace + ?Sized>(
+    config: &C,
+    address: PciAddress,
+    index: u8,
+) -> Result<MemoryBar, BarError> {
+    let register = |index: u8| offset::BAR0.wrapping_add(u16::from(index).wrapping_mul(4));
+    if index > 5 {
+        return Err(BarError::NoSuchBar);
+    }
+    let low = config.read(address, register(index));
+    if low & 1 != 0 {
+        return Err(BarError::NotMemory);
+    }
+    let base = u64::from(low & !0xf);
+    let (base, is_64bit) = match (low >> 1) & 3 {
+        0 => (base, false),
+        2 if index == 5 => return Err(BarError::NoSuchBar),
+        2 => {
+            let high = config.read(address, register(index.wrapping_add(1)));
+            (base | (u64::from(high) << 32), true)
+        }
+        _ => return Err(BarError::ReservedType),
+    };
+    if base == 0 { Err(BarError::Unassigned) } else { Ok(MemoryBar { address: base, is_64bit }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::{Machine, Words, at};
+    use super::*;
+
+    #[test]
+    fn base_addresses() {
+        let bar = |index, words: Words<'_>| {
+            memory_bar(&Machine::with(&[(0, 3, 0, words)]), at(0, 3, 0), index)
+        };
+        let low = MemoryBar { address: 0xfebc_0000, is_64bit: false };
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0000)]), Ok(low));
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0008)]), Ok(low), "prefetchable");
+        let high = MemoryBar { address: 0x12_febc_0000, is_64bit: true };
+        assert_eq!(bar(2, &[(0x18, 0xfebc_0004), (0x1c, 0x12)]), Ok(high));
+        assert_eq!(bar(0, &[(0x10, 0x4), (0x14, 0)]), Err(BarError::Unassigned));
+        assert_eq!(bar(0, &[(0x10, 0xc001)]), Err(BarError::NotMemory));
+        assert_eq!(bar(0, &[(0x10, 0xfebc_0006)]), Err(BarError::ReservedType));
+        assert_eq!(bar(5, &[(0x24, 0xfebc_0004)]), Err(BarError::NoSuchBar));
+        assert_eq!(bar(6, &[]), Err(BarError::NoSuchBar));
+    }
+}
