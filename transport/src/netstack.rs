@@ -412,10 +412,16 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
                 .pop()
                 .or_else(|| neighbourhood.checks.message(now, || random.next()));
             let checks = &neighbourhood.checks;
-            // A link-local address before others: it is there whatever routers say.
+            // Of the target's own network, or else the link-local one, which is the last.
             let usable = |target: IpAddr| {
-                let mut usable = own.iter().map(|(address, _)| *address).rev();
-                usable.find(|own| own.is_ipv4() == target.is_ipv4() && checks.may_use(*own))
+                let usable = own
+                    .iter()
+                    .filter(|(own, _)| own.is_ipv4() == target.is_ipv4() && checks.may_use(*own));
+                let is_near = |(own, prefix): &&(IpAddr, u8)| {
+                    IpCidr::new((*own).into(), *prefix).contains_addr(&target.into())
+                };
+                let source = usable.clone().find(is_near).or_else(|| usable.last());
+                source.map(|(own, _)| *own)
             };
             let neighbours = &mut neighbourhood.neighbours;
             let message = message.or_else(|| neighbours.question(now, usable)).or_else(|| {

@@ -2,6 +2,8 @@
 
 mod address;
 mod connection;
+mod frames;
+mod neighbour;
 mod vlan;
 mod wire;
 
