@@ -145,12 +145,12 @@ impl Checks {
     /// Somebody else asked who has an address: what to say to that.
     pub(super) fn heard_question(&mut self, question: &Question) -> Option<Message> {
         let check = self.find(question.target)?;
+        if question.asker.is_none() && check.is_on_trial() {
+            // Both want it, neither has it (RFC 5227 §2.1.1, RFC 4862 §5.4.3).
+            check.conflict = Some(question.mac);
+            check.stage = Stage::Duplicate(question.mac);
+        }
         if matches!(check.stage, Stage::Probing { .. } | Stage::Duplicate(_)) {
-            if question.asker.is_none() && check.is_on_trial() {
-                // Both want it, neither has it (RFC 5227 §2.1.1, RFC 4862 §5.4.3).
-                check.conflict = Some(question.mac);
-                check.stage = Stage::Duplicate(question.mac);
-            }
             return None;
         }
         Message::answer(question)

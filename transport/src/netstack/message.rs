@@ -92,7 +92,12 @@ fn read_arp(payload: &[u8], us_alone: bool) -> Option<Received<'_>> {
     let claim = source.filter(|_| is_request || is_reply);
     Some(Received::Sighting(
         claim.map(|address| Claim { address, mac, is_answer: is_reply && us_alone }),
-        is_request.then_some(Question { target: target.into(), asker: source, mac }),
+        // Who asks for its own address announces it.
+        (is_request && source != Some(target.into())).then_some(Question {
+            target: target.into(),
+            asker: source,
+            mac,
+        }),
     ))
 }
 

@@ -84,6 +84,14 @@ pub(crate) fn solicitation(mac: Mac, source: &str, target: &str) -> Vec<u8> {
     icmpv6(mac, 255, (source, &group.to_string()), &message)
 }
 
+/// The same behind a header of options that says nothing.
+pub(crate) fn behind_options(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.splice(54..54, [58, 0, 1, 4, 0, 0, 0, 0]);
+    frame[20] = 0;
+    frame[19] += 8;
+    frame
+}
+
 /// What a frame of ours says about addresses, in a line; nothing for other frames.
 pub(crate) fn said(frame: &[u8]) -> Option<String> {
     let mac = |at: usize| -> String {

@@ -2,6 +2,7 @@
 
 mod address;
 mod connection;
+mod duplicate;
 mod frames;
 mod neighbour;
 mod vlan;

@@ -9,8 +9,8 @@ use isboot_transport::stream::{ByteStream, StreamState};
 use smoltcp::wire::{EthernetAddress, HardwareAddress};
 
 use crate::frames::{
-    ALL_NODES, BROADCAST, Mac, OVERRIDE, SOLICITED, advertisement, all_said, arp, gratuitous_arp,
-    solicitation,
+    ALL_NODES, BROADCAST, Mac, OVERRIDE, SOLICITED, advertisement, all_said, arp, behind_options,
+    gratuitous_arp, solicitation,
 };
 use crate::wire::cable;
 use crate::{OUR_MAC, PEER_MAC, PORT, Peer, World, fixed, ip, stream};
@@ -208,6 +208,7 @@ fn somebody_elses_word_does_not_move_a_neighbour_that_answers() {
                     advertisement(liar, OVERRIDE, hop, ALL_NODES),
                     advertisement(liar, OVERRIDE | SOLICITED, hop, &us),
                     solicitation(liar, hop, &us),
+                    behind_options(advertisement(liar, OVERRIDE | SOLICITED, hop, &us)),
                 ]
             } else {
                 vec![
