@@ -3,25 +3,22 @@
 use core::time::Duration;
 
 use crate::hal::{Hal, wait_until};
-use crate::intel::family::{Eerd, Quirks};
 use crate::intel::registers::{EERD, RAH0, RAL0, Registers};
 
 /// The MAC address that the reset loaded into the first receive address registers, or else words
 /// 0 to 2 of the EEPROM; `None` when neither holds a station's address.
-pub(crate) fn mac_address<H: Hal>(
-    hal: &H,
-    registers: &Registers<H>,
-    quirks: &Quirks,
-) -> Option<[u8; 6]> {
+pub(crate) fn mac_address<H: Hal>(hal: &H, registers: &Registers<H>) -> Option<[u8; 6]> {
     let [a, b, c, d] = registers.read(RAL0).to_le_bytes();
     let [e, f, ..] = registers.read(RAH0).to_le_bytes();
     let loaded = [a, b, c, d, e, f];
     if is_station(loaded) {
         return Some(loaded);
     }
-    let [a, b] = read_word(hal, registers, quirks, 0)?.to_le_bytes();
-    let [c, d] = read_word(hal, registers, quirks, 1)?.to_le_bytes();
-    let [e, f] = read_word(hal, registers, quirks, 2)?.to_le_bytes();
+    // Word 0 is asked for in the same way in both layouts.
+    let (word, layout) = read_word(hal, registers, 0, &[SMALL, LARGE])?;
+    let [a, b] = word.to_le_bytes();
+    let [c, d] = read_word(hal, registers, 1, &[layout])?.0.to_le_bytes();
+    let [e, f] = read_word(hal, registers, 2, &[layout])?.0.to_le_bytes();
     Some([a, b, c, d, e, f]).filter(|mac| is_station(*mac))
 }
 
@@ -31,18 +28,39 @@ fn is_station(mac: [u8; 6]) -> bool {
     first & 1 == 0 && mac != [0; 6]
 }
 
-/// Reads one EEPROM word, or `None` when the part never finishes.
-fn read_word<H: Hal>(hal: &H, registers: &Registers<H>, quirks: &Quirks, word: u8) -> Option<u16> {
+/// How EERD is laid out.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// Where the word's address starts.
+    shift: u32,
+    /// The bit that says that the word is there.
+    done: u32,
+}
+
+/// 82540, 82545, 82546 (8254x §13.4.4).
+const SMALL: Layout = Layout { shift: 8, done: 1 << 4 };
+/// 82541, 82547 and later (82574 §10.2.2.4).
+const LARGE: Layout = Layout { shift: 2, done: 1 << 1 };
+
+/// Reads one EEPROM word and finds out which of `layouts`, alike for this word, the part has;
+/// `None` when it never finishes.
+fn read_word<H: Hal>(
+    hal: &H,
+    registers: &Registers<H>,
+    word: u8,
+    layouts: &[Layout],
+) -> Option<(u16, Layout)> {
     const START: u32 = 1;
-    let (shift, done) = match quirks.eerd {
-        Eerd::Small => (8, 1 << 4),
-        Eerd::Large => (2, 1 << 1),
-    };
+    let shift = layouts.first()?.shift;
     registers.write(EERD, START | u32::from(word) << shift);
-    let mut value = 0;
-    let finished = wait_until(hal, Duration::from_millis(10), || {
-        value = registers.read(EERD);
-        value & done != 0 && value != u32::MAX
+    let mut found = None;
+    let _ = wait_until(hal, Duration::from_millis(10), || {
+        let value = registers.read(EERD);
+        if value != u32::MAX {
+            let layout = layouts.iter().find(|layout| value & layout.done != 0);
+            found = layout.map(|layout| ((value >> 16) as u16, *layout));
+        }
+        found.is_some()
     });
-    finished.then_some((value >> 16) as u16)
+    found
 }

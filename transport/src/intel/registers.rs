@@ -419,10 +419,18 @@ pub mod rxcsum {
 
 /// RFCTL bits.
 pub mod rfctl {
+    /// NFS write filter off.
+    pub const NFSW_DIS: u32 = 1 << 6;
+    /// NFS read filter off.
+    pub const NFSR_DIS: u32 = 1 << 7;
     /// No interrupt for TCP acknowledgements.
     pub const ACK_DIS: u32 = 1 << 12;
     /// Extended descriptors on receive.
     pub const EXTEN: u32 = 1 << 15;
+    /// No parsing of IPv6 extension headers: malformed ones hang reception.
+    pub const IPV6_EX_DIS: u32 = 1 << 16;
+    /// Nor of the newer ones.
+    pub const NEW_IPV6_EXT_DIS: u32 = 1 << 17;
 }
 
 /// MANC bits.

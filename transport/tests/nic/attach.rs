@@ -186,9 +186,18 @@ fn message_interrupts_and_sleep_are_turned_off() {
 
 #[test]
 fn functions_that_cannot_be_driven_are_named() {
-    let machine = Machine::new(Behaviour { device_id: 0x15f3, ..Behaviour::default() });
+    let machine = Machine::new(Behaviour { device_id: 0x1234, ..Behaviour::default() });
     let error = attach_fails(machine);
-    assert_eq!(error.to_string(), "00:03.0 is 8086:15f3, which this driver does not serve");
+    assert_eq!(error.to_string(), "00:03.0 is 8086:1234, which this driver does not serve");
+    for (device_id, why) in [
+        (0x15f3, "I225-V (8086:15f3), which this driver does not serve: 2.5 Gbit/s"),
+        (0x10ca, "attach the physical one"),
+        (0x1000, "82542"),
+    ] {
+        let machine = Machine::new(Behaviour { device_id, ..Behaviour::default() });
+        let error = attach_fails(machine).to_string();
+        assert!(error.contains(why), "{error}");
+    }
     let nowhere = PciAddress { device: 9, ..ADDRESS };
     let error = Nic::attach(machine, machine, nowhere, &small()).err().unwrap();
     assert_eq!(error, AttachError::Absent { address: nowhere });

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::time::Duration;
 
+use crate::intel::ids::Refused;
 use crate::intel::registers::Register;
 use crate::intel::ring::RingError;
 use crate::pci::{BarError, PciAddress};
@@ -53,6 +54,13 @@ pub enum AttachError {
         vendor_id: u16,
         /// Its device id.
         device_id: u16,
+    },
+    /// The function is a part that resembles those served but is not.
+    Refused {
+        /// Where it is.
+        address: PciAddress,
+        /// Which, and why.
+        part: &'static Refused,
     },
     /// Its register window has no usable address.
     Bar {
@@ -109,6 +117,11 @@ impl fmt::Display for AttachError {
             Self::Unsupported { address, vendor_id, device_id } => write!(
                 f,
                 "{address} is {vendor_id:04x}:{device_id:04x}, which this driver does not serve"
+            ),
+            Self::Refused { address, part } => write!(
+                f,
+                "{address} is {} (8086:{:04x}), which this driver does not serve: {}",
+                part.name, part.device_id, part.why
             ),
             Self::Bar { address, error } => write!(f, "NIC {address}: {error}"),
             Self::Unmapped { address, bus_address } => write!(

@@ -4,8 +4,8 @@ use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
 use crate::hal::{Hal, wait_until};
-use crate::intel::family::Quirks;
-use crate::intel::ids::Model;
+use crate::intel::family::{DriverLoaded, EepromDone, Lock, Quirks};
+use crate::intel::ids::{Model, Refused};
 use crate::intel::interrupt;
 use crate::intel::nvm;
 use crate::intel::registers::{
@@ -33,6 +33,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             return Err(AttachError::Absent { address });
         };
         let PciFunction { vendor_id, device_id, .. } = function;
+        if let Some(part) = Refused::find(vendor_id, device_id) {
+            return Err(AttachError::Refused { address, part });
+        }
         let Some(model) = Model::find(vendor_id, device_id) else {
             return Err(AttachError::Unsupported { address, vendor_id, device_id });
         };
@@ -60,7 +63,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     }
 
     pub(super) fn mac_address(&self) -> Result<[u8; 6], AttachError> {
-        nvm::mac_address(&self.hal, &self.registers, self.quirks())
+        nvm::mac_address(&self.hal, &self.registers)
             .ok_or(AttachError::NoMac { address: self.address })
     }
 
@@ -79,7 +82,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
 
     /// Tells firmware that a driver owns the part.
     pub(super) fn claim(&self) {
-        if self.quirks().express {
+        if self.quirks().driver_loaded == DriverLoaded::CtrlExt {
             self.registers.update(CTRL_EXT, 0, ctrl_ext::DRV_LOAD);
         }
     }
@@ -104,7 +107,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             for register in [RDLEN, RDBAL, RDBAH, TDLEN, TDBAL, TDBAH] {
                 self.registers.write(register, 0);
             }
-            if self.quirks().express {
+            if self.quirks().driver_loaded == DriverLoaded::CtrlExt {
                 self.registers.update(CTRL_EXT, ctrl_ext::DRV_LOAD, 0);
             }
             result.map_err(|error| {
@@ -151,7 +154,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     fn reset(&self) -> Result<(), AttachError> {
         let registers = &self.registers;
         let quirks = self.quirks();
-        if quirks.mdio_ownership {
+        if quirks.reset_lock == Lock::MdioOwnership {
             self.own_management_bus();
         }
         registers.update(CTRL, 0, ctrl::RST);
@@ -163,7 +166,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             registers.update(CTRL_EXT, 0, ctrl_ext::EE_RST);
             self.hal.wait(Duration::from_millis(2));
         }
-        if quirks.auto_read_done {
+        if quirks.eeprom_done != EepromDone::Silent {
             // Not fatal on these parts: some never say so.
             let limit = Duration::from_millis(10);
             let done = |value| value & eecd::AUTO_RD != 0;
@@ -176,7 +179,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if !quirks.flash_wait.is_zero() {
             self.hal.wait(quirks.flash_wait);
         }
-        if quirks.mdio_ownership {
+        if quirks.reset_lock == Lock::MdioOwnership {
             registers.update(EXTCNF_CTRL, extcnf_ctrl::MDIO_SW_OWNERSHIP, 0);
         }
         interrupt::mask_all(registers);
@@ -191,8 +194,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if (clear, set) != (0, 0) {
             registers.update(CTRL_EXT, clear, set);
         }
-        if quirks.gcr_set != 0 {
-            registers.update(GCR, 0, quirks.gcr_set);
+        let (clear, set) = quirks.gcr;
+        if (clear, set) != (0, 0) {
+            registers.update(GCR, clear, set);
         }
         if quirks.gcr2_set != 0 {
             registers.update(GCR2, 0, quirks.gcr2_set);
