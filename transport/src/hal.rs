@@ -70,13 +70,24 @@ impl<T: Entropy + ?Sized> Entropy for &mut T {
     }
 }
 
-/// The hosting kernel has no randomness to give.
+/// Why there is no randomness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NoEntropy;
+pub enum NoEntropy {
+    /// The hosting kernel has no source.
+    Missing,
+    /// The source has nothing to give, for longer than it may.
+    Exhausted,
+    /// The source gives the same again and again, or nothing but zeros or ones: it is broken.
+    Stuck,
+}
 
 impl fmt::Display for NoEntropy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the hosting kernel has no source of randomness")
+        f.write_str(match self {
+            Self::Missing => "the hosting kernel has no source of randomness",
+            Self::Exhausted => "the source of randomness has nothing to give",
+            Self::Stuck => "the source of randomness gives the same again and again: it is broken",
+        })
     }
 }
 

@@ -82,6 +82,7 @@ extern crate std;
 
 pub mod checksum;
 pub mod device;
+pub mod entropy;
 pub mod hal;
 pub mod intel;
 pub mod link;

@@ -4,7 +4,7 @@ use core::net::IpAddr;
 
 use isboot::boot::{BootPlan, Parameters};
 use isboot_transport::device::NicDevice;
-use isboot_transport::hal::{Entropy, wait_until};
+use isboot_transport::hal::wait_until;
 use isboot_transport::netstack::{AddressState, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
 use isboot_transport::vlan::{VlanDrops, VlanId};
@@ -12,7 +12,7 @@ use isboot_transport::vlan::{VlanDrops, VlanId};
 use crate::arena;
 use crate::clock;
 use crate::console::Event;
-use crate::entropy::{self, ProcessorEntropy};
+use crate::entropy;
 use crate::failure::{During, Failure};
 use crate::machine::Machine;
 use crate::nic::Nic;
@@ -29,7 +29,7 @@ const TRANSMIT_BUFFER: usize = 128 * 1024;
 
 /// Gives the card an address: the plan's, or one from DHCP.
 pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Result<Stream, Failure> {
-    let configuration = plan.network(nic.mac(), random_seed(), parameters);
+    let configuration = plan.network(nic.mac(), random_seed(parameters)?, parameters);
     let sockets = arena::place(Sockets::new()).ok_or("no memory for sockets").during("address")?;
     let mut stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, clock::now())
         .during("address")?;
@@ -83,16 +83,21 @@ pub(crate) fn end(stream: Stream) -> Nic {
     stream.into_device().into_nic()
 }
 
-/// What TCP makes its sequence numbers and ports of.
-fn random_seed() -> u64 {
+/// What TCP makes its sequence numbers and ports of (RFC 6528, RFC 6056). Who can guess them can
+/// write into the connection without seeing it; CHAP does not keep him out, and digests do not.
+fn random_seed(parameters: &Parameters) -> Result<u64, Failure> {
     let mut seed = [0; 8];
-    match ProcessorEntropy::find().fill(&mut seed) {
-        Ok(()) => u64::from_le_bytes(seed),
+    match entropy::fill(&mut seed) {
+        Ok(()) => Ok(u64::from_le_bytes(seed)),
+        Err(none) if parameters.require_entropy => {
+            let text = format_args!("{none}, and isboot.require_entropy=yes wants one");
+            Err(Failure::new("address", text))
+        }
         Err(none) => {
             log::warn!(
                 "{none}: TCP sequence numbers come from the jitter of the clock, and are weak"
             );
-            entropy::jitter()
+            Ok(entropy::jitter())
         }
     }
 }

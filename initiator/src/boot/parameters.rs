@@ -73,6 +73,9 @@ pub struct Parameters {
     pub chap_algorithms: ChapAlgorithms,
     /// Whether CHAP secrets below 96 bits are acceptable.
     pub allow_short_secrets: bool,
+    /// Whether TCP wants entropy too, as mutual CHAP always does. Without, a hosting kernel that
+    /// has none may seed TCP with something weaker, and says so.
+    pub require_entropy: bool,
     /// Digests that are acceptable for headers, in order of preference.
     pub header_digest: DigestOffer,
     /// Digests that are acceptable for data, in order of preference.
@@ -110,6 +113,7 @@ impl Default for Parameters {
             target_portal_group_tag: None,
             chap_algorithms: ChapAlgorithms::default(),
             allow_short_secrets: false,
+            require_entropy: false,
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             queue_depth: 32,
@@ -448,6 +452,11 @@ const TABLE: &[ParameterInfo] = &[
         "allow_short_secrets",
         allow_short_secrets,
         "CHAP secrets below 96 bits are acceptable (RFC 7143 9.2.1)"
+    ),
+    boolean!(
+        "require_entropy",
+        require_entropy,
+        "refuse TCP without a source of randomness; mutual CHAP is refused in any case"
     ),
     digest!("header_digest", header_digest, "acceptable header digests, best first"),
     digest!("data_digest", data_digest, "acceptable data digests, best first"),

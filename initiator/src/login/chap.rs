@@ -94,6 +94,9 @@ impl Challenges {
 
     /// A new challenge out of fresh entropy, with an identifier of its own (RFC 1994 §4.1), for a
     /// session that answers with `secret` itself.
+    ///
+    /// A random source that fails often does so by giving the same word for ever. That two words in
+    /// a row are the same by chance is so unlikely that it is taken for that (SP 800-90B §4.4.1).
     pub(super) fn issue(
         &mut self,
         entropy: Option<&[u8; 32]>,
@@ -102,6 +105,10 @@ impl Challenges {
         let (fresh, rest) = entropy
             .and_then(|entropy| entropy.split_first_chunk())
             .ok_or(ConfigurationError::NoEntropy)?;
+        let words = entropy.map_or(&[] as &[[u8; 8]], |entropy| entropy.as_chunks().0);
+        if words.windows(2).any(|pair| matches!(pair, [one, next] if one == next)) {
+            return Err(ConfigurationError::EntropyStuck);
+        }
         let identifier = match self.identifier {
             Some(previous) => previous.wrapping_add(1),
             None => rest.first().copied().unwrap_or_default(),

@@ -117,6 +117,8 @@ pub enum ConfigurationError {
     NoEntropy,
     /// The entropy given makes a challenge that was already used (RFC 1994 §2.3).
     EntropyRepeated,
+    /// The entropy given is one 64-bit word again and again: its source is stuck.
+    EntropyStuck,
     /// One secret for both directions (§9.2.1).
     SameSecretBothWays,
     /// A secret below 96 bits, and such are not allowed (§9.2.1): whose.
@@ -142,6 +144,10 @@ impl fmt::Display for ConfigurationError {
             Self::NoEntropy => "mutual CHAP needs entropy for its challenge, and there is none",
             Self::EntropyRepeated => {
                 "the entropy for the CHAP challenge repeats; the random source is broken"
+            }
+            Self::EntropyStuck => {
+                "the entropy for the CHAP challenge is one word again and again; the random source \
+                 is broken"
             }
             Self::SameSecretBothWays => {
                 "the initiator's and the target's CHAP secret are the same; they must differ"

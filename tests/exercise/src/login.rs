@@ -83,7 +83,7 @@ struct Said {
 fn attempts(config: &LoginConfig, script: &mut Script<'_>) {
     let mut login = Login::new();
     assert_eq!(login.request().text, b"", "nobody to say anything to");
-    let mut entropy = [0; 32];
+    let mut entropy = core::array::from_fn(|index| index as u8);
     let mut again = 0;
     for attempt in 0..8_u8 {
         entropy[0] = attempt;

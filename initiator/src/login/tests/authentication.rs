@@ -304,7 +304,7 @@ fn only_what_is_acceptable_is_tried() {
     offers(&mut rig, "7,6");
     for (attempt, number) in (1..).zip(["7", "6"]) {
         assert_eq!(ends(&mut rig, 2, 1), Ok(LoginProgress::TryAgain));
-        rig.login.begin(&rig.config, Some(&[attempt; 32])).unwrap();
+        rig.login.begin(&rig.config, Some(&entropy_of(attempt))).unwrap();
         offers(&mut rig, number);
     }
     let refused = Err(LoginError::Rejected { class: 2, detail: 1 });
@@ -342,12 +342,12 @@ fn a_target_that_misreads_sha256_gets_md5() {
     for config in [chap(true), mutual()] {
         let mut rig = at_challenge(config);
         assert_eq!(misread(&mut rig), Ok(LoginProgress::TryAgain));
-        rig.login.begin(&rig.config, Some(&[1; 32])).unwrap();
+        rig.login.begin(&rig.config, Some(&entropy_of(1))).unwrap();
         offers(&mut rig, "5");
         // Nothing follows it, and a later login starts from the list.
         let refused = Err(LoginError::Rejected { class: 2, detail: 1 });
         assert_eq!(ends(&mut rig, 2, 1), refused);
-        rig.login.begin(&rig.config, Some(&[2; 32])).unwrap();
+        rig.login.begin(&rig.config, Some(&entropy_of(2))).unwrap();
         offers(&mut rig, "8,7,6,5");
     }
     // A login by MD5 is remembered.
@@ -646,7 +646,7 @@ fn our_own_challenge_sent_back_is_refused() {
 #[test]
 fn an_earlier_challenge_sent_back_is_refused() {
     let mut rig = at_proof();
-    rig.login.begin(&rig.config, Some(&[7; 32])).unwrap();
+    rig.login.begin(&rig.config, Some(&entropy_of(7))).unwrap();
     rig.goes_on("0", "AuthMethod=CHAP");
     let outcome = rig.answers("0", "CHAP_A=5 CHAP_I=1 CHAP_C=0x101112131415161718191a1b1c1d1e1f13d2efc39693408940472a8f75787e3d");
     assert_eq!(outcome, failed(AuthenticationFailure::ChallengeReflected));
@@ -659,7 +659,7 @@ fn the_challenge_of_another_session_sent_back_is_refused() {
     let (_, challenge) = handed.rsplit_once("CHAP_C=").unwrap();
     for config in [mutual(), chap(true)] {
         let mut login = Login::new();
-        login.begin(&config, Some(&[7; 32])).unwrap();
+        login.begin(&config, Some(&entropy_of(7))).unwrap();
         let mut rig = Rig { config, login };
         rig.goes_on("0", "AuthMethod=CHAP");
         let outcome = rig.answers("0", &format!("CHAP_A=5 CHAP_I=1 CHAP_C={challenge}"));
@@ -720,14 +720,31 @@ fn every_attempt_has_its_own_challenge_and_identifier() {
     }
 }
 
+/// Entropy like no other's.
+fn entropy_of(number: u8) -> [u8; 32] {
+    entropy().map(|byte| byte ^ number << 4)
+}
+
 #[test]
 fn mutual_chap_without_good_entropy_is_refused() {
     let config = mutual();
     let refused = |error| Err(LoginError::ApiMisuse(error));
     let mut login = Login::new();
     assert_eq!(login.begin(&config, None), refused(ConfigurationError::NoEntropy));
-    assert_eq!(login.begin(&config, Some(&[1; 32])), Ok(()));
-    assert_eq!(login.begin(&config, Some(&[1; 32])), refused(ConfigurationError::EntropyRepeated));
+    assert_eq!(login.begin(&config, Some(&entropy_of(1))), Ok(()));
+    assert_eq!(
+        login.begin(&config, Some(&entropy_of(1))),
+        refused(ConfigurationError::EntropyRepeated)
+    );
+    // A source that is stuck: at once, or from some word on; any of four words may be the first.
+    for stuck_from in 0..3 {
+        for stuck in [[0x00; 8], [0xff; 8], *b"the same"] {
+            let mut bytes = entropy_of(3);
+            bytes.as_chunks_mut().0[stuck_from..].fill(stuck);
+            let outcome = Login::new().begin(&config, Some(&bytes));
+            assert_eq!(outcome, refused(ConfigurationError::EntropyStuck), "{bytes:02x?}");
+        }
+    }
     // Without a challenge to make, none is needed.
     assert_eq!(login.begin(&chap(true), None), Ok(()));
     assert_eq!(login.begin(&plain(), None), Ok(()));
@@ -749,7 +766,7 @@ fn an_attempt_starts_from_nothing() {
     let mut rig = at_proof();
     rig.goes_on("0>1", PROOF);
     rig.sends("1>3", OFFER);
-    rig.login.begin(&rig.config, Some(&[9; 32])).unwrap();
+    rig.login.begin(&rig.config, Some(&entropy_of(9))).unwrap();
     let (flags, sent) = rig.request();
     assert_eq!(flags, "0");
     assert!(sent.ends_with("AuthMethod=CHAP"), "{sent}");
