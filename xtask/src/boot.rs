@@ -9,7 +9,9 @@ pub(crate) fn run(options: &[String]) -> Result<u8, String> {
     let mut options = options.to_vec();
     let only_asks = ["--help", "-h", "--version", "-V"];
     let needs_no_images = options.iter().any(|option| only_asks.contains(&option.as_str()))
-        || options.windows(2).any(|pair| pair == ["--fault", "list"]);
+        || options
+            .windows(2)
+            .any(|pair| pair == ["--fault", "list"] || pair == ["--degraded", "list"]);
     if !needs_no_images {
         prepare(&mut options)?;
     }

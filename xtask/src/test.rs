@@ -69,7 +69,7 @@ const STEPS: [Step; 17] = [
     Step { name: "boots", what: "QEMU boots: firmware, NICs, digests", run: boots },
     Step {
         name: "variants",
-        what: "QEMU boots: CHAP both ways, IPv6, a VLAN, all three, 4096-byte blocks, the built-in target",
+        what: "QEMU boots: CHAP, IPv6, VLAN, 4096-byte blocks, interrupts, hand-over, less than all",
         run: variants,
     },
     Step { name: "faults", what: "QEMU boots that must fail, and how", run: faults },
@@ -232,8 +232,23 @@ fn variants() -> Outcome {
     let all = "--start direct --ip v6 --vlan 4094 --chap mutual --digest both --nic e1000e";
     shown(&all.split(' ').collect::<Vec<_>>(), "ipv6-vlan-mutual-chap.json")?;
     shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")?;
-    shown(&["--target", "builtin", "--nic", "e1000e", "--digest", "both"], "builtin.json")
+    shown(&["--target", "builtin", "--nic", "e1000e", "--digest", "both"], "builtin.json")?;
+    for options in INTERRUPTS {
+        let report = options.replace("--", "").replace(' ', "-") + ".json";
+        shown(&options.split(' ').collect::<Vec<_>>(), &report)?;
+    }
+    shown(&["--degraded", "all"], "degraded.json")
 }
+
+/// Every way to interrupt, every card, every firmware, and the card handed on in each way.
+const INTERRUPTS: [&str; 6] = [
+    "--interrupts none --nic e1000 --start direct --twice",
+    "--interrupts intx --nic e1000 --start direct --twice",
+    "--interrupts intx --nic e1000e --firmware uefi",
+    "--interrupts msi --nic e1000e --start direct --twice",
+    "--interrupts msix --nic e1000e --start direct --twice --digest both",
+    "--interrupts msix --nic e1000e --firmware uefi",
+];
 
 fn faults() -> Outcome {
     shown(&["--fault", "all"], "faults.json")

@@ -2,12 +2,13 @@
 
 use core::cell::UnsafeCell;
 
-/// A static of a kernel with one processor and no interrupts.
+/// A static of a kernel with one processor, which no interrupt handler uses.
 #[derive(Debug)]
 pub(crate) struct BootCell<T>(UnsafeCell<T>);
 
-// SAFETY: one processor runs this kernel, with interrupts off, and an exception never returns:
-// no access can come between two instructions of another.
+// SAFETY: one processor runs this kernel, an interrupt handler uses no `BootCell` (it has what is
+// in src/interrupt), and an exception never returns: no access can come between two instructions
+// of another.
 unsafe impl<T> Sync for BootCell<T> {}
 
 impl<T> BootCell<T> {

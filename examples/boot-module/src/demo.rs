@@ -4,6 +4,7 @@ use core::str::FromStr;
 
 use heapless::Vec;
 
+use crate::breakage::Breakage;
 use crate::buffer::Buffer;
 use crate::command_line::CommandLine;
 use crate::failure::Failure;
@@ -21,6 +22,10 @@ pub(crate) struct Demo {
     pub(crate) jobs: Vec<Job, 16>,
     /// Bytes of one request.
     pub(crate) chunk: usize,
+    /// `demo.twice=yes`: attach, log in and read once more after the detach.
+    pub(crate) twice: bool,
+    /// `demo.break=<what>`: what breaks half-way through the first job.
+    pub(crate) breakage: Option<Breakage>,
 }
 
 /// One piece of work.
@@ -30,19 +35,23 @@ pub(crate) enum Job {
     Read { disk: u16 },
     /// `demo.write=<disk>,<offset>,<bytes>,<seed>`: the pattern, then SYNCHRONIZE CACHE.
     Write { disk: u16, offset: u64, bytes: u64, seed: u64 },
+    /// `demo.idle=<seconds>`: nothing, while the session stays.
+    Idle { seconds: u16 },
 }
 
 impl Demo {
     pub(crate) fn parse(line: &CommandLine) -> Result<Self, Failure> {
-        let mut demo = Self { jobs: Vec::new(), chunk: CHUNK };
+        let mut demo = Self { jobs: Vec::new(), chunk: CHUNK, twice: false, breakage: None };
         for word in line.words().filter_map(|word| word.strip_prefix("demo.")) {
             demo.take(word).ok_or_else(|| {
                 Failure::new(
                     "kernel",
                     format_args!(
                         "demo.{word} is not understood; there are demo.read=DISK, \
-                         demo.write=DISK,OFFSET,BYTES,SEED (at most 16 of both), demo.chunk=BYTES \
-                         (512-{LARGEST_CHUNK}) and demo.log=LEVEL"
+                         demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
+                         these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
+                         demo.break=WHAT ({}) and demo.log=LEVEL",
+                        Breakage::NAMES
                     ),
                 )
             })?;
@@ -72,6 +81,15 @@ impl Demo {
                     return None;
                 }
                 self.jobs.push(Job::Write { disk, offset, bytes, seed }).ok()
+            }
+            "idle" => self.jobs.push(Job::Idle { seconds: value.parse().ok()? }).ok(),
+            "twice" => {
+                self.twice = value == "yes";
+                (self.twice || value == "no").then_some(())
+            }
+            "break" => {
+                self.breakage = Some(Breakage::named(value)?);
+                Some(())
             }
             "chunk" => {
                 let chunk = usize::from_str(value).ok()?;

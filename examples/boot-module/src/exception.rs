@@ -1,8 +1,8 @@
 //! Descriptor tables, and what happens on a processor exception: it is printed, and the run ends.
 //!
-//! Interrupts stay off: the kernel polls. Exceptions get a stack of their own, so that a stack
-//! that ran into its guard page can still be reported, and because compiled code keeps values
-//! below its stack pointer (the red zone).
+//! Exceptions and interrupts get stacks of their own, so that a stack that ran into its guard page
+//! can still be reported, and because compiled code keeps values below its stack pointer (the red
+//! zone). They are two: an exception in an interrupt handler is reported too.
 
 use core::arch::{asm, global_asm};
 
@@ -78,8 +78,10 @@ extern "sysv64" fn exception(frame: &ExceptionFrame) -> ! {
 /// Loads our descriptor tables in place of the loader's.
 pub(crate) fn start() {
     TASK_STATE.with(|state| {
-        let top = EXCEPTION_STACK.as_mut_ptr() as u64 + size_of::<ExceptionStack>() as u64;
-        state.interrupt_stack_1 = [top as u32, (top >> 32) as u32];
+        for (entry, stack) in state.interrupt_stacks.iter_mut().zip(&STACKS) {
+            let top = stack.as_mut_ptr() as u64 + size_of::<Stack>() as u64;
+            *entry = [top as u32, (top >> 32) as u32];
+        }
     });
     let state = TASK_STATE.as_mut_ptr() as u64;
     SEGMENTS.with(|segments| {
@@ -91,8 +93,12 @@ pub(crate) fn start() {
         ];
     });
     INTERRUPTS.with(|gates| {
-        for (index, gate) in gates.iter_mut().enumerate() {
-            *gate = Gate::new(&raw const exception_stubs as u64 + index as u64 * 16);
+        let (exceptions, interrupts) = gates.split_at_mut(EXCEPTIONS);
+        for (index, gate) in (0..).zip(exceptions) {
+            *gate = Gate::new(&raw const exception_stubs as u64 + index * STUB, 1);
+        }
+        for (index, gate) in (0..).zip(interrupts) {
+            *gate = Gate::new(&raw const interrupt_stubs as u64 + index * STUB, 2);
         }
     });
 
@@ -109,7 +115,14 @@ pub(crate) fn start() {
 unsafe extern "sysv64" {
     fn load_segments();
     static exception_stubs: u8;
+    /// In interrupt/entry.s.
+    static interrupt_stubs: u8;
 }
+
+/// Vectors that are exceptions; the others are interrupts.
+const EXCEPTIONS: usize = 32;
+/// Bytes of an entry in exception.s and interrupt/entry.s.
+const STUB: u64 = 16;
 
 static SEGMENTS: BootCell<Segments> = BootCell::new(Segments {
     null: 0,
@@ -118,11 +131,12 @@ static SEGMENTS: BootCell<Segments> = BootCell::new(Segments {
     task: [0; 2],
 });
 static TASK_STATE: BootCell<TaskState> = BootCell::new(TaskState::new());
-static INTERRUPTS: BootCell<[Gate; 32]> = BootCell::new([const { Gate([0; 4]) }; 32]);
-static EXCEPTION_STACK: BootCell<ExceptionStack> = BootCell::new(ExceptionStack([0; 16384]));
+static INTERRUPTS: BootCell<[Gate; 256]> = BootCell::new([const { Gate([0; 4]) }; 256]);
+/// For exceptions, and for interrupts.
+static STACKS: [BootCell<Stack>; 2] = [const { BootCell::new(Stack([0; 16384])) }; 2];
 
 #[repr(align(16))]
-struct ExceptionStack(#[expect(dead_code, reason = "the processor uses it")] [u8; 16384]);
+struct Stack(#[expect(dead_code, reason = "the processor uses it")] [u8; 16384]);
 
 /// The global descriptor table: selectors 0x08, 0x10, 0x18.
 #[repr(C)]
@@ -139,8 +153,7 @@ struct TaskState {
     reserved_0: u32,
     stacks: [[u32; 2]; 3],
     reserved_1: [u32; 2],
-    interrupt_stack_1: [u32; 2],
-    interrupt_stacks: [[u32; 2]; 6],
+    interrupt_stacks: [[u32; 2]; 7],
     reserved_2: [u32; 2],
     /// Low half reserved, high half the I/O map's offset: behind the end, there is none.
     io_map: u32,
@@ -152,8 +165,7 @@ impl TaskState {
             reserved_0: 0,
             stacks: [[0; 2]; 3],
             reserved_1: [0; 2],
-            interrupt_stack_1: [0; 2],
-            interrupt_stacks: [[0; 2]; 6],
+            interrupt_stacks: [[0; 2]; 7],
             reserved_2: [0; 2],
             io_map: (size_of::<Self>() as u32) << 16,
         }
@@ -165,10 +177,11 @@ impl TaskState {
 struct Gate([u32; 4]);
 
 impl Gate {
-    /// An interrupt gate to our code segment, on interrupt stack 1.
-    const fn new(address: u64) -> Self {
+    /// An interrupt gate to our code segment, on that interrupt stack.
+    const fn new(address: u64, stack: u32) -> Self {
         let low = address as u32;
-        Self([0x08 << 16 | low & 0xffff, low & 0xffff_0000 | 0x8e00 | 1, (address >> 32) as u32, 0])
+        let high = (address >> 32) as u32;
+        Self([0x08 << 16 | low & 0xffff, low & 0xffff_0000 | 0x8e00 | stack, high, 0])
     }
 }
 

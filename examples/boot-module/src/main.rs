@@ -5,6 +5,7 @@
 
 mod arena;
 mod boot_cell;
+mod breakage;
 mod buffer;
 mod clock;
 mod command_line;
@@ -15,6 +16,8 @@ mod entry;
 mod exception;
 mod exit;
 mod failure;
+mod idle;
+mod interrupt;
 mod machine;
 mod memory_functions;
 mod network;
@@ -42,7 +45,7 @@ use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
-use network::{OnVlan, Stream};
+use network::OnVlan;
 use physical::FirmwareMemory;
 use quiet::Quiet;
 use serial::Serial;
@@ -51,7 +54,7 @@ use session::Initiator;
 /// Memory for the NIC's rings, the TCP windows and the disks' buffers.
 const ARENA_BYTES: u64 = 8 << 20;
 
-/// Everything from here on runs on our own stack, with our own page tables, and is polled.
+/// Everything from here on runs on our own stack, with our own page tables.
 fn main(handover: &Handover) -> ! {
     Event::new("kernel")
         .field("loader", handover.loader)
@@ -109,43 +112,64 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     // The plan has what it needs; secrets need not lie around twice.
     let _ = wipe_secrets(&mut table);
 
+    let block = visit(&mut plan, &parameters, Some(&demo))?;
+    if demo.twice {
+        // As the next owner of the card, who knows nothing of us.
+        if visit(&mut plan, &parameters, None)? != block {
+            return Err(Failure::new("first-block", "it is another one after the second attach"));
+        }
+    }
+    Ok(())
+}
+
+/// From the card to the disks and back to quiet hardware; what the first block holds.
+fn visit(
+    plan: &mut BootPlan,
+    parameters: &Parameters,
+    demo: Option<&Demo>,
+) -> Result<&'static [u8], Failure> {
     // NIC, address, TCP.
-    let mut nic = nic::attach(&mut plan)?;
+    let mut nic = nic::attach(plan)?;
     let card = nic.address();
-    nic::wait_for_link(&mut nic, &parameters)?;
-    let stream = network::start(nic, &plan, &parameters)?;
+    nic::wait_for_link(&mut nic, parameters)?;
+    interrupt::start(&mut nic, parameters.interrupts);
+    let stream = network::start(nic, plan, parameters)?;
 
     // Login, disks, work. Everything from here on concerns the target.
     let crc32c = Crc32cFunction::default();
     let mut initiator =
-        Initiator::new(&plan, &parameters, crc32c, entropy::challenge, stream, session::now());
-    use_target(&mut initiator, &plan, &demo).map_err(|failure| {
+        Initiator::new(plan, parameters, crc32c, entropy::challenge, stream, session::now());
+    let block = use_target(&mut initiator, plan, demo).map_err(|failure| {
         let vlan = OnVlan::under(initiator.stream());
         failure.with(format_args!("target {} at {}{vlan}", plan.target_name, plan.portal))
     })?;
 
     // Away: the session and the connection are gone, the card is let go, and must stay quiet.
+    interrupt::stop();
     network::end(initiator.into_stream()).detach().during("detach")?;
     let quiet = quiet::watch(card);
     Event::new("detach").field("logout", "clean").field("nic", quiet);
     match quiet {
-        Quiet::Yes => Ok(()),
+        Quiet::Yes => Ok(block),
         _ => Err(Failure::new("detach", format_args!("the card at {card} is not quiet: {quiet}"))),
     }
 }
 
-/// From login to logout.
+/// From login to logout; what the first block holds.
 fn use_target(
-    initiator: &mut Initiator<Stream>,
+    initiator: &mut Initiator,
     plan: &BootPlan,
-    demo: &Demo,
-) -> Result<(), Failure> {
+    demo: Option<&Demo>,
+) -> Result<&'static [u8], Failure> {
     session::log_in(initiator)?;
     session::tell_disks(initiator);
     session::tell_status(initiator, plan);
-    session::read_first_block(initiator)?;
-    workload::run(initiator, demo, &mut demo.buffers()?)?;
-    session::log_out(initiator)
+    let block = session::read_first_block(initiator)?;
+    if let Some(demo) = demo {
+        workload::run(initiator, demo, &mut demo.buffers()?)?;
+    }
+    session::log_out(initiator)?;
+    Ok(block)
 }
 
 /// The words `isboot.<parameter>=<value>`.

@@ -14,6 +14,7 @@ use crate::clock;
 use crate::console::Event;
 use crate::entropy;
 use crate::failure::{During, Failure};
+use crate::interrupt;
 use crate::machine::Machine;
 use crate::nic::Nic;
 use crate::pci::ConfigPorts;
@@ -35,8 +36,14 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
         .during("address")?;
 
     wait_until(&Machine, parameters.address_timeout, || {
-        stack.poll(clock::now());
-        stack.address_state() != AddressState::Pending
+        let now = clock::now();
+        stack.poll(now);
+        let found = stack.address_state() != AddressState::Pending;
+        if !found {
+            let next = stack.poll_at(now);
+            interrupt::rest(stack.device_mut().nic_mut(), next);
+        }
+        found
     });
     let AddressState::Configured(address) = stack.address_state() else {
         let limit = parameters.address_timeout.as_secs();

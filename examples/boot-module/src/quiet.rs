@@ -7,6 +7,7 @@ use isboot_transport::hal::Clock;
 use isboot_transport::pci::{PciAddress, is_bus_master};
 
 use crate::arena;
+use crate::interrupt;
 use crate::machine::Machine;
 use crate::pci::ConfigPorts;
 
@@ -18,6 +19,7 @@ const WATCH: Duration = Duration::from_millis(100);
 pub(crate) enum Quiet {
     Yes,
     BusMaster,
+    Interrupted,
     WroteTo { address: usize },
 }
 
@@ -26,19 +28,26 @@ impl fmt::Display for Quiet {
         match self {
             Self::Yes => f.write_str("quiet"),
             Self::BusMaster => f.write_str("still bus master"),
+            Self::Interrupted => f.write_str("still interrupts"),
             Self::WroteTo { address } => write!(f, "wrote to {address:#x}"),
         }
     }
 }
 
-/// Fills all free memory, the card's former rings and buffers among it, and watches it.
+/// Fills all free memory, the card's former rings and buffers among it, and watches it; the card's
+/// right to write, and its messages, too.
 pub(crate) fn watch(card: PciAddress) -> Quiet {
     if is_bus_master(&ConfigPorts, card) {
         return Quiet::BusMaster;
     }
+    interrupt::forget_pending();
     arena::for_each_free(|memory| memory.fill(CANARY));
     Machine.wait(WATCH);
-    let mut quiet = Quiet::Yes;
+    let mut quiet = match (is_bus_master(&ConfigPorts, card), interrupt::is_pending()) {
+        (true, _) => Quiet::BusMaster,
+        (_, true) => Quiet::Interrupted,
+        _ => Quiet::Yes,
+    };
     arena::for_each_free(|memory| {
         // Volatile, since a device's writes are behind the compiler's back.
         for byte in memory {

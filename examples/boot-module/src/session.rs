@@ -6,20 +6,21 @@ use isboot::boot::{BootPlan, Isboot, State, Status};
 use isboot::disk::DiskId;
 use isboot::session::Error;
 use isboot::time::Instant;
-use isboot_transport::stream::ByteStream;
 
 use crate::arena;
 use crate::buffer::Buffer;
 use crate::clock;
 use crate::console::Event;
 use crate::failure::{During, Failure};
+use crate::interrupt;
+use crate::network::Stream;
 
 /// Room for so many disks, requests of ours, and commands of the session at a time.
 const LUNS: usize = 32;
 const REQUESTS: usize = 16;
 const TASKS: usize = 64;
 
-pub(crate) type Initiator<S> = Isboot<S, Buffer, LUNS, REQUESTS, TASKS>;
+pub(crate) type Initiator = Isboot<Stream, Buffer, LUNS, REQUESTS, TASKS>;
 
 /// The bound of every wait here. The initiator's own bounds are shorter, and say more.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -29,18 +30,26 @@ pub(crate) fn now() -> Instant {
     Instant::from_micros(clock::now().as_micros() as u64)
 }
 
-/// Gives the initiator time. It says when it wants to be called next; a kernel that has nothing
-/// else to do calls at once.
-pub(crate) fn poll<S: ByteStream>(initiator: &mut Initiator<S>) {
-    let _ = initiator.poll(now());
+/// Gives the initiator time. It says when it wants to be called next.
+pub(crate) fn poll(initiator: &mut Initiator) -> Option<Instant> {
+    initiator.poll(now())
+}
+
+/// What a kernel does that has nothing else to do: it sleeps until the card interrupts, or until
+/// the initiator wants to be called. Whoever calls has seen what the last poll brought.
+pub(crate) fn rest(initiator: &mut Initiator, until: Option<Instant>) {
+    if initiator.finished() == 0 {
+        let until = until.map(|at| Duration::from_micros(at.as_micros()));
+        interrupt::rest(initiator.stream_mut().stack_mut().device_mut().nic_mut(), until);
+    }
 }
 
 /// Polls until all logical units of the target are disks.
-pub(crate) fn log_in<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
+pub(crate) fn log_in(initiator: &mut Initiator) -> Result<(), Failure> {
     let patience = now().after(PATIENCE);
     let (mut portal_told, mut told_login) = (None, false);
     loop {
-        poll(initiator);
+        let next = poll(initiator);
         let state = initiator.state();
         let portal = initiator.target().portal;
         // Told again where it is the alternative target's.
@@ -70,13 +79,13 @@ pub(crate) fn log_in<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), 
             State::Ended(Some(error)) => return Err(Failure::new(during, error)),
             State::Ended(None) => return Err(Failure::new(during, "the session ended by itself")),
             _ if now() > patience => return Err(Failure::new(during, "nothing more happens")),
-            _ => {}
+            _ => rest(initiator, next),
         }
     }
 }
 
 /// One event for each disk.
-pub(crate) fn tell_disks<S: ByteStream>(initiator: &Initiator<S>) {
+pub(crate) fn tell_disks(initiator: &Initiator) {
     for (index, disk) in initiator.disks().iter().enumerate() {
         Event::new("disk")
             .field("index", index)
@@ -93,7 +102,7 @@ pub(crate) fn tell_disks<S: ByteStream>(initiator: &Initiator<S>) {
 }
 
 /// What a shell or sysctl would show, as log lines.
-pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPlan) {
+pub(crate) fn tell_status(initiator: &Initiator, plan: &BootPlan) {
     let (target, disks) = (initiator.target(), initiator.disks());
     let status = Status { plan, target, nic: "net0", disks };
     for &name in Status::NAMES {
@@ -104,24 +113,27 @@ pub(crate) fn tell_status<S: ByteStream>(initiator: &Initiator<S>, plan: &BootPl
 }
 
 /// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.
-pub(crate) fn read_first_block<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
+pub(crate) fn read_first_block(initiator: &mut Initiator) -> Result<&'static [u8], Failure> {
     let DiskId(index) = initiator.boot_disk().during("first-block")?;
     let block_size = initiator.disks()[usize::from(index)].block_size as usize;
     let block = arena::buffer(block_size).ok_or("no memory for a block").during("first-block")?;
     initiator.read_blocks(DiskId(index), 0, block, |_deadline| now()).during("first-block")?;
     Event::new("first-block").field("disk", index);
-    Ok(())
+    Ok(block)
 }
 
 /// Logs out and closes the connection; says how it went.
-pub(crate) fn log_out<S: ByteStream>(initiator: &mut Initiator<S>) -> Result<(), Failure> {
+pub(crate) fn log_out(initiator: &mut Initiator) -> Result<(), Failure> {
     let patience = now().after(PATIENCE);
     initiator.detach(now());
     while !initiator.is_detached() {
-        poll(initiator);
+        let next = poll(initiator);
         while initiator.take_completion().is_some() {}
         if now() > patience {
             return Err(Failure::new("detach", "the connection does not end"));
+        }
+        if !initiator.is_detached() {
+            rest(initiator, next);
         }
     }
     match initiator.state() {

@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use heapless::{Deque, Vec};
 use isboot::disk::{DiskId, Finished, RequestId};
-use isboot_transport::stream::ByteStream;
 use sha2::{Digest, Sha256};
 
 use crate::buffer::Buffer;
@@ -12,39 +11,45 @@ use crate::clock;
 use crate::console::Event;
 use crate::demo::{DEPTH, Demo, Job};
 use crate::failure::{During, Failure};
+use crate::idle::Idle;
 use crate::pattern;
-use crate::session::{Initiator, poll};
+use crate::session::{self, Initiator, poll, rest};
 
-/// Runs every job in turn.
-pub(crate) fn run<S: ByteStream>(
-    initiator: &mut Initiator<S>,
+/// Runs every job in turn, and tells how much of the processor they left over.
+pub(crate) fn run(
+    initiator: &mut Initiator,
     demo: &Demo,
     buffers: &mut Vec<Buffer, DEPTH>,
 ) -> Result<(), Failure> {
+    let idle = Idle::begin();
     for job in &demo.jobs {
         match *job {
-            Job::Read { disk } => read_disk(initiator, disk, demo.chunk, buffers)?,
+            Job::Read { disk } => read_disk(initiator, disk, demo, buffers)?,
             Job::Write { disk, offset, bytes, seed } => {
                 let area = Area::new(initiator, disk, demo.chunk, "write", offset, bytes)?;
                 write_pattern(initiator, &area, seed, buffers)?;
                 flush(initiator, area.disk)?;
             }
+            Job::Idle { seconds } => do_nothing(initiator, Duration::from_secs(seconds.into())),
         }
     }
+    idle.tell();
     Ok(())
 }
 
 /// Reads a whole disk, and hashes it in order.
-fn read_disk<S: ByteStream>(
-    initiator: &mut Initiator<S>,
+fn read_disk(
+    initiator: &mut Initiator,
     disk: u16,
-    chunk: usize,
+    demo: &Demo,
     buffers: &mut Vec<Buffer, DEPTH>,
 ) -> Result<(), Failure> {
     let whole = initiator.disks().get(usize::from(disk)).map_or(0, |disk| disk.bytes());
-    let area = Area::new(initiator, disk, chunk, "read", 0, whole)?;
+    let area = Area::new(initiator, disk, demo.chunk, "read", 0, whole)?;
     let mut hash = Sha256::new();
-    let mut hashing = Duration::ZERO;
+    let (mut hashing, mut hashed) = (Duration::ZERO, 0);
+    let card = initiator.stream().stack().device().nic().address();
+    let mut broken = false;
     let began = clock::now();
     in_chunks(
         initiator,
@@ -55,6 +60,11 @@ fn read_disk<S: ByteStream>(
             let before = clock::now();
             hash.update(data);
             hashing += clock::now() - before;
+            hashed += data.len() as u64;
+            if let Some(breakage) = demo.breakage.filter(|_| hashed >= whole / 4) {
+                breakage.strike(card, broken);
+                broken = true;
+            }
         },
     )?;
     let took = clock::now() - began;
@@ -68,8 +78,17 @@ fn read_disk<S: ByteStream>(
     Ok(())
 }
 
-fn write_pattern<S: ByteStream>(
-    initiator: &mut Initiator<S>,
+/// Keeps the session, and leaves the processor alone.
+fn do_nothing(initiator: &mut Initiator, time: Duration) {
+    let end = session::now().after(time);
+    while session::now() < end {
+        let next = poll(initiator);
+        rest(initiator, Some(next.map_or(end, |at| at.min(end))));
+    }
+}
+
+fn write_pattern(
+    initiator: &mut Initiator,
     area: &Area,
     seed: u64,
     buffers: &mut Vec<Buffer, DEPTH>,
@@ -94,14 +113,15 @@ fn write_pattern<S: ByteStream>(
     Ok(())
 }
 
-fn flush<S: ByteStream>(initiator: &mut Initiator<S>, disk: DiskId) -> Result<(), Failure> {
+fn flush(initiator: &mut Initiator, disk: DiskId) -> Result<(), Failure> {
     let began = clock::now();
     initiator.submit_flush(disk).during("flush")?;
     let finished = loop {
-        poll(initiator);
+        let next = poll(initiator);
         if let Some(finished) = initiator.take_completion() {
             break finished;
         }
+        rest(initiator, next);
     };
     finished.outcome.during("flush")?;
     Event::new("flush").field("disk", disk.0).field("took_us", (clock::now() - began).as_micros());
@@ -119,8 +139,8 @@ struct Area {
 }
 
 impl Area {
-    fn new<S: ByteStream>(
-        initiator: &Initiator<S>,
+    fn new(
+        initiator: &Initiator,
         index: u16,
         chunk: usize,
         what: &'static str,
@@ -149,11 +169,11 @@ type Submitted = Result<RequestId, isboot::disk::Rejected<Buffer>>;
 
 /// Moves an area in chunks, as many at a time as there are buffers, and shows `finish` each
 /// chunk's bytes in order.
-fn in_chunks<S: ByteStream>(
-    initiator: &mut Initiator<S>,
+fn in_chunks(
+    initiator: &mut Initiator,
     area: &Area,
     buffers: &mut Vec<Buffer, DEPTH>,
-    mut submit: impl FnMut(&mut Initiator<S>, u64, u64, Buffer) -> Submitted,
+    mut submit: impl FnMut(&mut Initiator, u64, u64, Buffer) -> Submitted,
     mut finish: impl FnMut(&[u8]),
 ) -> Result<(), Failure> {
     let mut under_way = Deque::<RequestId, DEPTH>::new();
@@ -175,7 +195,11 @@ fn in_chunks<S: ByteStream>(
             }
             submitted += length;
         }
-        poll(initiator);
+        let next = poll(initiator);
+        if initiator.finished() == 0 {
+            rest(initiator, next);
+            continue;
+        }
         while let Some(one) = initiator.take_completion() {
             let _ = finished.push(one);
         }

@@ -93,6 +93,8 @@ pub struct Seen {
     pub capture: Option<Capture>,
     /// The last lines of the console.
     pub last_lines: Vec<String>,
+    /// What the guest warned of, as its log lines say it.
+    pub warnings: Vec<String>,
     /// Files that were left for the person.
     pub kept: Vec<PathBuf>,
 }
@@ -102,6 +104,12 @@ impl Seen {
     #[must_use]
     pub fn stage(&self, stage: Stage) -> Option<&Sighting> {
         self.sightings.iter().find(|sighting| sighting.stage == stage)
+    }
+
+    /// The disks of the first attach.
+    pub fn disks(&self) -> impl Iterator<Item = &Sighting> {
+        let first = self.sightings.iter().take_while(|sighting| sighting.stage != Stage::Luns);
+        first.filter(|sighting| sighting.stage == Stage::Disk)
     }
 
     /// All sightings of a stage.
@@ -202,6 +210,7 @@ pub fn run(plan: &Plan, observer: &mut dyn Observer) -> Result<Seen, RigError> {
         images,
         capture,
         last_lines: watch.last_lines,
+        warnings: watch.warnings,
         kept,
     })
 }

@@ -48,7 +48,7 @@ const RIGHT: Fault = Fault {
 };
 
 /// All of them.
-pub static FAULTS: [Fault; 12] = [
+pub static FAULTS: [Fault; 14] = [
     Fault {
         name: "no-ibft",
         what: "firmware left no iBFT",
@@ -134,6 +134,16 @@ pub static FAULTS: [Fault; 12] = [
         ..RIGHT
     },
     Fault {
+        name: "no-entropy-chap",
+        what: "mutual CHAP, and the processor has no random numbers",
+        during: "login",
+        says: &["mutual CHAP needs entropy"],
+        limit: Duration::from_secs(20),
+        disturbance: Disturbance::NoEntropy,
+        chap: Some(Chap::Mutual),
+        ..RIGHT
+    },
+    Fault {
         name: "wrong-vlan",
         what: "the iBFT names a VLAN, and frames come back without its tag",
         during: "tcp",
@@ -142,6 +152,15 @@ pub static FAULTS: [Fault; 12] = [
         disturbance: Disturbance::TagForgotten,
         vlan: Some(7),
         words: &["isboot.connect_timeout=2", "isboot.outage_limit=3"],
+        ..RIGHT
+    },
+    Fault {
+        name: "no-entropy-tcp",
+        what: "random TCP numbers are insisted on, and the processor has no random numbers",
+        during: "address",
+        says: &["no source of randomness", "require_entropy"],
+        disturbance: Disturbance::NoEntropy,
+        words: &["isboot.require_entropy=yes"],
         ..RIGHT
     },
     Fault {

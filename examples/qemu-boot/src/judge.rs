@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::boot::{End, Seen};
 use crate::knock;
 use crate::machine::{Ending, mac_text};
-use crate::plan::{Digest, Firmware, GUEST_MAC, Nic, Plan, Start};
-use crate::stage::{GUEST_STAGES, Stage};
+use crate::plan::{Digest, Firmware, GUEST_MAC, Interrupts, Nic, Plan, Start};
+use crate::stage::{GUEST_STAGES, SECOND_ATTACH, Stage};
 use crate::watch::Sighting;
 
 /// From kernel entry to the first block, under emulation; istgt itself sleeps one second of it.
@@ -50,6 +50,8 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         Check::new("every stage is seen, in order", order(plan, seen)),
         Check::new("the table is where this firmware leaves it", table_place(plan, seen)),
         Check::new("the NIC is the one that the table names", nic(seen)),
+        Check::new("the NIC interrupts as it was asked to", interrupts(plan, seen)),
+        Check::new("the processor sleeps when the NIC interrupts, and only then", idle(plan, seen)),
         Check::new("the digests are those asked for", digests(plan, seen)),
         Check::new(
             "the first block comes in 2 s, the emulated NIC's own pause aside",
@@ -63,7 +65,7 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         checks.push(Check::new("every frame of the guest has the VLAN's tag", tags(vlan, seen)));
     }
     if plan.target.is_ours() {
-        checks.push(Check::new("every LUN is listed as it is", luns(seen)));
+        checks.push(Check::new("every LUN is listed as it is", luns(plan, seen)));
         checks.push(Check::new("the whole LUN was read right", read(plan, seen)));
         checks
             .push(Check::new("the pattern is in the file, the rest untouched", write(plan, seen)));
@@ -117,6 +119,10 @@ fn order(plan: &Plan, seen: &Seen) -> Result<String, String> {
             .into_iter()
             .filter(|stage| writes || !matches!(stage, Stage::Write | Stage::Flush)),
     );
+    if plan.twice {
+        let verdict = wanted.pop();
+        wanted.extend(SECOND_ATTACH.into_iter().chain(verdict));
+    }
     let found: Vec<Stage> = seen
         .sightings
         .iter()
@@ -183,6 +189,42 @@ fn tags(vlan: u16, seen: &Seen) -> Result<String, String> {
     }
 }
 
+/// The mode that the guest settled on, in every attach, and the one that it ended with.
+fn interrupts(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let (first, last) = plan.expected_modes();
+    stage(seen, Stage::Interrupts)?;
+    for settled in seen.stages(Stage::Interrupts) {
+        let (wanted, mode) = (field(settled, "wanted")?, field(settled, "mode")?);
+        if wanted != plan.interrupts.name() || mode != first.name() {
+            return Err(format!(
+                "{} was asked for; the guest wanted {wanted} and got {mode}",
+                plan.interrupts.name()
+            ));
+        }
+    }
+    match field(stage(seen, Stage::Idle)?, "mode")? {
+        mode if mode != last.name() => {
+            Err(format!("it was {} at first, and {mode} at the end", first.name()))
+        }
+        mode if first != last => Ok(format!("{}, and {mode} at the end", first.name())),
+        mode => Ok(mode.to_owned()),
+    }
+}
+
+fn idle(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let (first, last) = plan.expected_modes();
+    let idle = stage(seen, Stage::Idle)?;
+    let count = idle.number("interrupts").ok_or("the event does not count interrupts")?;
+    let share: f64 =
+        field(idle, "share")?.parse().map_err(|_| "the event's share is no number".to_owned())?;
+    let text = format!("{share} % of the time, {count} interrupts");
+    let right = match first {
+        Interrupts::None => count == 0 && share == 0.0,
+        _ => count > 0 && (share > 0.0 || last == Interrupts::None) && share <= 100.0,
+    };
+    if right { Ok(text) } else { Err(text) }
+}
+
 fn digests(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let login = stage(seen, Stage::Login)?;
     let wanted = [("header_digest", plan.digest.header()), ("data_digest", plan.digest.data())];
@@ -229,8 +271,12 @@ fn first_block(plan: &Plan, seen: &Seen) -> Result<String, String> {
     if own < FIRST_BLOCK_LIMIT_MICROS { Ok(text) } else { Err(text) }
 }
 
-fn luns(seen: &Seen) -> Result<String, String> {
-    let disks: Vec<&Sighting> = seen.stages(Stage::Disk).collect();
+fn luns(plan: &Plan, seen: &Seen) -> Result<String, String> {
+    let disks: Vec<&Sighting> = seen.disks().collect();
+    let again = seen.stages(Stage::Disk).count() - disks.len();
+    if again != if plan.twice { disks.len() } else { 0 } {
+        return Err(format!("{} disks are listed at first, {again} again", disks.len()));
+    }
     if disks.len() != seen.luns.len() {
         return Err(format!(
             "{} disks are listed, the target has {}",
@@ -316,16 +362,20 @@ fn write(plan: &Plan, seen: &Seen) -> Result<String, String> {
 }
 
 fn logout_at_guest(seen: &Seen) -> Result<String, String> {
-    match field(stage(seen, Stage::Detach)?, "logout")? {
-        "clean" => Ok("logout=clean".to_owned()),
-        other => Err(format!("logout={other}")),
+    stage(seen, Stage::Detach)?;
+    for detach in seen.stages(Stage::Detach) {
+        match field(detach, "logout")? {
+            "clean" => {}
+            other => return Err(format!("logout={other}")),
+        }
     }
+    Ok("logout=clean".to_owned())
 }
 
 fn logout_at_target(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let sessions = seen.sessions.as_ref().ok_or("the target keeps no log")?;
     // Under iPXE the first session is iPXE's own.
-    let wanted = if plan.start == Start::Ipxe { 2 } else { 1 };
+    let wanted = 1 + usize::from(plan.start == Start::Ipxe) + usize::from(plan.twice);
     if sessions.len() != wanted {
         return Err(format!("the target logged {} logins, not {wanted}", sessions.len()));
     }
@@ -344,9 +394,12 @@ fn rules(violations: &[String]) -> Result<String, String> {
 }
 
 fn quiet(seen: &Seen) -> Result<String, String> {
-    match field(stage(seen, Stage::Detach)?, "nic")? {
-        "quiet" => {}
-        other => return Err(format!("the guest reports nic={other}")),
+    stage(seen, Stage::Detach)?;
+    for detach in seen.stages(Stage::Detach) {
+        match field(detach, "nic")? {
+            "quiet" => {}
+            other => return Err(format!("the guest reports nic={other}")),
+        }
     }
     let capture = seen.capture.as_ref().ok_or("there is no capture of the frames")?;
     let detach = capture.bytes_at_detach.ok_or("the detach was not seen in the capture")?;

@@ -8,6 +8,7 @@
 #![deny(missing_docs)]
 
 pub mod boot;
+pub mod degraded;
 pub mod disk_image;
 pub mod event;
 pub mod fault;

@@ -227,7 +227,12 @@ fn command(
     };
     let mut command = Command::new("qemu-system-x86_64");
     // RDRAND: mutual CHAP needs a source of randomness for its challenge.
-    command.args(["-accel", "tcg", "-cpu", "qemu64,+rdrand", "-m", &plan.memory_mib.to_string()]);
+    let processor = match plan.disturbance {
+        Disturbance::NoEntropy => "qemu64,-rdrand,-rdseed",
+        Disturbance::NoLocalApic => "qemu64,+rdrand,-apic",
+        _ => "qemu64,+rdrand",
+    };
+    command.args(["-accel", "tcg", "-cpu", processor, "-m", &plan.memory_mib.to_string()]);
     command.args(["-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4"]);
     command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", monitor.display()));

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use isboot_tests::process::RigError;
-use qemu_boot::boot::{self, End};
+use qemu_boot::boot::{self, End, Seen};
+use qemu_boot::degraded::{DEGRADED, Degraded};
 use qemu_boot::fault::{FAULTS, Fault};
 use qemu_boot::interrupt;
-use qemu_boot::judge::{judge, judge_answer};
+use qemu_boot::judge::{Check, judge, judge_answer};
 use qemu_boot::matrix::Matrix;
 use qemu_boot::plan::{
-    Chap, Digest, Disturbance, Firmware, Ip, Nic, Plan, Start, TableFault, TargetChoice,
+    Chap, Digest, Disturbance, Firmware, Interrupts, Ip, Nic, Plan, Start, TableFault, TargetChoice,
 };
 use qemu_boot::report::Report;
 use qemu_boot::say;
@@ -32,6 +33,12 @@ struct Arguments {
     /// CRC32C digests that the session must have
     #[arg(long, value_enum, default_value = "none")]
     digest: Digest,
+    /// How the card is to interrupt; `none` polls. The mode in use must then be this one
+    #[arg(long, value_enum, default_value = "none")]
+    interrupts: Interrupts,
+    /// After the detach, attach, log in and read once more, as the next owner would
+    #[arg(long)]
+    twice: bool,
     /// What to boot from: istgt, builtin, or iscsi:ADDRESS::PORT:LUN:NAME (only read; the address
     /// as the guest sees it, 10.0.2.2 is this host's loopback)
     #[arg(long, default_value = "istgt")]
@@ -83,6 +90,9 @@ struct Arguments {
     /// Run a case that must fail, by name, or `all`; `list` names them
     #[arg(long, value_name = "NAME", conflicts_with = "matrix")]
     fault: Option<String>,
+    /// Run a case that must succeed with less, by name, or `all`; `list` names them
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["matrix", "fault"])]
+    degraded: Option<String>,
     /// More words for the kernel's command line
     #[arg(last = true, value_name = "WORDS")]
     words: Vec<String>,
@@ -95,8 +105,11 @@ Examples:
   qemu-boot --matrix --report report.json      all sixteen combinations
   qemu-boot --fault list                       what must fail, and how
   qemu-boot --fault link-down                  one of them
+  qemu-boot --degraded all                     what must be lived with
   qemu-boot --start direct --chap mutual       no firmware: an iBFT of ours, with CHAP
   qemu-boot --start direct --ip v6 --vlan 7 --chap mutual --digest both
+  qemu-boot --nic e1000e --interrupts msix     sleep until the card interrupts
+  qemu-boot --nic e1000e --twice               hand the card on, to ourselves
   qemu-boot --keep --console                   leave logs and frames, show the console
   qemu-boot --target iscsi:10.0.2.2::3260:0:iqn.2003-01.org.example:disk
   qemu-boot -- isboot.queue_depth=4            pass words to the kernel
@@ -144,12 +157,33 @@ fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
     if let Some(matrix) = arguments.matrix {
         let plans = matrix.combinations().into_iter().map(|(firmware, nic, digest)| {
             let memory_mib = arguments.memory_for(firmware);
-            (Plan { firmware, nic, digest, memory_mib, ..plan.clone() }, None)
+            (Plan { firmware, nic, digest, memory_mib, ..plan.clone() }, Case::Boot)
         });
         return several(arguments, mode, plans.collect());
     }
+    match arguments.degraded.as_deref() {
+        None => {}
+        Some("list") => {
+            for degraded in &DEGRADED {
+                say!("{:<14} {}", degraded.name, degraded.what);
+            }
+            return Ok(Vec::new());
+        }
+        Some("all") => {
+            let cases = DEGRADED.iter();
+            let plans = cases.map(|it| (it.applied_to(&plan), Case::Degraded(it)));
+            return several(arguments, mode, plans.collect());
+        }
+        Some(name) => {
+            let degraded = Degraded::named(name).ok_or_else(|| {
+                RigError::Failed(format!("there is no `{name}`; `--degraded list` names them"))
+            })?;
+            let plan = degraded.applied_to(&plan);
+            return Ok(vec![one(&plan, Case::Degraded(degraded), mode)?]);
+        }
+    }
     match arguments.fault.as_deref() {
-        None => Ok(vec![one(&plan, None, mode)?]),
+        None => Ok(vec![one(&plan, Case::Boot, mode)?]),
         Some("list") => {
             for fault in &FAULTS {
                 say!("{:<14} {} (noticed at stage `{}`)", fault.name, fault.what, fault.during);
@@ -157,28 +191,56 @@ fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
             Ok(Vec::new())
         }
         Some("all") => {
-            let plans = FAULTS.iter().map(|fault| (fault.applied_to(&plan), Some(fault)));
+            let plans = FAULTS.iter().map(|fault| (fault.applied_to(&plan), Case::Fault(fault)));
             several(arguments, mode, plans.collect())
         }
         Some(name) => {
             let fault = Fault::named(name).ok_or_else(|| {
                 RigError::Failed(format!("there is no fault `{name}`; `--fault list` names them"))
             })?;
-            Ok(vec![one(&fault.applied_to(&plan), Some(fault), mode)?])
+            Ok(vec![one(&fault.applied_to(&plan), Case::Fault(fault), mode)?])
         }
     }
 }
 
-fn one(plan: &Plan, fault: Option<&'static Fault>, mode: Mode) -> Result<Report, RigError> {
+/// What a run is held to.
+#[derive(Clone, Copy)]
+enum Case {
+    Boot,
+    Fault(&'static Fault),
+    Degraded(&'static Degraded),
+}
+
+impl Case {
+    const fn what(self) -> &'static str {
+        match self {
+            Self::Boot => "Boot",
+            Self::Fault(fault) => fault.what,
+            Self::Degraded(degraded) => degraded.what,
+        }
+    }
+
+    fn judge(self, plan: &Plan, seen: &Seen) -> Vec<Check> {
+        match self {
+            Self::Boot if plan.words.iter().any(|word| word == "isboot.help") => judge_answer(seen),
+            Self::Boot => judge(plan, seen),
+            Self::Fault(fault) => fault.judge(seen),
+            Self::Degraded(degraded) => degraded.judge(plan, seen),
+        }
+    }
+}
+
+fn one(plan: &Plan, case: Case, mode: Mode) -> Result<Report, RigError> {
     let mut screen = Screen::new(mode);
-    screen.heading(plan, fault.map_or("Boot", |fault| fault.what));
+    screen.heading(plan, case.what());
     let seen = boot::run(plan, &mut screen)?;
-    let checks = match fault {
-        Some(fault) => fault.judge(&seen),
-        None if plan.words.iter().any(|word| word == "isboot.help") => judge_answer(&seen),
-        None => judge(plan, &seen),
-    };
-    let report = Report::new(plan, fault.map(|fault| fault.name), &seen, checks);
+    let checks = case.judge(plan, &seen);
+    let mut report = Report::new(plan, &seen, checks);
+    match case {
+        Case::Boot => {}
+        Case::Fault(fault) => report.is_fault(fault.name),
+        Case::Degraded(degraded) => report.is_degraded(degraded.name),
+    }
     if seen.end != End::Interrupted {
         screen.judgement(&seen, &report);
     }
@@ -189,14 +251,14 @@ fn one(plan: &Plan, fault: Option<&'static Fault>, mode: Mode) -> Result<Report,
 fn several(
     arguments: &Arguments,
     mode: Mode,
-    plans: Vec<(Plan, Option<&'static Fault>)>,
+    plans: Vec<(Plan, Case)>,
 ) -> Result<Vec<Report>, RigError> {
     let start = Instant::now();
     let mode = if mode == Mode::Stages { Mode::Quiet } else { mode };
     let mut reports: Vec<Report> = Vec::new();
-    for (number, (plan, fault)) in plans.iter().enumerate() {
+    for (number, (plan, case)) in plans.iter().enumerate() {
         let plan = Plan { directory: plan.directory.join(number.to_string()), ..plan.clone() };
-        let report = one(&plan, *fault, mode)?;
+        let report = one(&plan, *case, mode)?;
         if interrupt::is_wanted() {
             break;
         }
@@ -253,6 +315,8 @@ impl Arguments {
             firmware: self.firmware,
             nic: self.nic,
             digest: self.digest,
+            interrupts: self.interrupts,
+            twice: self.twice,
             start: self.start,
             target: self.target.clone(),
             chap: self.chap,

@@ -50,6 +50,21 @@ pub enum Nic {
     E1000e,
 }
 
+/// How the NIC is to tell the kernel that there is work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interrupts {
+    /// Not at all: the kernel polls.
+    #[default]
+    None,
+    /// By the line of its slot.
+    Intx,
+    /// By one message.
+    Msi,
+    /// By messages from a table of its own.
+    Msix,
+}
+
 /// The digests that the session must have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -163,6 +178,24 @@ pub enum Disturbance {
     TagForgotten,
     /// The target takes no digest; the built-in one can be told so.
     DigestRefused,
+    /// The processor has no local APIC.
+    NoLocalApic,
+    /// The processor has no random numbers.
+    NoEntropy,
+    /// The kernel breaks the NIC's way to interrupt while it works; see [`Breakage`].
+    Broken(Breakage),
+}
+
+/// What the kernel itself does to interrupts, on request: `demo.break=<name>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Breakage {
+    /// It masks the MSI-X table's entries.
+    MaskedVector,
+    /// It writes another address into the MSI-X table's entries.
+    LostVector,
+    /// Its handler lets the interrupt line stay asserted.
+    Storm,
 }
 
 /// Everything that one run needs to know.
@@ -174,6 +207,10 @@ pub struct Plan {
     pub nic: Nic,
     /// The digests asked for.
     pub digest: Digest,
+    /// How the NIC is to interrupt.
+    pub interrupts: Interrupts,
+    /// Attach, log in and read once more after the detach.
+    pub twice: bool,
     /// Who starts the kernel.
     pub start: Start,
     /// What it boots from.
@@ -237,6 +274,31 @@ impl Nic {
         match self {
             Self::E1000 => "e1000",
             Self::E1000e => "e1000e",
+        }
+    }
+}
+
+impl Interrupts {
+    /// As on the command line, and in the kernel's parameter and events.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Intx => "intx",
+            Self::Msi => "msi",
+            Self::Msix => "msix",
+        }
+    }
+}
+
+impl Breakage {
+    /// As in the kernel's `demo.break`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::MaskedVector => "masked-vector",
+            Self::LostVector => "lost-vector",
+            Self::Storm => "storm",
         }
     }
 }
@@ -370,12 +432,19 @@ impl Plan {
         let mut words = vec![
             format!("isboot.header_digest={}", Digest::value(self.digest.header())),
             format!("isboot.data_digest={}", Digest::value(self.digest.data())),
+            format!("isboot.interrupts={}", self.interrupts.name()),
             "demo.read=0".to_owned(),
         ];
         for (number, lun) in self.luns().iter().enumerate() {
             if let Some(Written { offset, bytes, seed }) = lun.write {
                 words.push(format!("demo.write={number},{offset},{bytes},{seed}"));
             }
+        }
+        if self.twice {
+            words.push("demo.twice=yes".to_owned());
+        }
+        if let Disturbance::Broken(breakage) = self.disturbance {
+            words.push(format!("demo.break={}", breakage.name()));
         }
         words.extend(self.words.iter().cloned());
         words
@@ -399,6 +468,18 @@ impl Plan {
         }
     }
 
+    /// How the NIC interrupts at first, and when the work is done: what was asked for, unless
+    /// that cannot be had, or breaks.
+    #[must_use]
+    pub fn expected_modes(&self) -> (Interrupts, Interrupts) {
+        let asked = self.interrupts;
+        match self.disturbance {
+            Disturbance::NoLocalApic => (Interrupts::None, Interrupts::None),
+            Disturbance::Broken(Breakage::Storm) => (asked, Interrupts::None),
+            _ => (asked, asked),
+        }
+    }
+
     /// The command that repeats this run.
     #[must_use]
     pub fn command(&self) -> String {
@@ -411,6 +492,12 @@ impl Plan {
         );
         if self.start == Start::Direct {
             command.push_str(" --start direct");
+        }
+        if self.interrupts != Interrupts::None {
+            command.push_str(&format!(" --interrupts {}", self.interrupts.name()));
+        }
+        if self.twice {
+            command.push_str(" --twice");
         }
         match self.chap {
             Some(Chap::OneWay) => command.push_str(" --chap one-way"),
@@ -446,6 +533,8 @@ pub(crate) mod tests {
             firmware: Firmware::Bios,
             nic: Nic::E1000,
             digest: Digest::Header,
+            interrupts: Interrupts::None,
+            twice: false,
             start: Start::Ipxe,
             target: TargetChoice::Istgt,
             chap: None,

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::boot::Seen;
 use crate::judge::Check;
-use crate::plan::{Chap, Digest, Firmware, Ip, Nic, Plan, Start};
+use crate::plan::{Chap, Digest, Firmware, Interrupts, Ip, Nic, Plan, Start};
 use crate::stage::Stage;
 use crate::watch::{GuestError, Sighting};
 
@@ -13,6 +13,8 @@ use crate::watch::{GuestError, Sighting};
 pub struct Report {
     /// The fault case, for a run that had to fail.
     pub fault: Option<&'static str>,
+    /// The case, for a run that had to succeed with less.
+    pub degraded: Option<&'static str>,
     /// The command that repeats it.
     pub command: String,
     /// Where the machine started.
@@ -27,6 +29,8 @@ pub struct Report {
     pub ip: Ip,
     /// The VLAN.
     pub vlan: Option<u16>,
+    /// How the NIC was to interrupt.
+    pub interrupts: Interrupts,
     /// Who started the kernel.
     pub start: Start,
     /// What it booted from.
@@ -43,6 +47,8 @@ pub struct Report {
     pub read_mb_per_second: Option<f64>,
     /// Rate of the write.
     pub write_mb_per_second: Option<f64>,
+    /// Share of the time of all work that the processor slept, in percent.
+    pub idle_percent: Option<f64>,
     /// What had to hold.
     pub checks: Vec<Check>,
     /// Errors that the guest reported.
@@ -56,21 +62,19 @@ pub struct Report {
 impl Report {
     /// The report of a run.
     #[must_use]
-    pub fn new(plan: &Plan, fault: Option<&'static str>, seen: &Seen, checks: Vec<Check>) -> Self {
+    pub fn new(plan: &Plan, seen: &Seen, checks: Vec<Check>) -> Self {
         let passed = checks.iter().all(|check| check.passed);
-        let command = match fault {
-            Some(name) => format!("cargo xtask boot --fault {name} --nic {}", plan.nic.name()),
-            None => plan.command(),
-        };
         Self {
-            fault,
-            command,
+            fault: None,
+            degraded: None,
+            command: plan.command(),
             firmware: plan.firmware,
             nic: plan.nic,
             digest: plan.digest,
             chap: plan.chap,
             ip: plan.ip,
             vlan: plan.vlan,
+            interrupts: plan.interrupts,
             start: plan.start,
             target: plan.target.to_string(),
             memory_mib: plan.memory_mib,
@@ -82,11 +86,26 @@ impl Report {
                 .map(|micros| micros as f64 / 1e6),
             read_mb_per_second: seen.stage(Stage::Read).and_then(rate),
             write_mb_per_second: seen.stage(Stage::Write).and_then(rate),
+            idle_percent: seen
+                .stage(Stage::Idle)
+                .and_then(|idle| idle.field("share")?.parse().ok()),
             checks,
             errors: seen.errors.clone(),
             stages: seen.sightings.clone(),
             last_lines: if passed { Vec::new() } else { seen.last_lines.clone() },
         }
+    }
+
+    /// Says that the run had to fail, by which case.
+    pub fn is_fault(&mut self, name: &'static str) {
+        self.fault = Some(name);
+        self.command = format!("cargo xtask boot --fault {name} --nic {}", self.nic.name());
+    }
+
+    /// Says that the run had to succeed with less, by which case.
+    pub fn is_degraded(&mut self, name: &'static str) {
+        self.degraded = Some(name);
+        self.command = format!("cargo xtask boot --degraded {name}");
     }
 }
 

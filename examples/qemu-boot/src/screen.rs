@@ -164,9 +164,10 @@ pub fn row(report: &Report) -> String {
         Some(value) => format!("{value:.decimals$}"),
         None => "–".to_owned(),
     };
-    let what = match report.fault {
-        Some(name) => format!("fault {name}"),
-        None => format!(
+    let what = match (report.fault, report.degraded) {
+        (Some(name), _) => format!("fault {name}"),
+        (_, Some(name)) => format!("degraded {name}"),
+        _ => format!(
             "{:<5} {:<7} {:<7}",
             report.firmware.name(),
             report.nic.name(),
@@ -232,6 +233,11 @@ fn describe(sighting: &Sighting) -> String {
         ),
         Stage::Nic => format!("{} at {}, {}", field("name"), field("bdf"), field("mac")),
         Stage::Link => format!("{} Mb/s, {} duplex", field("speed"), field("duplex")),
+        Stage::Interrupts => match (field("wanted"), field("mode")) {
+            ("none", _) => "none: polled".to_owned(),
+            (wanted, mode) if wanted == mode => mode.to_owned(),
+            (wanted, mode) => format!("{mode}, though {wanted} was wanted"),
+        },
         Stage::Address => {
             format!("{} by {}, gateway {}", field("ip"), field("origin"), field("gateway"))
         }
@@ -261,6 +267,12 @@ fn describe(sighting: &Sighting) -> String {
             field("sha256").get(..16).unwrap_or("?")
         ),
         Stage::Write => format!("{:.1} MiB at byte {}{}", mib(), field("offset"), at_rate()),
+        Stage::Idle => format!(
+            "{} % of the time, {} interrupts, {}",
+            field("share"),
+            field("interrupts"),
+            field("mode")
+        ),
         Stage::Detach => format!("logout {}, NIC {}", field("logout"), field("nic")),
         Stage::Verdict => field("result").to_owned(),
         Stage::Flush | Stage::Progress => String::new(),
@@ -275,7 +287,7 @@ fn print_disks(seen: &Seen) {
         ]
         .map(str::to_owned),
     ];
-    for disk in seen.stages(Stage::Disk) {
+    for disk in seen.disks() {
         let field = |name: &str| disk.field(name).unwrap_or("?").trim().to_owned();
         let bytes = disk.number("block_size").zip(disk.number("blocks"));
         let mib = bytes.map_or(0, |(block, blocks)| block.saturating_mul(blocks) >> 20);

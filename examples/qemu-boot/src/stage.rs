@@ -24,6 +24,8 @@ pub enum Stage {
     Nic,
     /// The NIC has link.
     Link,
+    /// It is settled how the NIC interrupts.
+    Interrupts,
     /// The interface has its address.
     Address,
     /// The TCP connection to the portal stands.
@@ -44,6 +46,8 @@ pub enum Stage {
     Write,
     /// The write cache was flushed.
     Flush,
+    /// All work is done; how much of the processor it left over.
+    Idle,
     /// Logged out, the NIC stopped.
     Detach,
     /// The guest's own judgement.
@@ -52,11 +56,12 @@ pub enum Stage {
 
 /// Stages that a guest reports, each exactly once, in this order; a read and a write are there
 /// when they were asked for.
-pub const GUEST_STAGES: [Stage; 14] = [
+pub const GUEST_STAGES: [Stage; 16] = [
     Stage::Kernel,
     Stage::Ibft,
     Stage::Nic,
     Stage::Link,
+    Stage::Interrupts,
     Stage::Address,
     Stage::Tcp,
     Stage::Login,
@@ -65,8 +70,22 @@ pub const GUEST_STAGES: [Stage; 14] = [
     Stage::Read,
     Stage::Write,
     Stage::Flush,
+    Stage::Idle,
     Stage::Detach,
     Stage::Verdict,
+];
+
+/// Stages that a guest reports once more when it attaches again after the detach.
+pub const SECOND_ATTACH: [Stage; 9] = [
+    Stage::Nic,
+    Stage::Link,
+    Stage::Interrupts,
+    Stage::Address,
+    Stage::Tcp,
+    Stage::Login,
+    Stage::Luns,
+    Stage::FirstBlock,
+    Stage::Detach,
 ];
 
 impl Stage {
@@ -81,6 +100,7 @@ impl Stage {
             Self::Ibft => "ibft",
             Self::Nic => "nic",
             Self::Link => "link",
+            Self::Interrupts => "interrupts",
             Self::Address => "address",
             Self::Tcp => "tcp",
             Self::Login => "login",
@@ -91,6 +111,7 @@ impl Stage {
             Self::Read => "read",
             Self::Write => "write",
             Self::Flush => "flush",
+            Self::Idle => "idle",
             Self::Detach => "detach",
             Self::Verdict => "verdict",
         }
@@ -133,7 +154,8 @@ impl Stage {
             Some(Self::Kernel) => ("the iBFT to be found", 15),
             Some(Self::Ibft) => ("the NIC to be found", 15),
             Some(Self::Nic) => ("the link", 30),
-            Some(Self::Link) => ("the address", 60),
+            Some(Self::Link) => ("the interrupts", 30),
+            Some(Self::Interrupts) => ("the address", 60),
             Some(Self::Address) => ("the TCP connection", 150),
             Some(Self::Tcp) => ("the login", 150),
             Some(Self::Login | Self::Disk) => ("the LUNs", 150),
@@ -142,7 +164,8 @@ impl Stage {
             Some(Self::Progress) => ("the transfer to go on", 150),
             Some(Self::Read) => ("the write", 150),
             Some(Self::Write) => ("the flush", 150),
-            Some(Self::Flush) => ("the detach", 30),
+            Some(Self::Flush) => ("the end of the work", 15),
+            Some(Self::Idle) => ("the detach", 30),
             Some(Self::Detach) => ("the verdict", 15),
             Some(Self::Verdict) => ("the machine to switch itself off", 10),
         };

@@ -32,6 +32,8 @@ pub struct Watch {
     pub(crate) errors: Vec<GuestError>,
     pub(crate) malformed: Vec<Malformed>,
     pub(crate) last_lines: Vec<String>,
+    /// What the guest warned of.
+    pub(crate) warnings: Vec<String>,
     /// What iPXE's script could not do.
     pub(crate) ipxe_failure: Option<String>,
 }
@@ -42,6 +44,11 @@ const CLEAR_SCREEN: &str = "\u{1b}[2J";
 fn firmware_sighting(stage: Stage, seconds: f64, text: &str) -> Sighting {
     Sighting { stage, seconds, guest_micros: None, fields: Vec::new(), text: text.to_owned() }
 }
+
+/// What a log line of the guest holds that warns: `[  0.123456] WARN  target: text`.
+const WARNING: &str = "] WARN ";
+/// More are not kept.
+const MOST_WARNINGS: usize = 1000;
 
 /// Lines of the console that are quoted when a run ends badly.
 const LAST_LINES: usize = 12;
@@ -58,6 +65,7 @@ impl Watch {
             errors: Vec::new(),
             malformed: Vec::new(),
             last_lines: Vec::new(),
+            warnings: Vec::new(),
             ipxe_failure: None,
         }
     }
@@ -92,6 +100,9 @@ impl Watch {
                 return news;
             }
             News::Other(_) | News::Nothing => {}
+        }
+        if text.contains(WARNING) && self.warnings.len() < MOST_WARNINGS {
+            self.warnings.push(text.clone());
         }
         if self.last_lines.len() == LAST_LINES {
             self.last_lines.remove(0);
@@ -262,6 +273,7 @@ pub(crate) mod tests {
                 images: Vec::new(),
                 capture: None,
                 last_lines: self.last_lines,
+                warnings: self.warnings,
                 kept: Vec::new(),
             }
         }

@@ -424,6 +424,12 @@ where
         self.link.stream()
     }
 
+    /// The transport, for what it wants besides being polled, such as to let its NIC interrupt
+    /// before a sleep. Its bytes are the session's.
+    pub fn stream_mut(&mut self) -> &mut S {
+        self.link.stream_mut()
+    }
+
     // --- the pump ---
 
     fn step(&mut self, now: Instant, lent: &mut Lent<'_>) -> Option<Instant> {

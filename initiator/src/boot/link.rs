@@ -32,6 +32,10 @@ impl<S: ByteStream> Link<S> {
         &self.stream
     }
 
+    pub(super) fn stream_mut(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
     pub(super) fn into_stream(self) -> S {
         self.stream
     }

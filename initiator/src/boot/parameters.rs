@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use isboot_transport::intel::interrupt::Mode;
 use isboot_transport::netstack::AddressCheck;
 use isboot_transport::vlan::VlanId;
 
@@ -56,6 +57,8 @@ pub struct Parameters {
     pub root_path: Option<RootPath>,
     /// Which network interface to use.
     pub nic: NicChoice,
+    /// How it is to interrupt; a hosting kernel that only polls leaves this alone.
+    pub interrupts: Mode,
     /// Which VLAN to speak in.
     pub vlan: VlanChoice,
     /// Where the address comes from.
@@ -105,6 +108,7 @@ impl Default for Parameters {
             target: 0,
             root_path: None,
             nic: NicChoice::Ibft,
+            interrupts: Mode::Polled,
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             address_check: AddressCheck::Announce,
@@ -343,6 +347,17 @@ const TABLE: &[ParameterInfo] = &[
         },
         write: |parameters, value| {
             parameters.nic = if value == "ibft" { NicChoice::Ibft } else { pci_address(value)? };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "interrupts",
+        range: "none | intx | msi | msix",
+        unit: "",
+        meaning: "how the network interface interrupts: not at all, this way, or the next that works",
+        read: |parameters, f| write!(f, "{}", parameters.interrupts),
+        write: |parameters, value| {
+            parameters.interrupts = value.parse().ok()?;
             Some(())
         },
     },

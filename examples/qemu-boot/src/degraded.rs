@@ -1,0 +1,116 @@
+//! Runs that must succeed with less: something breaks, the guest says so, goes on without it, and
+//! everything else holds as ever.
+
+use crate::boot::Seen;
+use crate::judge::{Check, judge};
+use crate::plan::{Breakage, Disturbance, Interrupts, Nic, Plan, Start};
+
+/// A run that must succeed with less.
+#[derive(Debug)]
+pub struct Degraded {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What breaks, for people.
+    pub what: &'static str,
+    /// What one of the guest's warnings must hold.
+    pub says: &'static str,
+    disturbance: Disturbance,
+    interrupts: Interrupts,
+    nic: Nic,
+}
+
+/// All of them.
+pub static DEGRADED: [Degraded; 3] = [
+    Degraded {
+        name: "no-entropy",
+        what: "the processor has no random numbers, and nobody insists on them",
+        says: "no source of randomness",
+        disturbance: Disturbance::NoEntropy,
+        interrupts: Interrupts::None,
+        nic: Nic::E1000e,
+    },
+    Degraded {
+        name: "no-local-apic",
+        what: "the processor has no local APIC to send messages to",
+        says: "no local APIC: polling",
+        disturbance: Disturbance::NoLocalApic,
+        interrupts: Interrupts::Msix,
+        nic: Nic::E1000e,
+    },
+    Degraded {
+        name: "storm",
+        what: "nobody takes back the interrupt line while the read runs",
+        says: "polling",
+        disturbance: Disturbance::Broken(Breakage::Storm),
+        interrupts: Interrupts::Intx,
+        nic: Nic::E1000,
+    },
+];
+
+impl Degraded {
+    /// The case of that name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        DEGRADED.iter().find(|degraded| degraded.name == name)
+    }
+
+    /// `plan` with this broken, started without iPXE.
+    #[must_use]
+    pub fn applied_to(&self, plan: &Plan) -> Plan {
+        Plan {
+            start: Start::Direct,
+            disturbance: self.disturbance,
+            interrupts: self.interrupts,
+            nic: self.nic,
+            ..plan.clone()
+        }
+    }
+
+    /// Everything that had to hold: all that holds in a good run, and that the guest noticed.
+    #[must_use]
+    pub fn judge(&self, plan: &Plan, seen: &Seen) -> Vec<Check> {
+        let mut checks = judge(plan, seen);
+        checks.push(Check::new("the guest says what it does without", self.warning(seen)));
+        checks
+    }
+
+    fn warning(&self, seen: &Seen) -> Result<String, String> {
+        let found = seen.warnings.iter().find(|warning| warning.contains(self.says));
+        found.cloned().ok_or_else(|| {
+            let count = seen.warnings.len();
+            format!("no `{}` in any of {count} warnings", self.says)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::End;
+    use crate::machine::Ending;
+    use crate::plan::tests::plan;
+    use crate::watch::tests::watched;
+
+    #[test]
+    fn what_is_not_said_is_missed() {
+        let storm = Degraded::named("storm").unwrap();
+        let said = |console: &str| {
+            let seen = watched(console).into_seen(End::Machine(Ending::Pass));
+            storm.warning(&seen)
+        };
+        assert!(said("[  1.0] WARN  k: interrupts: too many: polling\n").is_ok());
+        assert!(said("[  1.0] INFO  k: interrupts: too many: polling\n").is_err());
+        assert!(said("[  1.0] WARN  k: something else\n").unwrap_err().contains("1 warnings"));
+    }
+
+    #[test]
+    fn names_are_unique_and_plans_are_changed() {
+        for degraded in &DEGRADED {
+            assert!(std::ptr::eq(Degraded::named(degraded.name).unwrap(), degraded));
+            let changed = degraded.applied_to(&plan());
+            assert_ne!(changed.disturbance, Disturbance::Nothing, "{}", degraded.name);
+            let broken = matches!(changed.disturbance, Disturbance::Broken(_));
+            assert!(!broken || changed.kernel_words().join(" ").contains("demo.break="));
+        }
+    }
+}
