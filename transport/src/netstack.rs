@@ -315,7 +315,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
     fn tend(&mut self, now: Duration) {
-        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(&mut self.sockets));
+        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(now, &mut self.sockets));
         let touched = core::mem::take(&mut self.gate.neighbourhood().touched);
         if !changed && !touched && now < self.tend_at {
             return;
@@ -327,6 +327,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         }
         self.follow_addresses(now);
         self.send_messages(now);
+        self.decline_duplicate(now);
         self.configure(now);
         self.need_next_hops(now);
         self.tell_stack(now);
@@ -350,7 +351,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let neighbourhood = self.gate.neighbourhood();
         let routers = neighbourhood.routers.as_ref().and_then(|routers| routers.due(now));
         let (neighbours, checks) = (neighbourhood.neighbours.due(), neighbourhood.checks.due());
-        [routers, neighbours, checks].into_iter().flatten().min()
+        let dhcp = self.dhcp.as_ref().and_then(Dhcp::due);
+        [routers, neighbours, checks, dhcp].into_iter().flatten().min()
     }
 
     /// Begins checks for the addresses that are ours by now.
@@ -414,13 +416,13 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             let checks = &neighbourhood.checks;
             // Of the target's own network, or else the link-local one, which is the last.
             let usable = |target: IpAddr| {
-                let usable = own
+                let mut usable = own
                     .iter()
                     .filter(|(own, _)| own.is_ipv4() == target.is_ipv4() && checks.may_use(*own));
                 let is_near = |(own, prefix): &&(IpAddr, u8)| {
                     IpCidr::new((*own).into(), *prefix).contains_addr(&target.into())
                 };
-                let source = usable.clone().find(is_near).or_else(|| usable.last());
+                let source = usable.clone().find(is_near).or_else(|| usable.next_back());
                 source.map(|(own, _)| *own)
             };
             let neighbours = &mut neighbourhood.neighbours;
@@ -430,6 +432,23 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             });
             let Some(message) = message else { break };
             token.consume(message.length(mac), |frame| message.write(mac, frame));
+        }
+    }
+
+    /// A lease of an address that somebody else has is given back, for another one.
+    fn decline_duplicate(&mut self, now: Duration) {
+        let Some(lease) = self.lease() else { return };
+        let address = IpAddr::V4(lease.address);
+        if self.gate.neighbourhood().checks.duplicate(address).is_none() {
+            return;
+        }
+        let Some(token) = self.device.transmit(instant(now)) else { return };
+        let lease = self.dhcp.as_mut().and_then(|dhcp| dhcp.give_up(now, &mut self.sockets));
+        if let Some(lease) = lease {
+            let [a, b, c, d, ..] = self.random.next().to_le_bytes();
+            let transaction = u32::from_le_bytes([a, b, c, d]);
+            let (length, write) = dhcp::decline(&lease, self.configuration.mac, transaction);
+            token.consume(length, write);
         }
     }
 

@@ -53,14 +53,17 @@ const RETRANS_TIMER: Duration = Duration::from_secs(1);
 
 /// The checks of all our addresses.
 #[derive(Debug, Default)]
-pub(super) struct Checks(Vec<Check, ADDRESS_LIMIT>);
+pub(super) struct Checks {
+    checks: Vec<Check, ADDRESS_LIMIT>,
+    /// The latest that was seen; it outlives the address.
+    conflict: Option<Conflict>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Check {
     address: IpAddr,
     stage: Stage,
     defended: Option<Duration>,
-    conflict: Option<Mac>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +87,9 @@ impl Checks {
         how: AddressCheck,
         mut random: impl FnMut() -> u64,
     ) {
-        self.0.retain(|check| addresses.clone().any(|address| address == check.address));
+        self.checks.retain(|check| addresses.clone().any(|address| address == check.address));
         for address in addresses {
-            if self.find(address).is_none() {
+            if !self.checks.iter().any(|check| check.address == address) {
                 let stage = match how {
                     AddressCheck::Announce => Stage::Announcing { sent: 0, next: now },
                     AddressCheck::Probe => {
@@ -94,37 +97,35 @@ impl Checks {
                         Stage::Probing { sent: 0, next }
                     }
                 };
-                let _ = self.0.push(Check { address, stage, defended: None, conflict: None });
+                let _ = self.checks.push(Check { address, stage, defended: None });
             }
         }
     }
 
     /// Whether frames may be sent from an address.
     pub(super) fn may_use(&self, address: IpAddr) -> bool {
-        let check = self.0.iter().find(|check| check.address == address);
+        let check = self.checks.iter().find(|check| check.address == address);
         check.is_some_and(|check| matches!(check.stage, Stage::Announcing { .. } | Stage::Settled))
     }
 
     /// Who has an address that we must therefore not use.
     pub(super) fn duplicate(&self, address: IpAddr) -> Option<Conflict> {
-        match self.0.iter().find(|check| check.address == address)?.stage {
+        match self.checks.iter().find(|check| check.address == address)?.stage {
             Stage::Duplicate(owner) => Some(Conflict { address, owner }),
             _ => None,
         }
     }
 
-    /// Who else has been seen to have one of our addresses.
-    pub(super) fn conflict(&self) -> Option<Conflict> {
-        let conflict =
-            |check: &Check| check.conflict.map(|owner| Conflict { address: check.address, owner });
-        self.0.iter().find_map(conflict)
+    /// Who else has been seen to have an address of ours, last.
+    pub(super) const fn conflict(&self) -> Option<Conflict> {
+        self.conflict
     }
 
     /// Somebody else said to have an address: what to say to that.
     pub(super) fn heard_claim(&mut self, now: Duration, claim: &Claim) -> Option<Message> {
-        let check = self.find(claim.address)?;
-        check.conflict = Some(claim.mac);
         let conflict = Conflict { address: claim.address, owner: claim.mac };
+        let check = self.checks.iter_mut().find(|check| check.address == claim.address)?;
+        self.conflict = Some(conflict);
         if check.is_on_trial() {
             log::error!("{conflict}: we do not use it");
             check.stage = Stage::Duplicate(claim.mac);
@@ -144,10 +145,10 @@ impl Checks {
 
     /// Somebody else asked who has an address: what to say to that.
     pub(super) fn heard_question(&mut self, question: &Question) -> Option<Message> {
-        let check = self.find(question.target)?;
+        let check = self.checks.iter_mut().find(|check| check.address == question.target)?;
         if question.asker.is_none() && check.is_on_trial() {
             // Both want it, neither has it (RFC 5227 §2.1.1, RFC 4862 §5.4.3).
-            check.conflict = Some(question.mac);
+            self.conflict = Some(Conflict { address: check.address, owner: question.mac });
             check.stage = Stage::Duplicate(question.mac);
         }
         if matches!(check.stage, Stage::Probing { .. } | Stage::Duplicate(_)) {
@@ -158,7 +159,7 @@ impl Checks {
 
     /// The wire is back, maybe in another place: everything is said again.
     pub(super) fn link_is_back(&mut self, now: Duration) {
-        for check in &mut self.0 {
+        for check in &mut self.checks {
             if check.stage == Stage::Settled {
                 check.stage = Stage::Announcing { sent: 0, next: now };
             }
@@ -171,7 +172,7 @@ impl Checks {
         now: Duration,
         mut random: impl FnMut() -> u64,
     ) -> Option<Message> {
-        self.0.iter_mut().find_map(|check| check.message(now, &mut random))
+        self.checks.iter_mut().find_map(|check| check.message(now, &mut random))
     }
 
     /// When [`message`](Self::message) has something to say next, or a probed address is free.
@@ -180,11 +181,7 @@ impl Checks {
             Stage::Probing { next, .. } | Stage::Announcing { next, .. } => Some(next),
             _ => None,
         };
-        self.0.iter().filter_map(due).min()
-    }
-
-    fn find(&mut self, address: IpAddr) -> Option<&mut Check> {
-        self.0.iter_mut().find(|check| check.address == address)
+        self.checks.iter().filter_map(due).min()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod address;
 mod connection;
+mod dhcp;
 mod duplicate;
 mod frames;
 mod neighbour;

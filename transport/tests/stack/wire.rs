@@ -60,6 +60,11 @@ impl End {
         }
     }
 
+    /// What was taken, and is for somebody else at this end.
+    pub(crate) fn give_back(&self, frames: Vec<Vec<u8>>) {
+        self.cable().queues[self.number].extend(frames);
+    }
+
     /// Sends a frame to the other end.
     pub(crate) fn put(&self, mut frame: Vec<u8>) {
         let mut cable = self.cable();
