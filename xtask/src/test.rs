@@ -69,7 +69,7 @@ const STEPS: [Step; 17] = [
     Step { name: "boots", what: "QEMU boots: firmware, NICs, digests", run: boots },
     Step {
         name: "variants",
-        what: "QEMU boots: CHAP, IPv6, VLAN, 4096-byte blocks, interrupts, hand-over, less than all",
+        what: "QEMU boots: CHAP, IPv6, VLAN, several NICs, 4096-byte blocks, interrupts, less than all",
         run: variants,
     },
     Step { name: "faults", what: "QEMU boots that must fail, and how", run: faults },
@@ -232,6 +232,7 @@ fn variants() -> Outcome {
     let all = "--start direct --ip v6 --vlan 4094 --chap mutual --digest both --nic e1000e";
     shown(&all.split(' ').collect::<Vec<_>>(), "ipv6-vlan-mutual-chap.json")?;
     shown(&["--start", "direct", "--block-size", "4096", "--nic", "e1000e"], "blocks.json")?;
+    shown(&["--start", "direct", "--more-nics", "--nic", "e1000e"], "more-nics.json")?;
     shown(&["--target", "builtin", "--nic", "e1000e", "--digest", "both"], "builtin.json")?;
     for options in INTERRUPTS {
         let report = options.replace("--", "").replace(' ', "-") + ".json";

@@ -1,11 +1,10 @@
 //! The network card: the one that the plan wants, attached, with its link up.
 
 use heapless::Vec;
-use isboot::boot::{BootPlan, Parameters, PlanError, WantedNic};
+use isboot::boot::{BootPlan, NicFound, Parameters, WantedNic};
 use isboot_ibft::{MacAddress, PciAddress as TableAddress};
 use isboot_transport::hal::wait_until;
-use isboot_transport::intel::ids::Model;
-use isboot_transport::intel::nic::Options;
+use isboot_transport::intel::nic::{AttachError, Options};
 use isboot_transport::link::Link;
 use isboot_transport::pci::{PciFunction, ethernet_functions};
 
@@ -16,31 +15,51 @@ use crate::pci::ConfigPorts;
 
 pub(crate) type Nic = isboot_transport::intel::nic::Nic<Machine, ConfigPorts>;
 
-/// Attaches the card that the plan wants. A card tells its MAC address only once it is attached:
-/// one that is not wanted is let go again, and the one at the plan's PCI address comes first.
+/// Attaches the card that the plan wants. The others are looked at and left as they are: they may
+/// be somebody else's.
 pub(crate) fn attach(plan: &mut BootPlan) -> Result<Nic, Failure> {
-    let mut found: Vec<PciFunction, 32> = ethernet_functions(&ConfigPorts).take(32).collect();
-    found.sort_unstable_by_key(|function| !is_expected(plan.nic, table_address(function)));
-    for function in &found {
-        let (vendor, device) = (function.vendor_id, function.device_id);
-        if Model::find(vendor, device).is_none() {
-            log::info!("{}: no driver for {vendor:04x}:{device:04x}", function.address);
-            continue;
-        }
-        let nic = Nic::attach(Machine, ConfigPorts, function.address, &Options::default())
-            .during("nic")?;
-        let mac = MacAddress(nic.mac());
-        if plan.choose_nic([(mac, table_address(function))].into_iter()).is_ok() {
-            Event::new("nic")
-                .field("name", nic.model().name)
-                .field("bdf", nic.address())
-                .field("mac", mac);
-            return Ok(nic);
-        }
-        log::info!("{}: {mac} is not the one that is wanted", function.address);
-        nic.detach().during("nic")?;
+    let functions: Vec<PciFunction, NICS> = ethernet_functions(&ConfigPorts).take(NICS).collect();
+    let found: Vec<NicFound, NICS> = functions.iter().map(look_at).collect();
+    let place = plan.choose_nic(&found).during("nic")?;
+    let address = functions[place].address;
+    let nic = Nic::attach(Machine, ConfigPorts, address, &Options::default()).during("nic")?;
+    let mac = MacAddress(nic.mac());
+    if let Some(seen) = found[place].mac.filter(|seen| *seen != mac) {
+        log::warn!("{address}: firmware had given it {seen}; its own is {mac}");
     }
-    Err(Failure::new("nic", PlanError::NoSuchNic(plan.nic)))
+    if let WantedNic::Table { mac: named, .. } = plan.nic
+        && named != mac
+    {
+        log::warn!("{address}: chosen by its place, though the iBFT names {named}");
+    }
+    Event::new("nic").field("name", nic.model().name).field("bdf", address).field("mac", mac);
+    Ok(nic)
+}
+
+/// So many Ethernet functions are looked at.
+const NICS: usize = 32;
+
+/// What is known of a function without touching it.
+fn look_at(function: &PciFunction) -> NicFound {
+    let address = function.address;
+    let pci = TableAddress::from_bits(address.to_bus_device_function());
+    match Nic::identify(Machine, &ConfigPorts, address) {
+        Ok(identity) => {
+            let mac = identity.mac.map(MacAddress);
+            let has_link = identity.link.is_up();
+            let found = NicFound { name: Ok(identity.model.name), mac, pci, has_link };
+            log::info!("{found}");
+            found
+        }
+        Err(error) => {
+            log::info!("{error}");
+            let why = match error {
+                AttachError::Refused { .. } | AttachError::Unsupported { .. } => "no driver for it",
+                _ => "it does not answer",
+            };
+            NicFound { name: Err(why), mac: None, pci, has_link: false }
+        }
+    }
 }
 
 /// Waits for the link.
@@ -69,17 +88,4 @@ pub(crate) fn wait_for_link(nic: &mut Nic, parameters: &Parameters) -> Result<()
             ),
         )),
     }
-}
-
-/// Whether the plan names this PCI address.
-fn is_expected(wanted: WantedNic, address: TableAddress) -> bool {
-    match wanted {
-        WantedNic::Table { pci, .. } | WantedNic::At(pci) => pci == address,
-        WantedNic::Any => true,
-    }
-}
-
-/// A function's address as the iBFT writes it.
-fn table_address(function: &PciFunction) -> TableAddress {
-    TableAddress::from_bits(function.address.to_bus_device_function())
 }

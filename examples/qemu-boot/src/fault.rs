@@ -26,6 +26,7 @@ pub struct Fault {
     disturbance: Disturbance,
     chap: Option<Chap>,
     vlan: Option<u16>,
+    more_nics: bool,
     digest: Option<Digest>,
     /// The target that can be told to do it.
     target: Option<TargetChoice>,
@@ -42,6 +43,7 @@ const RIGHT: Fault = Fault {
     disturbance: Disturbance::Nothing,
     chap: None,
     vlan: None,
+    more_nics: false,
     digest: None,
     target: None,
     words: &[],
@@ -69,8 +71,9 @@ pub static FAULTS: [Fault; 14] = [
         name: "no-nic",
         what: "the iBFT names a MAC address that no NIC has",
         during: "nic",
-        says: &["52:54:00:66:66:66"],
+        says: &["52:54:00:66:66:66", "00:02.0 82540EM 52:54:00:15:b1:01", "00:04.0 (no driver"],
         table: TableFault::OtherMac,
+        more_nics: true,
         ..RIGHT
     },
     Fault {
@@ -204,6 +207,7 @@ impl Fault {
             chap: self.chap,
             ip: Ip::V4,
             vlan: self.vlan,
+            more_nics: self.more_nics,
             digest: self.digest.unwrap_or(plan.digest),
             target: self.target.clone().unwrap_or_else(|| plan.target.clone()),
             words: words.chain(plan.words.iter().cloned()).collect(),

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::boot::{End, Seen};
 use crate::knock;
-use crate::machine::{Ending, mac_text};
+use crate::machine::{Ending, NIC_SLOT, mac_text};
 use crate::plan::{Digest, Firmware, GUEST_MAC, Interrupts, Nic, Plan, Start};
 use crate::stage::{GUEST_STAGES, SECOND_ATTACH, Stage};
 use crate::watch::Sighting;
@@ -49,7 +49,7 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         Check::new("the guest passes", ending(seen)),
         Check::new("every stage is seen, in order", order(plan, seen)),
         Check::new("the table is where this firmware leaves it", table_place(plan, seen)),
-        Check::new("the NIC is the one that the table names", nic(seen)),
+        Check::new("the NIC is the one that the table names", nic(plan, seen)),
         Check::new("the NIC interrupts as it was asked to", interrupts(plan, seen)),
         Check::new("the processor sleeps when the NIC interrupts, and only then", idle(plan, seen)),
         Check::new("the digests are those asked for", digests(plan, seen)),
@@ -153,10 +153,14 @@ fn table_place(plan: &Plan, seen: &Seen) -> Result<String, String> {
     if via == wanted { Ok(place) } else { Err(format!("found by {place}, not by {wanted}")) }
 }
 
-fn nic(seen: &Seen) -> Result<String, String> {
+fn nic(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let nic = stage(seen, Stage::Nic)?;
     let mac = field(nic, "mac")?;
     let name = nic.field("name").unwrap_or("?");
+    let place = format!("00:{NIC_SLOT:02x}.{}", plan.nic_function());
+    if plan.start == Start::Direct && field(nic, "bdf")? != place {
+        return Err(format!("{name} at {}, not at {place}", field(nic, "bdf")?));
+    }
     if mac.eq_ignore_ascii_case(&mac_text(GUEST_MAC)) {
         Ok(format!("{name} with {mac}"))
     } else {

@@ -20,6 +20,8 @@ use crate::target::Target;
 const LOW_TABLE_ADDRESS: u32 = 0x9_8000;
 /// The NIC's device number on bus 0.
 pub const NIC_SLOT: u8 = 3;
+/// Hubs from here on are those of NICs that nobody is to use.
+const FIRST_HUB: u8 = 8;
 /// Captured bytes of each frame: the headers, unless the capture is kept for a person.
 const CAPTURED_HEADERS: u32 = 128;
 /// A line of iPXE's script that only a failure reaches.
@@ -245,9 +247,13 @@ fn command(
     command
         .arg("-object")
         .arg(format!("filter-dump,id=capture,netdev=n,maxlen={kept},file={}", capture.display()));
+    if plan.more_nics {
+        add_others(&mut command, plan);
+    }
     let device = format!(
-        "{},id=nic,netdev=n,addr={NIC_SLOT:#x},mac={}",
+        "{},id=nic,netdev=n,addr={NIC_SLOT:#x}.{:#x},mac={}",
         plan.nic.name(),
+        plan.nic_function(),
         mac_text(GUEST_MAC)
     );
     match plan.start {
@@ -317,6 +323,19 @@ fn command(
         }
     }
     Ok(command)
+}
+
+/// NICs that are not the table's, each with link, and nobody there: one at a place before it, one of
+/// another vendor, and the first function of its own board.
+fn add_others(command: &mut Command, plan: &Plan) {
+    let board = format!("{},addr={NIC_SLOT:#x}.0x0,multifunction=on", plan.nic.name());
+    let others = ["e1000,addr=0x2", "virtio-net-pci,addr=0x4", &board];
+    for (number, device) in (1..).zip(others) {
+        let mac = mac_text([0x52, 0x54, 0x00, 0x15, 0xb1, number]);
+        let hub = FIRST_HUB + number;
+        command.arg("-netdev").arg(format!("hubport,id=other{number},hubid={hub}"));
+        command.arg("-device").arg(format!("{device},netdev=other{number},mac={mac},romfile="));
+    }
 }
 
 fn image_path(plan: &Plan, name: &str) -> Result<PathBuf, RigError> {

@@ -55,6 +55,10 @@ struct Arguments {
     /// 802.1Q VLAN that the guest must speak in, 1 to 4094; needs --start direct
     #[arg(long, value_name = "ID", value_parser = clap::value_parser!(u16).range(1..=4094))]
     vlan: Option<u16>,
+    /// Other NICs besides: one before, one of another vendor, and one on the same board; needs
+    /// --start direct
+    #[arg(long)]
+    more_nics: bool,
     /// Memory of the machine in MiB [default: 32; 256 for UEFI, which needs it for itself]
     #[arg(long, value_name = "MIB")]
     memory: Option<u32>,
@@ -293,8 +297,11 @@ impl Arguments {
         if self.chap.is_some() && self.start == Start::Ipxe {
             return Err(RigError::Failed("--chap needs --start direct".to_owned()));
         }
-        if (self.ip == Ip::V6 || self.vlan.is_some()) && self.start == Start::Ipxe {
-            return Err(RigError::Failed("--ip v6 and --vlan need --start direct".to_owned()));
+        let needs_table = self.ip == Ip::V6 || self.vlan.is_some() || self.more_nics;
+        if needs_table && self.start == Start::Ipxe {
+            return Err(RigError::Failed(
+                "--ip v6, --vlan and --more-nics need --start direct".to_owned(),
+            ));
         }
         if self.ip == Ip::V6 && std::net::TcpListener::bind("[::1]:0").is_err() {
             return Err(RigError::Failed(
@@ -322,6 +329,7 @@ impl Arguments {
             chap: self.chap,
             ip: self.ip,
             vlan: self.vlan,
+            more_nics: self.more_nics,
             memory_mib: self.memory_for(self.firmware),
             lun_bytes: self.lun_size,
             block_bytes: self.block_size,

@@ -221,6 +221,8 @@ pub struct Plan {
     pub ip: Ip,
     /// The VLAN that the guest must speak in, which needs a table of ours.
     pub vlan: Option<u16>,
+    /// Other NICs besides, which must be let alone; needs a table of ours.
+    pub more_nics: bool,
     /// Memory in MiB.
     pub memory_mib: u32,
     /// Bytes of LUN 0, which is read whole.
@@ -450,6 +452,12 @@ impl Plan {
         words
     }
 
+    /// The function of the NIC: the second of a board, where there are others.
+    #[must_use]
+    pub fn nic_function(&self) -> u8 {
+        self.more_nics.into()
+    }
+
     /// The guest's address in a table of ours, and its prefix.
     #[must_use]
     pub fn guest_address(&self) -> (IpAddr, u8) {
@@ -510,6 +518,9 @@ impl Plan {
         if let Some(vlan) = self.vlan {
             command.push_str(&format!(" --vlan {vlan}"));
         }
+        if self.more_nics {
+            command.push_str(" --more-nics");
+        }
         if self.block_bytes != 512 {
             command.push_str(&format!(" --block-size {}", self.block_bytes));
         }
@@ -540,6 +551,7 @@ pub(crate) mod tests {
             chap: None,
             ip: Ip::V4,
             vlan: None,
+            more_nics: false,
             memory_mib: 32,
             lun_bytes: 64 * MIB,
             block_bytes: 512,

@@ -33,7 +33,7 @@ pub fn for_plan(plan: &Plan, target: &Target) -> Result<Vec<u8>, BuildError> {
         pci_address: if other_nic {
             PciAddress { bus: 0, device: 31, function: 7 }
         } else {
-            PciAddress { bus: 0, device: NIC_SLOT, function: 0 }
+            PciAddress { bus: 0, device: NIC_SLOT, function: plan.nic_function() }
         },
         ..NicRepr::default()
     };

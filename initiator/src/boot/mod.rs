@@ -3,6 +3,7 @@
 mod discovery;
 mod isboot;
 mod link;
+mod nic;
 mod parameters;
 mod plan;
 mod root_path;
@@ -11,9 +12,10 @@ mod status;
 pub use discovery::{Discovery, Found};
 pub use isboot::{BlockError, Isboot, State, TargetInUse};
 pub use link::EntropySource;
+pub use nic::{NicFound, NoSuchNic, WantedNic};
 pub use parameters::{
     AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters, VlanChoice,
 };
-pub use plan::{BootPlan, BootTarget, PlanError, WantedNic};
+pub use plan::{BootPlan, BootTarget, PlanError};
 pub use root_path::{RootPath, RootPathError};
 pub use status::Status;

@@ -3,6 +3,7 @@
 use core::fmt;
 use core::str::FromStr;
 
+use isboot_ibft::{MacAddress, PciAddress};
 use isboot_transport::intel::interrupt::Mode;
 use isboot_transport::netstack::AddressCheck;
 use isboot_transport::vlan::VlanId;
@@ -30,8 +31,14 @@ pub enum NicChoice {
     /// The one that the iBFT names: by MAC address, then by PCI address.
     #[default]
     Ibft,
-    /// The one at this PCI address: bus, device, function.
-    At(u8, u8, u8),
+    /// The one with this MAC address.
+    Mac(MacAddress),
+    /// The one at this PCI address.
+    At(PciAddress),
+    /// The one of this number, from 0 in the order of PCI addresses.
+    Number(u8),
+    /// The first that has link, or else the first.
+    Any,
 }
 
 /// Which VLAN to speak in.
@@ -338,15 +345,25 @@ const TABLE: &[ParameterInfo] = &[
     },
     ParameterInfo {
         name: "nic",
-        range: "ibft | BUS:DEVICE.FUNCTION",
+        range: "ibft | any | 0-31 | XX:XX:XX:XX:XX:XX | BUS:DEVICE.FUNCTION",
         unit: "",
-        meaning: "network interface: the iBFT's, or the one at a PCI address (hexadecimal)",
+        meaning: "network interface: the iBFT's, the first with link, or one by its number in the \
+                  order of PCI addresses, its MAC address, or its PCI address (hexadecimal)",
         read: |parameters, f| match parameters.nic {
             NicChoice::Ibft => f.write_str("ibft"),
-            NicChoice::At(bus, device, function) => write!(f, "{bus:02x}:{device:02x}.{function}"),
+            NicChoice::Any => f.write_str("any"),
+            NicChoice::Number(number) => write!(f, "{number}"),
+            NicChoice::Mac(mac) => write!(f, "{mac}"),
+            NicChoice::At(pci) => write!(f, "{pci}"),
         },
         write: |parameters, value| {
-            parameters.nic = if value == "ibft" { NicChoice::Ibft } else { pci_address(value)? };
+            parameters.nic = match value {
+                "ibft" => NicChoice::Ibft,
+                "any" => NicChoice::Any,
+                pci if pci.contains('.') => NicChoice::At(pci_address(pci)?),
+                mac if mac.contains(':') => NicChoice::Mac(mac_address(mac)?),
+                number => NicChoice::Number(bounded(number, 0, 31)?),
+            };
             Some(())
         },
     },
@@ -601,13 +618,24 @@ fn digest_offer(value: &str) -> Option<DigestOffer> {
     .find(|offer| digest_name(*offer) == value)
 }
 
-fn pci_address(value: &str) -> Option<NicChoice> {
+fn pci_address(value: &str) -> Option<PciAddress> {
     let (bus, rest) = value.split_once(':')?;
     let (device, function) = rest.split_once('.')?;
     let bus = u8::from_str_radix(bus, 16).ok()?;
     let device = u8::from_str_radix(device, 16).ok().filter(|device| *device < 32)?;
     let function = u8::from_str_radix(function, 16).ok().filter(|function| *function < 8)?;
-    Some(NicChoice::At(bus, device, function))
+    Some(PciAddress { bus, device, function })
+}
+
+/// Six times two hexadecimal digits that make a station's address.
+fn mac_address(value: &str) -> Option<MacAddress> {
+    let mut mac = [0; 6];
+    let mut parts = value.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2 && !part.starts_with('+'))?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    Some(MacAddress(mac)).filter(|mac| parts.next().is_none() && mac.is_usable())
 }
 
 #[cfg(test)]
@@ -662,6 +690,13 @@ mod tests {
             ("escalation", "abort-task,abort-task"),
             ("nic", "00:03.8"),
             ("nic", "00.03"),
+            ("nic", "32"),
+            ("nic", "52:54:00:12:34"),
+            ("nic", "52:54:00:12:34:56:78"),
+            ("nic", "53:54:00:12:34:56"),
+            ("nic", "+2:54:00:12:34:56"),
+            ("nic", "52:54:0:12:34:56"),
+            ("nic", "first"),
             ("immediate_data", "maybe"),
             ("outage_limit", "99999999999999999999"),
         ] {
@@ -691,7 +726,20 @@ mod tests {
         parameters.set("root_path", root_path).unwrap();
         let info = Parameters::list().iter().find(|info| info.name == "root_path").unwrap();
         assert_eq!(parameters.value(info).to_string(), root_path);
-        assert_eq!(parameters.nic, NicChoice::At(10, 31, 7));
+        let pci = PciAddress { bus: 10, device: 31, function: 7 };
+        assert_eq!(parameters.nic, NicChoice::At(pci));
+        let mac = MacAddress([0x52, 0x54, 0, 0x12, 0xab, 0xcd]);
+        for (text, choice) in [
+            ("52:54:00:12:AB:cd", NicChoice::Mac(mac)),
+            ("31", NicChoice::Number(31)),
+            ("any", NicChoice::Any),
+            ("ibft", NicChoice::Ibft),
+        ] {
+            parameters.set("nic", text).unwrap();
+            assert_eq!(parameters.nic, choice);
+            let info = Parameters::list().iter().find(|info| info.name == "nic").unwrap();
+            assert_eq!(parameters.value(info).to_string(), text.to_lowercase());
+        }
         assert_eq!(parameters.vlan, VlanChoice::Tagged(VlanId::new(4094).unwrap()));
         assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));
         assert_eq!(parameters.target_portal_group_tag, Some(0));

@@ -6,10 +6,11 @@ use core::fmt;
 use core::net::SocketAddr;
 
 use heapless::String;
-use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, PciAddress, Target, Text};
+use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, Target, Text};
 use isboot_transport::netstack::{Addressing, Configuration};
 use isboot_transport::vlan::VlanId;
 
+use super::nic::{NicFound, NoSuchNic, WantedNic};
 use super::parameters::{AddressSource, NicChoice, Parameters, VlanChoice};
 use super::root_path::RootPath;
 use crate::login::{
@@ -60,33 +61,6 @@ pub struct BootTarget {
     pub authentication: Authentication,
 }
 
-/// Which network interface to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedNic {
-    /// The one of the table's NIC structure. Offload cards publish a MAC address that is not the
-    /// network's: then the PCI address decides.
-    Table {
-        /// Its MAC address.
-        mac: MacAddress,
-        /// Its PCI address.
-        pci: PciAddress,
-    },
-    /// The one at this PCI address, says a parameter.
-    At(PciAddress),
-    /// The table names none: the first that there is.
-    Any,
-}
-
-impl fmt::Display for WantedNic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Table { mac, pci } => write!(f, "MAC address {mac} (PCI address {pci})"),
-            Self::At(pci) => write!(f, "PCI address {pci}"),
-            Self::Any => f.write_str("any address"),
-        }
-    }
-}
-
 /// Why a table is no plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PlanError {
@@ -113,8 +87,6 @@ pub enum PlanError {
     ServerIsAName(Excerpt),
     /// The table's VLAN is none: to speak without a tag would be to speak to another network.
     Vlan(u16),
-    /// No network interface of the machine is the one that is wanted.
-    NoSuchNic(WantedNic),
 }
 
 impl fmt::Display for PlanError {
@@ -152,11 +124,6 @@ impl fmt::Display for PlanError {
                 f,
                 "the iBFT asks for VLAN {field}, and VLANs are 1 to 4094; parameter vlan chooses \
                  another, or 0 for none"
-            ),
-            Self::NoSuchNic(wanted) => write!(
-                f,
-                "no supported network interface has the {wanted} that is asked for; parameter nic \
-                 chooses another"
             ),
         }
     }
@@ -262,25 +229,14 @@ impl BootPlan {
         }
     }
 
-    /// Which of the interfaces found is wanted: their MAC and PCI addresses come in, the place of
-    /// the best match goes out, and the plan takes its identity from that interface.
+    /// Which of the interfaces found is wanted: its place. The plan takes its identity from that
+    /// interface.
     ///
     /// # Errors
-    /// [`PlanError::NoSuchNic`] when none matches.
-    pub fn choose_nic(
-        &mut self,
-        found: impl Iterator<Item = (MacAddress, PciAddress)> + Clone,
-    ) -> Result<usize, PlanError> {
-        let (mut by_mac, mut by_pci) = (found.clone(), found.clone());
-        let place = match self.nic {
-            WantedNic::At(wanted) => by_pci.position(|(_, pci)| pci == wanted),
-            WantedNic::Any => found.clone().next().map(|_| 0),
-            WantedNic::Table { mac, pci: wanted } => by_mac
-                .position(|(candidate, _)| candidate == mac)
-                .or_else(|| by_pci.position(|(_, pci)| !mac.is_usable() && pci == wanted)),
-        };
-        let place = place.ok_or(PlanError::NoSuchNic(self.nic))?;
-        if let Some((mac, _)) = found.clone().nth(place) {
+    /// [`NoSuchNic`] says what is wanted and what there is.
+    pub fn choose_nic<'a>(&mut self, found: &'a [NicFound]) -> Result<usize, NoSuchNic<'a>> {
+        let place = self.nic.choose(found)?;
+        if let Some(mac) = found.get(place).and_then(|nic| nic.mac) {
             self.isid = isid(mac);
         }
         Ok(place)
@@ -405,9 +361,10 @@ fn name(text: &Text<'_>) -> Result<Name, NameError> {
 
 fn wanted_nic(nic: Option<&Nic<'_>>, parameters: &Parameters) -> WantedNic {
     match (parameters.nic, nic) {
-        (NicChoice::At(bus, device, function), _) => {
-            WantedNic::At(PciAddress { bus, device, function })
-        }
+        (NicChoice::Mac(mac), _) => WantedNic::Mac(mac),
+        (NicChoice::At(pci), _) => WantedNic::At(pci),
+        (NicChoice::Number(number), _) => WantedNic::Number(number),
+        (NicChoice::Any, _) => WantedNic::Any,
         (NicChoice::Ibft, Some(nic)) => WantedNic::Table { mac: nic.mac(), pci: nic.pci_address() },
         (NicChoice::Ibft, None) => WantedNic::Any,
     }
@@ -483,6 +440,7 @@ fn credentials(
 
 #[cfg(test)]
 mod tests {
+    use isboot_ibft::PciAddress;
     use isboot_ibft::Secret as IbftSecret;
     use isboot_ibft::builder::{InitiatorRepr, NicRepr, TableRepr, TargetRepr};
 
@@ -511,8 +469,9 @@ mod tests {
     fn the_isid_is_the_interfaces_unless_a_parameter_names_another() {
         let mut plan = plan();
         let pci = PciAddress { bus: 0, device: 3, function: 0 };
-        let mac = MacAddress([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
-        plan.choose_nic([(mac, pci)].into_iter()).unwrap();
+        let mac = Some(MacAddress([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]));
+        let found = [NicFound { name: Ok("82540EM"), mac, pci, has_link: true }];
+        assert_eq!(plan.choose_nic(&found), Ok(0));
         assert_eq!(login(&plan, &[]).isid, [0x14, 0x54, 0x00, 0x12, 0x34, 0x56]);
         assert_eq!(login(&plan, &[("isid", "80000a0b0c0d")]).isid, [0x80, 0, 10, 11, 12, 13]);
         assert!(login(&plan, &[]).check().is_ok());

@@ -7,6 +7,7 @@
 
 mod error;
 mod frames;
+mod identify;
 mod interrupts;
 mod part;
 mod start;
@@ -24,6 +25,7 @@ use crate::pci::{ConfigSpace, PciAddress};
 
 pub use error::{AttachError, DetachError, Step};
 pub use frames::{Frame, Receiver, Transmitter};
+pub use identify::Identity;
 use interrupts::Interrupts;
 use part::Part;
 pub use watch::Notice;

@@ -8,10 +8,7 @@ use crate::intel::registers::{EERD, RAH0, RAL0, Registers};
 /// The MAC address that the reset loaded into the first receive address registers, or else words
 /// 0 to 2 of the EEPROM; `None` when neither holds a station's address.
 pub(crate) fn mac_address<H: Hal>(hal: &H, registers: &Registers<H>) -> Option<[u8; 6]> {
-    let [a, b, c, d] = registers.read(RAL0).to_le_bytes();
-    let [e, f, ..] = registers.read(RAH0).to_le_bytes();
-    let loaded = [a, b, c, d, e, f];
-    if is_station(loaded) {
+    if let Some(loaded) = loaded_address(registers) {
         return Some(loaded);
     }
     // Word 0 is asked for in the same way in both layouts.
@@ -19,6 +16,13 @@ pub(crate) fn mac_address<H: Hal>(hal: &H, registers: &Registers<H>) -> Option<[
     let [a, b] = word.to_le_bytes();
     let [c, d] = read_word(hal, registers, 1, &[layout])?.0.to_le_bytes();
     let [e, f] = read_word(hal, registers, 2, &[layout])?.0.to_le_bytes();
+    Some([a, b, c, d, e, f]).filter(|mac| is_station(*mac))
+}
+
+/// What the first receive address registers hold; `None` when it is no station's address.
+pub(crate) fn loaded_address<H: Hal>(registers: &Registers<H>) -> Option<[u8; 6]> {
+    let [a, b, c, d] = registers.read(RAL0).to_le_bytes();
+    let [e, f, ..] = registers.read(RAH0).to_le_bytes();
     Some([a, b, c, d, e, f]).filter(|mac| is_station(*mac))
 }
 

@@ -27,6 +27,13 @@ pub fn capability<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress, id: 
     None
 }
 
+/// Whether the function is in power state D0, the only one in which its registers answer.
+pub fn is_powered_on<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> bool {
+    const STATE: u32 = 3;
+    capability(config, address, capability_id::POWER_MANAGEMENT)
+        .is_none_or(|at| config.read(address, at.wrapping_add(4)) & STATE == 0)
+}
+
 /// Asks for power state D0; says whether the function was in another one, in which case it needs
 /// 10 ms (PCI Power Management 1.2 §5.4) and its registers have lost their content.
 pub fn power_on<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> bool {

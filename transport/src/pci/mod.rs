@@ -10,7 +10,9 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 pub use bar::{BarError, MemoryBar, memory_bar};
-pub use capability::{capability, capability_id, disable_link_power_states, power_on};
+pub use capability::{
+    capability, capability_id, disable_link_power_states, is_powered_on, power_on,
+};
 pub use message::{Message, disable_message_interrupts};
 pub(crate) use message::{MessageError, Msi, MsiX};
 
@@ -139,6 +141,16 @@ pub fn functions<C: ConfigSpace + ?Sized>(
 /// Lets the function answer at its memory windows.
 pub fn enable_memory<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
     update_command(config, address, 0, command::MEMORY);
+}
+
+/// Keeps the function from answering at its memory windows.
+pub fn disable_memory<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
+    update_command(config, address, command::MEMORY, 0);
+}
+
+/// Whether the function answers at its memory windows.
+pub fn is_memory_enabled<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> bool {
+    config.read(address, offset::COMMAND) & command::MEMORY != 0
 }
 
 /// Lets the function read and write memory by itself.

@@ -4,6 +4,7 @@ mod attach;
 mod cost;
 mod detach;
 mod fake;
+mod identify;
 mod interrupt;
 mod receive;
 mod transmit;

@@ -3,9 +3,10 @@
 use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
+use super::identify::served;
 use crate::hal::{Hal, wait_until};
 use crate::intel::family::{DriverLoaded, EepromDone, Lock, Quirks};
-use crate::intel::ids::{Model, Refused};
+use crate::intel::ids::Model;
 use crate::intel::interrupt;
 use crate::intel::nvm;
 use crate::intel::registers::{
@@ -13,7 +14,7 @@ use crate::intel::registers::{
     RDLEN, STATUS, TCTL, TDBAH, TDBAL, TDLEN, WINDOW, ctrl, ctrl_ext, eecd, extcnf_ctrl, manc,
     rctl, status, tctl,
 };
-use crate::pci::{self, ConfigSpace, PciAddress, PciFunction};
+use crate::pci::{self, ConfigSpace, PciAddress};
 
 /// A mapped controller. Dropping it stops it.
 pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
@@ -29,16 +30,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     /// Finds the part, stops what firmware left running and resets it. No memory is allocated
     /// before that: firmware's rings may lie anywhere.
     pub(super) fn take_over(hal: H, config: C, address: PciAddress) -> Result<Self, AttachError> {
-        let Some(function) = PciFunction::at(&config, address) else {
-            return Err(AttachError::Absent { address });
-        };
-        let PciFunction { vendor_id, device_id, .. } = function;
-        if let Some(part) = Refused::find(vendor_id, device_id) {
-            return Err(AttachError::Refused { address, part });
-        }
-        let Some(model) = Model::find(vendor_id, device_id) else {
-            return Err(AttachError::Unsupported { address, vendor_id, device_id });
-        };
+        let model = served(&config, address)?;
         if pci::power_on(&config, address) {
             hal.wait(Duration::from_millis(10));
         }
