@@ -86,6 +86,9 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
     }
 
     fn link(&mut self) -> Link {
+        let now = self.nic.now();
+        // Said in the log as well.
+        let _ = self.nic.watch(now);
         self.nic.link()
     }
 
@@ -109,6 +112,10 @@ impl<H: Hal + Clone, C: ConfigSpace> phy::Device for NicDevice<H, C> {
         Self: 'a;
 
     fn receive(&mut self, _: Instant) -> Option<(RxToken<'_, H>, TxToken<'_, H>)> {
+        if self.nic.is_draining() {
+            let now = self.nic.now();
+            let _ = self.nic.watch(now);
+        }
         let (receiver, mut transmitter) = self.nic.split();
         if !transmitter.has_room() {
             // The stack may want to answer: let frames wait until it can.

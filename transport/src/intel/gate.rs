@@ -86,7 +86,8 @@ mod tests {
         use core::sync::atomic::AtomicBool;
         static GATE: Gate = Gate::new();
         let mapped = AtomicBool::new(false);
-        let ticket = AtomicU32::new(0);
+        // None yet.
+        let ticket = AtomicU32::new(u32::MAX);
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for _ in 0..2 {

@@ -13,7 +13,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::hal::Hal;
-use crate::intel::registers::{ICR, IMC, Registers};
+use crate::intel::registers::{ICR, Registers};
 use crate::pci::PciAddress;
 
 pub use cause::{Cause, icr};
@@ -128,12 +128,6 @@ impl fmt::Display for InterruptError {
 }
 
 impl core::error::Error for InterruptError {}
-
-/// Masks every cause and forgets those pending.
-pub(crate) fn mask_all<H: Hal>(registers: &Registers<H>) {
-    registers.write(IMC, u32::MAX);
-    let _ = read_and_clear(registers);
-}
 
 /// Reads and clears the pending causes, by reading and by writing them back: with everything
 /// masked, reading is enough on silicon, but not on every model.

@@ -28,7 +28,8 @@ pub use frames::{Frame, Receiver, Transmitter};
 pub use identify::Identity;
 use interrupts::Interrupts;
 use part::Part;
-pub use watch::Notice;
+use watch::Watchdog;
+pub use watch::{Notice, Trouble};
 
 /// Sizes to choose when attaching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,12 @@ pub struct Statistics {
     pub missed: u64,
     /// Times that the link was seen to go down.
     pub link_losses: u32,
+    /// Interrupts that the watchdog found missing.
+    pub lost_interrupts: u32,
+    /// Times that the watchdog reset the part.
+    pub resets: u32,
+    /// Frames that were in the transmit ring at such a reset and may not have left.
+    pub unsent: u64,
 }
 
 /// One attached controller.
@@ -79,6 +86,7 @@ pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     transmit: TransmitRing<H>,
     receive: ReceiveRing<H>,
     interrupts: Interrupts<H>,
+    watchdog: Watchdog,
     mac: [u8; 6],
     link_was_up: bool,
     /// Pieces of a frame are being dropped until its last one.
@@ -113,19 +121,25 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             transmit,
             receive,
             interrupts: Interrupts::new(options.interrupt_spacing),
+            watchdog: Watchdog::default(),
             mac,
             link_was_up: false,
             discarding: false,
             statistics: Statistics::default(),
         };
-        nic.part.program_addresses(mac);
-        nic.start_control();
-        nic.start_transmitter();
-        nic.start_receiver();
-        nic.part.claim();
-        nic.start_link();
-        nic.part.alive(Step::Start)?;
+        nic.start()?;
         Ok(nic)
+    }
+
+    /// Programs a part that was just taken over, and lets it run.
+    fn start(&mut self) -> Result<(), AttachError> {
+        self.part.program_addresses(self.mac);
+        self.start_control();
+        self.start_transmitter();
+        self.start_receiver();
+        self.part.claim();
+        self.start_link();
+        self.part.alive(Step::Start)
     }
 
     /// Stops the part and hands it back: no interrupt, no bus master, rings gone, link up.
@@ -163,7 +177,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// Reads the state of the wire: one register, so not for every poll.
     pub fn link(&mut self) -> Link {
         let value = self.part.registers.read(STATUS);
-        let link = decode_link(value);
+        let link = match decode_link(value) {
+            _ if self.watchdog.has_given_up() => Link::Gone,
+            // The watchdog still hopes.
+            Link::Gone if self.watchdog.is_trying() => Link::Down,
+            link => link,
+        };
         let is_up = link.is_up();
         if is_up && !self.link_was_up {
             self.set_flow_control();
@@ -177,15 +196,24 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
 
     /// Counters since the attach. Reads a register of the part.
     pub fn statistics(&mut self) -> Statistics {
-        let missed = self.part.registers.read(MPC);
-        if missed != u32::MAX {
-            self.statistics.missed = self.statistics.missed.saturating_add(u64::from(missed));
-        }
+        self.count_missed();
         self.statistics
+    }
+
+    /// Frames that the part dropped since the last call.
+    fn count_missed(&mut self) -> u32 {
+        // Reading clears.
+        let missed = self.part.registers.read(MPC);
+        if missed == u32::MAX {
+            return 0;
+        }
+        self.statistics.missed = self.statistics.missed.saturating_add(u64::from(missed));
+        missed
     }
 
     /// Both directions, to be used side by side.
     pub fn split(&mut self) -> (Receiver<'_, H>, Transmitter<'_, H>) {
+        self.note_unannounced();
         let registers = &self.part.registers;
         let Statistics { received, damaged, oversize, bad_checksum, transmitted, .. } =
             &mut self.statistics;

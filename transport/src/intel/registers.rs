@@ -351,6 +351,8 @@ pub mod status {
     pub const LU: u32 = 1 << 1;
     /// Shift of the two speed bits.
     pub const SPEED_SHIFT: u32 = 6;
+    /// The transmitter obeys a pause frame.
+    pub const TXOFF: u32 = 1 << 4;
     /// Bus requests of the part are still under way (GIO master enable status).
     pub const MASTER_ENABLED: u32 = 1 << 19;
 }

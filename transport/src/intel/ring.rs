@@ -48,6 +48,15 @@ impl<H: Hal + Clone> ReceiveRing<H> {
 }
 
 impl<H: Hal> ReceiveRing<H> {
+    /// Every descriptor armed and the first one next, for a part that starts anew.
+    pub(crate) fn start_over(&mut self) {
+        for index in 0..self.ring.count() {
+            let words = ReceiveBuffer { address: self.ring.buffer_bus(index) }.to_words();
+            self.ring.write(index, words);
+        }
+        (self.next, self.told) = (0, 0);
+    }
+
     pub(crate) fn base(&self) -> u64 {
         self.ring.descriptors.region.bus_address
     }
@@ -141,6 +150,31 @@ impl<H: Hal> TransmitRing<H> {
 
     pub(crate) fn count(&self) -> u32 {
         self.ring.count()
+    }
+
+    /// Empty, for a part that was stopped: says how many frames may not have left.
+    pub(crate) fn start_over(&mut self) -> u32 {
+        let known = self.told.wrapping_sub(self.oldest);
+        // One report covers all before it.
+        let sent = (1..=known).rev().find(|sent| {
+            let last = self.oldest.wrapping_add(*sent).wrapping_sub(1);
+            self.is_done(last)
+        });
+        let left = self.next.wrapping_sub(self.oldest).wrapping_sub(sent.unwrap_or(0));
+        (self.next, self.oldest, self.told) = (0, 0, 0);
+        left
+    }
+
+    /// Makes the part, which started anew, learn again of what was queued since
+    /// [`start_over`](Self::start_over).
+    pub(crate) const fn tell_again(&mut self) {
+        self.told = self.oldest;
+    }
+
+    /// The oldest frame that the part knows of and has not reported, free-running.
+    pub(crate) fn oldest_under_way(&mut self) -> Option<u32> {
+        self.reclaim();
+        (self.oldest != self.told).then_some(self.oldest)
     }
 
     /// Whether there is a buffer to fill. One descriptor stays unused.

@@ -72,6 +72,38 @@ pub fn memory_bar<C: ConfigSpace + ?Sized>(
     if base == 0 { Err(BarError::Unassigned) } else { Ok(MemoryBar { address: base, is_64bit }) }
 }
 
+/// Base address registers as they were, for a function that forgets them in a deep power state or
+/// a reset of its bus (PCI Power Management 1.2 §5.4.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SavedBars([u32; 6]);
+
+impl SavedBars {
+    /// Reads all six.
+    pub(crate) fn of<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> Self {
+        let mut bars = [0; 6];
+        for (bar, at) in bars.iter_mut().zip(offsets()) {
+            *bar = config.read(address, at);
+        }
+        Self(bars)
+    }
+
+    /// Writes back those that differ; says whether there were any.
+    pub(crate) fn restore<C: ConfigSpace + ?Sized>(&self, config: &C, address: PciAddress) -> bool {
+        let mut was_lost = false;
+        for (bar, at) in self.0.into_iter().zip(offsets()) {
+            if config.read(address, at) != bar {
+                config.write(address, at, bar);
+                was_lost = true;
+            }
+        }
+        was_lost
+    }
+}
+
+fn offsets() -> impl Iterator<Item = u16> {
+    (offset::BAR0..).step_by(4)
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::machine::{Machine, Words, at};
@@ -92,5 +124,17 @@ mod tests {
         assert_eq!(bar(0, &[(0x10, 0xfebc_0006)]), Err(BarError::ReservedType));
         assert_eq!(bar(5, &[(0x24, 0xfebc_0004)]), Err(BarError::NoSuchBar));
         assert_eq!(bar(6, &[]), Err(BarError::NoSuchBar));
+    }
+
+    #[test]
+    fn windows_that_were_lost_come_back_and_others_are_not_written() {
+        let machine = Machine::with(&[(0, 3, 0, &[(0x10, 0xfebc_0000), (0x1c, 0xfebe_0000)])]);
+        let address = at(0, 3, 0);
+        let saved = SavedBars::of(&machine, address);
+        assert!(!saved.restore(&machine, address));
+        machine.write(address, 0x1c, 0);
+        assert!(saved.restore(&machine, address));
+        assert_eq!(machine.read(address, 0x1c), 0xfebe_0000);
+        assert_eq!(machine.read(address, 0x20), 0);
     }
 }

@@ -9,6 +9,7 @@ mod message;
 use core::fmt;
 use core::ops::RangeInclusive;
 
+pub(crate) use bar::SavedBars;
 pub use bar::{BarError, MemoryBar, memory_bar};
 pub use capability::{
     capability, capability_id, disable_link_power_states, is_powered_on, power_on,
@@ -172,6 +173,11 @@ pub fn disable_interrupt_line<C: ConfigSpace + ?Sized>(config: &C, address: PciA
 /// Lets the function raise its interrupt line.
 pub fn enable_interrupt_line<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
     update_command(config, address, command::INTERRUPT_DISABLE, 0);
+}
+
+/// Whether anything answers at an address.
+pub(crate) fn is_present<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> bool {
+    PciFunction::at(config, address).is_some()
 }
 
 /// Whether the function may raise its interrupt line.

@@ -15,7 +15,7 @@ use std::time::Duration;
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
 use isboot_transport::intel::interrupt::icr;
 use isboot_transport::intel::registers::{
-    CTRL, EECD, EERD, ICR, IMS, MDIC, PBA, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDT,
+    CTRL, EECD, EERD, ICR, IMS, MDIC, MPC, PBA, RAH0, RAL0, RCTL, RDBAH, RDBAL, RDH, RDLEN, RDT,
     Register, STATUS, TCTL, TDBAL, TDH, TDLEN, TDT, ctrl, rctl, tctl,
 };
 use isboot_transport::pci::{ConfigSpace, PciAddress};
@@ -120,6 +120,9 @@ pub(crate) struct State {
     config: Vec<u32>,
     regions: Vec<Region>,
     now: Duration,
+    /// So many reads give all ones, from now on.
+    pub(crate) all_ones_reads: u32,
+    removed: bool,
     reset_reads_left: u32,
     phy: [u16; 32],
 }
@@ -162,6 +165,8 @@ impl Machine {
             config,
             regions: Vec::new(),
             now: Duration::from_secs(7),
+            all_ones_reads: 0,
+            removed: false,
             reset_reads_left: 0,
             phy,
         })));
@@ -250,6 +255,39 @@ impl Machine {
         state.set(TCTL, tctl::EN);
         state.set(IMS, 0x9d);
         state.events.clear();
+    }
+
+    /// Time passes.
+    pub(crate) fn advance(&self, time: Duration) {
+        self.state_mut().now += time;
+    }
+
+    /// The cable is pulled out or put in.
+    pub(crate) fn set_link(&self, is_up: bool) {
+        self.state_mut().behaviour.link_up = is_up;
+        self.raise(icr::LSC);
+    }
+
+    /// Its registers are as after power on, and nobody told the driver.
+    pub(crate) fn reset_by_somebody(&self) {
+        self.state_mut().power_on();
+    }
+
+    /// A deep power state: windows and registers are forgotten, the function is still there.
+    pub(crate) fn lose_power(&self) {
+        let mut state = self.state_mut();
+        if state.behaviour.device_id == 0x10d3 {
+            state.config[usize::from(at::POWER) / 4 + 1] |= 3;
+        }
+        state.config[1] &= !7;
+        state.config[4] = 0;
+        state.config[7] = 0;
+        state.power_on();
+    }
+
+    /// The card is pulled out.
+    pub(crate) fn remove(&self) {
+        self.state_mut().removed = true;
     }
 
     /// A good frame arrives; says whether there was a descriptor for it.
@@ -401,7 +439,8 @@ unsafe impl Hal for Machine {
 
 impl ConfigSpace for Machine {
     fn read(&self, address: PciAddress, offset: u16) -> u32 {
-        if address == ADDRESS { self.config(offset) } else { u32::MAX }
+        let is_there = address == ADDRESS && !self.state().removed;
+        if is_there { self.config(offset) } else { u32::MAX }
     }
 
     fn write(&self, address: PciAddress, offset: u16, value: u32) {
@@ -439,11 +478,22 @@ impl State {
 
     fn gone(&mut self) -> bool {
         self.accesses += 1;
-        self.accesses > self.behaviour.gone_after
+        self.accesses > self.behaviour.gone_after || !self.is_reachable()
+    }
+
+    /// Powered, and its window where the driver found it.
+    fn is_reachable(&self) -> bool {
+        let power = self.config[usize::from(at::POWER) / 4 + 1];
+        let is_mapped = self.config[4] == BAR as u32 && self.config[1] & 2 != 0;
+        power & 3 == 0 && is_mapped && !self.removed
     }
 
     fn read(&mut self, offset: u32) -> u32 {
         if self.gone() {
+            return u32::MAX;
+        }
+        if let Some(left) = self.all_ones_reads.checked_sub(1) {
+            self.all_ones_reads = left;
             return u32::MAX;
         }
         // A frame from the wire, for whoever left reception on.
@@ -471,6 +521,10 @@ impl State {
                 self.get(CTRL)
             }
             ICR => self.read_icr(),
+            MPC => {
+                self.set(MPC, 0);
+                value
+            }
             _ => value,
         }
     }

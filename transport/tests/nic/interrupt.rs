@@ -15,7 +15,7 @@ fn line() -> &'static Line {
 }
 
 /// A machine whose handler is installed and whose controller interrupts as `wanted`.
-fn interrupting(behaviour: Behaviour, wanted: Mode) -> (Machine, Nic<Machine, Machine>) {
+pub(crate) fn interrupting(behaviour: Behaviour, wanted: Mode) -> (Machine, Nic<Machine, Machine>) {
     let (machine, mut nic) = attached(behaviour, small());
     machine.install(nic.acknowledger(line()));
     assert_eq!(nic.enable_interrupts(wanted, Some(MESSAGE)), Ok(wanted));

@@ -9,6 +9,7 @@ mod interrupt;
 mod receive;
 mod transmit;
 mod vlan;
+mod watch;
 
 use fake::{ADDRESS, Behaviour, Machine};
 use isboot_transport::intel::nic::{Nic, Options};
@@ -31,4 +32,36 @@ fn frame(number: u32, len: usize) -> Vec<u8> {
     bytes[12..14].copy_from_slice(&[0x88, 0xb5]);
     bytes[14..18].copy_from_slice(&number.to_le_bytes());
     bytes
+}
+
+/// What this thread logs from now on.
+struct LogLines;
+
+thread_local! {
+    static LINES: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn log_lines() -> LogLines {
+    // Every test that wants lines sets the same one.
+    let _ = log::set_logger(&LogLines);
+    log::set_max_level(log::LevelFilter::Warn);
+    LogLines
+}
+
+impl LogLines {
+    fn taken(&self) -> Vec<String> {
+        LINES.take()
+    }
+}
+
+impl log::Log for LogLines {
+    fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn log(&self, record: &log::Record<'_>) {
+        LINES.with_borrow_mut(|lines| lines.push(record.args().to_string()));
+    }
+
+    fn flush(&self) {}
 }

@@ -3,13 +3,12 @@
 
 use core::time::Duration;
 
-use super::Mode;
 use super::cause::icr;
+use super::{Cause, Mode, read_and_clear};
 use crate::hal::Hal;
 use crate::intel::registers::{
-    CTRL_EXT, EIAC, EIAC_82575, EIAM, EICS, EIMC, EIMS, EITR_82574, EITR_82575, GPIE, IAM, ICR,
-    ICS, IMC, IMS, ITR, IVAR, IVAR_MISC, IVAR0, MSIXBM0, RFCTL, Register, Registers, ctrl_ext,
-    rfctl,
+    CTRL_EXT, EIAC, EIAC_82575, EIAM, EICS, EIMC, EIMS, EITR_82574, EITR_82575, GPIE, IAM, ICS,
+    IMC, IMS, ITR, IVAR, IVAR_MISC, IVAR0, MSIXBM0, RFCTL, Register, Registers, ctrl_ext, rfctl,
 };
 
 /// Parts that interrupt alike.
@@ -190,8 +189,7 @@ impl Design {
                 registers.write(EIAM, 0);
             }
         }
-        // With everything masked, reading clears.
-        let _ = registers.read(ICR);
+        let _ = read_and_clear(registers);
     }
 
     /// Masks everything; what a handler may do as well.
@@ -257,6 +255,11 @@ impl Design {
         }
     }
 
+    /// Whether the part says that somebody has reset it.
+    pub(crate) const fn says_reset(self, causes: Cause) -> bool {
+        matches!(self, Self::I82575 | Self::I82576) && causes.was_reset()
+    }
+
     /// Lets through what a [`mask`](Self::mask) names.
     pub(crate) fn unmask<H: Hal>(self, registers: &Registers<H>, mask: Mask) {
         if mask.causes != 0 {
@@ -267,10 +270,12 @@ impl Design {
         }
     }
 
-    /// Whether all that `mask` names is let through.
+    /// Whether frames and link changes are let through, if `mask` names them. The other causes
+    /// are not in every model's mask.
     pub(crate) fn is_unmasked<H: Hal>(self, registers: &Registers<H>, mask: Mask) -> bool {
+        let needed = mask.causes & (icr::RXT0 | icr::RXQ0 | icr::OTHER | icr::LSC);
         (mask.vectors == 0 || registers.read(EIMS) & mask.vectors == mask.vectors)
-            && registers.read(IMS) & mask.causes == mask.causes
+            && registers.read(IMS) & needed == needed
     }
 
     const fn settings(self, mode: Mode) -> &'static [Setting] {

@@ -142,23 +142,22 @@ pub(crate) fn acknowledge<H: Hal>(registers: &Registers<H>, line: &Line, design:
         return Cause::new(causes);
     }
     let pending = causes & !icr::INT_ASSERTED;
+    let enabled = pending & line.mask.load(Ordering::SeqCst);
     let is_ours = match mode {
         // Nobody else sends our message: queue causes may be cleared by its leaving.
         Mode::Msix => true,
         Mode::Msi => pending != 0,
         // A line is shared. INT_ASSERTED alone would do, if every model had it.
-        Mode::Intx | Mode::Polled => {
-            causes & icr::INT_ASSERTED != 0 || pending & line.mask.load(Ordering::SeqCst) != 0
-        }
+        Mode::Intx | Mode::Polled => causes & icr::INT_ASSERTED != 0 || enabled != 0,
     };
     line.causes.fetch_or(pending, Ordering::AcqRel);
-    let is_expected = is_ours && line.is_armed.swap(false, Ordering::SeqCst);
-    let is_second = is_ours && !is_expected;
-    if pending != 0 && (is_second || !design.reading_clears(mode, causes)) {
+    let is_first = is_ours && line.is_armed.swap(false, Ordering::SeqCst);
+    if is_ours && !is_first {
+        // The part did not mask itself: by hand, and whatever is left of its causes with it.
         registers.write(ICR, pending);
-    }
-    if is_second {
         design.mask_all(registers);
+    } else if enabled != 0 && !design.reading_clears(mode, causes) {
+        registers.write(ICR, pending);
     }
     if !is_ours {
         line.spurious.fetch_add(1, Ordering::Relaxed);

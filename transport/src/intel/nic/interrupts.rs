@@ -4,6 +4,7 @@ use core::time::Duration;
 
 use super::Nic;
 use super::part::Part;
+use super::watch::InterruptWatch;
 use crate::hal::{Hal, wait_until};
 use crate::intel::interrupt::{
     self, Acknowledger, Cause, Design, InterruptError, Line, Mask, Mode,
@@ -61,7 +62,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         message: Option<Message>,
     ) -> Result<Mode, InterruptError> {
         let address = self.part.address;
+        if !self.watchdog.is_running() {
+            return Err(InterruptError::Gone { address });
+        }
         self.interrupts.message = message;
+        self.watchdog.interrupts = InterruptWatch::default();
         self.use_mode(Mode::Polled);
         if wanted == Mode::Polled {
             return Ok(Mode::Polled);
@@ -75,12 +80,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                 Err(why) => self.say_unusable(mode, &why),
                 Ok(()) => {
                     let before = line.interrupts();
-                    self.rearm();
+                    self.let_through();
                     self.design().kick(&self.part.registers, mode);
                     self.part.registers.flush();
                     let came = || line.interrupts() != before;
                     if wait_until(&self.part.hal, PATIENCE, came) {
-                        self.rearm();
+                        self.let_through();
                         return Ok(mode);
                     }
                     if self.part.registers.read(STATUS) == u32::MAX {
@@ -109,6 +114,15 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// What came between the last poll and this call is either seen by the look at the ring
     /// here, or raises its interrupt. One register write; none when polled.
     pub fn rearm(&mut self) -> bool {
+        self.let_through();
+        let waits = self.receive.peek().is_some();
+        if !waits {
+            self.watchdog.interrupts.sleeps();
+        }
+        waits
+    }
+
+    pub(super) fn let_through(&mut self) {
         if let Some(line) = self.interrupts.line
             && self.interrupts.mode != Mode::Polled
         {
@@ -118,7 +132,6 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             line.arm(mask.causes);
             self.design().unmask(&self.part.registers, mask);
         }
-        self.receive.peek().is_some()
     }
 
     /// Reads and clears the causes of an interrupt, where no handler can run: a kernel with a

@@ -7,14 +7,13 @@ use super::identify::served;
 use crate::hal::{Hal, wait_until};
 use crate::intel::family::{DriverLoaded, EepromDone, Lock, Quirks};
 use crate::intel::ids::Model;
-use crate::intel::interrupt;
 use crate::intel::nvm;
 use crate::intel::registers::{
     CTRL, CTRL_EXT, EECD, EXTCNF_CTRL, GCR, GCR2, MANC, Mapping, RAH0, RAL0, RCTL, RDBAH, RDBAL,
     RDLEN, STATUS, TCTL, TDBAH, TDBAL, TDLEN, WINDOW, ctrl, ctrl_ext, eecd, extcnf_ctrl, manc,
     rctl, status, tctl,
 };
-use crate::pci::{self, ConfigSpace, PciAddress};
+use crate::pci::{self, ConfigSpace, PciAddress, SavedBars};
 
 /// A mapped controller. Dropping it stops it.
 pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
@@ -23,6 +22,8 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     pub(super) address: PciAddress,
     pub(super) model: &'static Model,
     pub(super) registers: Mapping<H>,
+    /// Where its windows are, should it forget them.
+    windows: SavedBars,
     stopped: bool,
 }
 
@@ -40,18 +41,37 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         let Some(registers) = Mapping::new(hal.clone(), bar.address, WINDOW) else {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
-        let part = Self { hal, config, address, model, registers, stopped: false };
-        part.alive(Step::Identify)?;
-        pci::disable_message_interrupts(&part.config, address);
-        let quirks = part.quirks();
-        if quirks.link_power_states_off != 0 {
-            pci::disable_link_power_states(&part.config, address, quirks.link_power_states_off);
-        }
-        part.quiesce();
-        part.alive(Step::Quiesce)?;
-        part.reset()?;
-        pci::disable_bus_master(&part.config, address);
+        let windows = SavedBars::of(&config, address);
+        let part = Self { hal, config, address, model, registers, windows, stopped: false };
+        part.make_quiet()?;
         Ok(part)
+    }
+
+    /// Takes a part over again that stopped working under us: wakes it up, gives it back the
+    /// windows it may have lost, stops and resets it.
+    pub(super) fn take_over_again(&self) -> Result<(), AttachError> {
+        let (config, address) = (&self.config, self.address);
+        if pci::power_on(config, address) {
+            self.hal.wait(Duration::from_millis(10));
+        }
+        self.windows.restore(config, address);
+        pci::enable_memory(config, address);
+        self.make_quiet()
+    }
+
+    /// Stops what runs, resets the part, and cuts it off from memory.
+    fn make_quiet(&self) -> Result<(), AttachError> {
+        let (config, address, quirks) = (&self.config, self.address, self.quirks());
+        self.alive(Step::Identify)?;
+        pci::disable_message_interrupts(config, address);
+        if quirks.link_power_states_off != 0 {
+            pci::disable_link_power_states(config, address, quirks.link_power_states_off);
+        }
+        self.quiesce();
+        self.alive(Step::Quiesce)?;
+        self.reset()?;
+        pci::disable_bus_master(config, address);
+        Ok(())
     }
 
     pub(super) fn mac_address(&self) -> Result<[u8; 6], AttachError> {
@@ -95,6 +115,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             Err(DetachError { address: self.address, register: STATUS, value: u32::MAX })
         } else {
             self.quiesce();
+            pci::disable_message_interrupts(&self.config, self.address);
             let result = self.reset();
             for register in [RDLEN, RDBAL, RDBAH, TDLEN, TDBAL, TDBAH] {
                 self.registers.write(register, 0);
@@ -122,7 +143,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     /// as found: requests under way must be able to end.
     fn quiesce(&self) {
         let registers = &self.registers;
-        interrupt::mask_all(registers);
+        self.quirks().interrupts.silence(registers);
         let receiving = registers.read(RCTL) & rctl::EN != 0;
         let transmitting = registers.read(TCTL) & tctl::EN != 0;
         if receiving && !self.quirks().keep_receiver_until_reset {
@@ -174,7 +195,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if quirks.reset_lock == Lock::MdioOwnership {
             registers.update(EXTCNF_CTRL, extcnf_ctrl::MDIO_SW_OWNERSHIP, 0);
         }
-        interrupt::mask_all(registers);
+        quirks.interrupts.silence(registers);
         // Not every model resets these.
         if registers.read(RCTL) & rctl::EN != 0 {
             registers.write(RCTL, 0);

@@ -124,6 +124,9 @@ impl State {
 
     /// Whether an interrupt reached the processor; takes a message.
     fn take_interrupt(&mut self) -> bool {
+        if !self.is_reachable() {
+            return false;
+        }
         if self.interrupts.messages != 0 {
             self.interrupts.messages -= 1;
             return true;
