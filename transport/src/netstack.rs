@@ -104,6 +104,8 @@ pub struct NetStack<'a, D: EthernetDevice> {
     name_servers: Vec<IpAddr, NAME_SERVER_LIMIT>,
     /// Where the latest connection went to.
     destination: Option<IpAddr>,
+    /// That, when it is on the link though no address of ours says so.
+    direct: Option<IpAddr>,
     link: Link,
     look_at_link: Duration,
     tend_at: Duration,
@@ -145,6 +147,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             state: AddressState::Pending,
             name_servers: Vec::new(),
             destination: None,
+            direct: None,
             link,
             look_at_link: now.saturating_add(LINK_UP_INTERVAL),
             tend_at: now,
@@ -489,6 +492,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             _ => {}
         }
         // What is on the link by a router's word, and by no address of ours, is its own next hop.
+        self.direct = None;
         if let Some(IpAddr::V6(destination)) = self.destination
             && !self.is_on_our_network(destination.into())
             && let Some(routers) = &self.gate.neighbourhood().routers
@@ -497,6 +501,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             let mut route = Route::new_ipv6_gateway(destination);
             route.cidr = IpCidr::new(destination.into(), 128);
             let _ = wanted.push(route);
+            self.direct = Some(destination.into());
         }
         self.interface.routes_mut().update(|routes| {
             let key = |route: &Route| (route.cidr, route.via_router);
@@ -577,7 +582,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if !addresses.iter().any(family) {
             return None;
         }
-        if self.is_on_our_network(address) {
+        if self.is_on_our_network(address) || self.direct == Some(address) {
             return Some(address);
         }
         let routes = self.interface.routes();
