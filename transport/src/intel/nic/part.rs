@@ -24,6 +24,7 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     pub(super) registers: Mapping<H>,
     /// Where its windows are, should it forget them.
     windows: SavedBars,
+    line_was_enabled: bool,
     stopped: bool,
 }
 
@@ -42,7 +43,17 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
         let windows = SavedBars::of(&config, address);
-        let part = Self { hal, config, address, model, registers, windows, stopped: false };
+        let line_was_enabled = pci::is_interrupt_line_enabled(&config, address);
+        let part = Self {
+            hal,
+            config,
+            address,
+            model,
+            registers,
+            windows,
+            line_was_enabled,
+            stopped: false,
+        };
         part.make_quiet()?;
         Ok(part)
     }
@@ -116,6 +127,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         } else {
             self.quiesce();
             pci::disable_message_interrupts(&self.config, self.address);
+            if self.line_was_enabled {
+                pci::enable_interrupt_line(&self.config, self.address);
+            }
             let result = self.reset();
             for register in [RDLEN, RDBAL, RDBAH, TDLEN, TDBAL, TDBAH] {
                 self.registers.write(register, 0);
