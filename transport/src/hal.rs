@@ -171,6 +171,17 @@ pub unsafe trait Hal: Clock {
         u32::from_le(unsafe { register.read_volatile() })
     }
 
+    /// Writes 32 bits to an I/O port of a device, or says that there are no ports, as the default
+    /// does. Some old controllers can only be reset through theirs; without ports it is tried
+    /// through memory.
+    ///
+    /// The ports written to are those that configuration space gives the controller, decoding
+    /// enabled.
+    fn write_port(&self, port: u16, value: u32) -> bool {
+        let _ = (port, value);
+        false
+    }
+
     /// Writes a device register; see [`read`](Self::read).
     ///
     /// # Safety
@@ -196,6 +207,9 @@ unsafe impl<T: Hal + ?Sized> Hal for &T {
     unsafe fn unmap(&self, pointer: NonNull<u8>, len: usize) {
         // SAFETY: the caller's promise, passed on.
         unsafe { (**self).unmap(pointer, len) }
+    }
+    fn write_port(&self, port: u16, value: u32) -> bool {
+        (**self).write_port(port, value)
     }
     unsafe fn read(&self, register: NonNull<u32>) -> u32 {
         // SAFETY: the caller's promise, passed on.

@@ -16,3 +16,4 @@ mod nvm;
 mod phy;
 pub mod registers;
 pub mod ring;
+mod semaphore;

@@ -27,7 +27,8 @@ impl Register {
     /// The name the datasheets use, for messages; `"?"` for one of an array.
     #[must_use]
     pub fn name(self) -> &'static str {
-        NAMES.iter().find(|(register, _)| *register == self).map_or("?", |(_, name)| name)
+        let mut names = NAMES.iter().chain(shared::NAMES);
+        names.find(|(register, _)| *register == self).map_or("?", |(_, name)| name)
     }
 }
 
@@ -181,9 +182,13 @@ impl<H: Hal + Clone> Clone for Reach<H> {
 macro_rules! registers {
     ($($(#[$doc:meta])* $name:ident = $offset:literal;)*) => {
         $($(#[$doc])* pub const $name: Register = Register($offset);)*
-        const NAMES: &[(Register, &str)] = &[$(($name, stringify!($name)),)*];
+        pub(super) const NAMES: &[(Register, &str)] = &[$(($name, stringify!($name)),)*];
     };
 }
+
+mod shared;
+
+pub use shared::*;
 
 registers! {
     /// Device control.
@@ -198,6 +203,8 @@ registers! {
     CTRL_EXT = 0x0018;
     /// Management data input/output: the PHY's registers.
     MDIC = 0x0020;
+    /// Future extended NVM 4: how long beacons are (PCH, where EECD and EERD are gone).
+    FEXTNVM4 = 0x0024;
     /// Flow control frame address, low.
     FCAL = 0x0028;
     /// Flow control frame address, high.
@@ -333,6 +340,20 @@ pub mod ctrl {
     pub const FRCSPD: u32 = 1 << 11;
     /// Force duplex.
     pub const FRCDPX: u32 = 1 << 12;
+    /// LANPHYPC, which powers a chipset's PHY, is what LANPHYPC_VALUE says.
+    pub const LANPHYPC_OVERRIDE: u32 = 1 << 16;
+    /// See LANPHYPC_OVERRIDE.
+    pub const LANPHYPC_VALUE: u32 = 1 << 17;
+    /// Software-defined pin 1: the optics see light. Loss of signal is the pin being low.
+    pub const SWDPIN1: u32 = 1 << 19;
+    /// Software-defined pin 2: data of the PHY's bus (82543).
+    pub const MDIO: u32 = 1 << 20;
+    /// Software-defined pin 3: clock of the PHY's bus (82543).
+    pub const MDC: u32 = 1 << 21;
+    /// Pin 2 is an output.
+    pub const MDIO_DIR: u32 = 1 << 24;
+    /// Pin 3 is an output.
+    pub const MDC_DIR: u32 = 1 << 25;
     /// Reset; clears itself.
     pub const RST: u32 = 1 << 26;
     /// Receive flow control.
@@ -341,6 +362,8 @@ pub mod ctrl {
     pub const TFCE: u32 = 1 << 28;
     /// Strip and insert VLAN tags.
     pub const VME: u32 = 1 << 30;
+    /// Reset of the PHY.
+    pub const PHY_RST: u32 = 1 << 31;
 }
 
 /// STATUS bits.
@@ -349,6 +372,12 @@ pub mod status {
     pub const FD: u32 = 1 << 0;
     /// Link up.
     pub const LU: u32 = 1 << 1;
+    /// Which port of its package it is: shift of two bits.
+    pub const FUNCTION_SHIFT: u32 = 2;
+    /// The reset is done with the configuration (ICH10 and later).
+    pub const LAN_INIT_DONE: u32 = 1 << 9;
+    /// The PHY was reset; writing zero clears.
+    pub const PHYRA: u32 = 1 << 10;
     /// Shift of the two speed bits.
     pub const SPEED_SHIFT: u32 = 6;
     /// The transmitter obeys a pause frame.
@@ -359,12 +388,36 @@ pub mod status {
 
 /// EECD bits.
 pub mod eecd {
+    /// EEPROM clock.
+    pub const SK: u32 = 1 << 0;
+    /// EEPROM select.
+    pub const CS: u32 = 1 << 1;
+    /// Data to the EEPROM.
+    pub const DI: u32 = 1 << 2;
+    /// Data from the EEPROM.
+    pub const DO: u32 = 1 << 3;
+    /// Software wants the EEPROM.
+    pub const REQ: u32 = 1 << 6;
+    /// Software has it.
+    pub const GNT: u32 = 1 << 7;
+    /// The EEPROM has 256 words, not 64.
+    pub const SIZE: u32 = 1 << 9;
+    /// A flash is there (I210).
+    pub const FLASH_DETECTED: u32 = 1 << 19;
     /// The EEPROM was read after reset.
     pub const AUTO_RD: u32 = 1 << 9;
 }
 
 /// CTRL_EXT bits.
 pub mod ctrl_ext {
+    /// The controller is linked through SMBus (PCH).
+    pub const FORCE_SMBUS: u32 = 1 << 11;
+    /// LANPHYPC has reached the PHY (I217 and later).
+    pub const LPCD: u32 = 1 << 2;
+    /// The speed detection is passed by.
+    pub const SPD_BYPS: u32 = 1 << 15;
+    /// What the link runs on (23:22): zero is a PHY.
+    pub const LINK_MODE: u32 = 3 << 22;
     /// Read the EEPROM again.
     pub const EE_RST: u32 = 1 << 13;
     /// Reading EICR clears it (82575: IRCA).
@@ -381,6 +434,12 @@ pub mod ctrl_ext {
 
 /// EXTCNF_CTRL bits.
 pub mod extcnf_ctrl {
+    /// Firmware writes the OEM bits (82577, 82578).
+    pub const OEM_WRITE_ENABLE: u32 = 1 << 3;
+    /// Software owns the PHY and the NVM (ICH and PCH).
+    pub const SWFLAG: u32 = 1 << 5;
+    /// Hardware does not configure the PHY by itself (82579).
+    pub const GATE_PHY_CFG: u32 = 1 << 7;
     /// Software owns the management bus.
     pub const MDIO_SW_OWNERSHIP: u32 = 1 << 5;
 }
@@ -437,111 +496,8 @@ pub mod rfctl {
 
 /// MANC bits.
 pub mod manc {
+    /// The PHY must not be reset.
+    pub const BLK_PHY_RST: u32 = 1 << 18;
     /// The part answers ARP by itself.
     pub const ARP_EN: u32 = 1 << 13;
-}
-
-#[cfg(test)]
-mod tests {
-    use core::cell::{Cell, RefCell};
-    use std::vec::Vec;
-
-    use super::*;
-    use crate::hal::{Clock, DmaLayout, DmaRegion};
-
-    /// Registers that nobody reads, and what was unmapped.
-    #[derive(Default)]
-    struct Machine {
-        unmapped: RefCell<Vec<usize>>,
-        now: Cell<Duration>,
-        reads: Cell<usize>,
-    }
-
-    impl Clock for Machine {
-        fn now(&self) -> Duration {
-            self.now.set(self.now.get().saturating_add(Duration::from_millis(1)));
-            self.now.get()
-        }
-    }
-
-    // SAFETY: pointers are never followed: `read` and `write` are overridden.
-    unsafe impl Hal for Machine {
-        fn allocate(&self, _: DmaLayout) -> Option<DmaRegion> {
-            None
-        }
-
-        unsafe fn free(&self, _: DmaRegion) {}
-
-        fn map(&self, bus_address: u64, _: usize) -> Option<NonNull<u8>> {
-            NonNull::new(core::ptr::without_provenance_mut(bus_address as usize))
-        }
-
-        unsafe fn unmap(&self, pointer: NonNull<u8>, _: usize) {
-            self.unmapped.borrow_mut().push(pointer.addr().get());
-        }
-
-        unsafe fn read(&self, _: NonNull<u32>) -> u32 {
-            assert!(self.unmapped.borrow().is_empty(), "read after it was unmapped");
-            self.reads.set(self.reads.get() + 1);
-            7
-        }
-
-        unsafe fn write(&self, _: NonNull<u32>, _: u32) {}
-    }
-
-    #[test]
-    fn a_reach_ends_with_its_mapping() {
-        static GATE: Gate = Gate::new();
-        let machine = Machine::default();
-        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
-        let reach = mapping.reach(&GATE);
-        let same = mapping.reach(&GATE);
-        assert_eq!(reach.with(|registers| registers.read(STATUS)), Some(7));
-        assert_eq!(same.clone().with(|registers| registers.read(STATUS)), Some(7));
-        drop(mapping);
-        assert_eq!(*machine.unmapped.borrow(), [0x1000]);
-        assert_eq!(reach.with(|registers| registers.read(STATUS)), None);
-        assert_eq!(same.with(|registers| registers.read(STATUS)), None);
-    }
-
-    #[test]
-    fn another_gate_ends_the_first() {
-        static FIRST: Gate = Gate::new();
-        static SECOND: Gate = Gate::new();
-        let machine = Machine::default();
-        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
-        let first = mapping.reach(&FIRST);
-        let second = mapping.reach(&SECOND);
-        assert_eq!(first.with(|_| ()), None);
-        assert_eq!(second.with(|_| ()), Some(()));
-    }
-
-    #[test]
-    fn registers_that_a_handler_is_using_stay_mapped() {
-        static GATE: Gate = Gate::new();
-        let machine = Machine::default();
-        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
-        let reach = mapping.reach(&GATE);
-        let before = machine.now();
-        // As if the handler were stopped in the middle, on another processor.
-        let value = reach.with(|registers| {
-            drop(mapping);
-            registers.read(STATUS)
-        });
-        assert_eq!(value, Some(7));
-        assert!(machine.unmapped.borrow().is_empty(), "kept for good");
-        assert!(machine.now() - before < Duration::from_millis(200), "and not waited for");
-        assert_eq!(reach.with(|_| ()), None);
-    }
-
-    #[test]
-    fn registers_outside_of_the_window_are_not_reached() {
-        let machine = Machine::default();
-        let mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
-        assert_eq!(mapping.read(Register::at(12)), 7);
-        assert_eq!(mapping.read(Register::at(16)), u32::MAX);
-        assert_eq!(mapping.read(Register::at(6)), u32::MAX, "not aligned");
-        assert_eq!(machine.reads.get(), 1);
-        assert!(Mapping::new(&machine, 0x1002, 16).is_none());
-    }
 }

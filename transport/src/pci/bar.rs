@@ -72,6 +72,24 @@ pub fn memory_bar<C: ConfigSpace + ?Sized>(
     if base == 0 { Err(BarError::Unassigned) } else { Ok(MemoryBar { address: base, is_64bit }) }
 }
 
+/// The first I/O window of a function: its first port, when firmware gave it one.
+pub fn port_bar<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) -> Option<u16> {
+    const IS_PORT: u32 = 1;
+    const IS_64BIT: u32 = 2 << 1;
+    let mut bars = offsets().take(6);
+    while let Some(at) = bars.next() {
+        let bar = config.read(address, at);
+        if bar & IS_PORT != 0 {
+            return u16::try_from(bar & !3).ok().filter(|port| *port != 0);
+        }
+        if bar & (3 << 1) == IS_64BIT {
+            // The next one is the upper half.
+            let _ = bars.next();
+        }
+    }
+    None
+}
+
 /// Base address registers as they were, for a function that forgets them in a deep power state or
 /// a reset of its bus (PCI Power Management 1.2 §5.4.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +142,16 @@ mod tests {
         assert_eq!(bar(0, &[(0x10, 0xfebc_0006)]), Err(BarError::ReservedType));
         assert_eq!(bar(5, &[(0x24, 0xfebc_0004)]), Err(BarError::NoSuchBar));
         assert_eq!(bar(6, &[]), Err(BarError::NoSuchBar));
+    }
+
+    #[test]
+    fn ports_are_found_behind_memory_windows() {
+        let port = |words: Words<'_>| port_bar(&Machine::with(&[(0, 3, 0, words)]), at(0, 3, 0));
+        assert_eq!(port(&[(0x10, 0xfebc_0000), (0x14, 0xc001)]), Some(0xc000));
+        assert_eq!(port(&[(0x10, 0x4), (0x14, 0xc001), (0x18, 0xd001)]), Some(0xd000));
+        assert_eq!(port(&[(0x10, 0xfebc_0000), (0x14, 1)]), None, "no address");
+        assert_eq!(port(&[(0x14, 0x1_c001)]), None, "no such port");
+        assert_eq!(port(&[(0x24, 0xc004)]), None);
     }
 
     #[test]

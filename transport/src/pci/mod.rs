@@ -10,7 +10,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 pub(crate) use bar::SavedBars;
-pub use bar::{BarError, MemoryBar, memory_bar};
+pub use bar::{BarError, MemoryBar, memory_bar, port_bar};
 pub use capability::{
     capability, capability_id, disable_link_power_states, is_powered_on, power_on,
 };
@@ -154,6 +154,16 @@ pub fn is_memory_enabled<C: ConfigSpace + ?Sized>(config: &C, address: PciAddres
     config.read(address, offset::COMMAND) & command::MEMORY != 0
 }
 
+/// Lets the function answer at its I/O windows.
+pub fn enable_ports<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
+    update_command(config, address, 0, command::PORTS);
+}
+
+/// Keeps the function from answering at its I/O windows.
+pub fn disable_ports<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
+    update_command(config, address, command::PORTS, 0);
+}
+
 /// Lets the function read and write memory by itself.
 pub fn enable_bus_master<C: ConfigSpace + ?Sized>(config: &C, address: PciAddress) {
     update_command(config, address, 0, command::BUS_MASTER);
@@ -201,6 +211,7 @@ mod offset {
 }
 
 mod command {
+    pub(super) const PORTS: u32 = 1 << 0;
     pub(super) const MEMORY: u32 = 1 << 1;
     pub(super) const BUS_MASTER: u32 = 1 << 2;
     pub(super) const INTERRUPT_DISABLE: u32 = 1 << 10;

@@ -11,7 +11,7 @@ use isboot_transport::intel::registers::{
 use isboot_transport::link::Link;
 
 use crate::fake::{Behaviour, Machine, at};
-use crate::interrupt::{every, interrupting};
+use crate::interrupt::interrupting;
 use crate::{attached, frame, small};
 
 /// A host that sleeps whenever nothing waits, until its timer, and then polls.
@@ -82,6 +82,16 @@ impl Host {
         let expected: Vec<_> = numbers.map(|number| frame(number, 100)).collect();
         assert_eq!(self.received, expected);
     }
+}
+
+/// Every mode of every part.
+fn every() -> [(Behaviour, Mode); 4] {
+    [
+        (Behaviour::default(), Mode::Intx),
+        (Behaviour::i82574(), Mode::Intx),
+        (Behaviour::i82574(), Mode::Msi),
+        (Behaviour::i82574(), Mode::Msix),
+    ]
 }
 
 #[test]

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::express::COMMON;
 use super::{Eeprom, EepromDone, Lock, PhyBus, PhyCare, PhyReset, Quirks, Veto, frame, tarc};
-use crate::intel::registers::rfctl;
+use crate::intel::registers::{rfctl, status};
 
 /// What all of them have in common: ICH9.
 pub(super) const ICH9: Quirks = Quirks {
@@ -20,7 +20,10 @@ pub(super) const ICH9: Quirks = Quirks {
     eeprom_done: EepromDone::Wished,
     eeprom: Eeprom::ChipsetFlash,
     ctrl_ext: (0, 1 << 22 | RO_DIS),
+    status_clear: status::PHYRA,
+    link_bias: true,
     receive_kilobytes: 10,
+    fixed_pause_address: true,
     // NFS filters damage descriptors (ICH8 specification update).
     rfctl_set: rfctl::NFSW_DIS | rfctl::NFSR_DIS,
     tarc0: (0, 3 << 23 | 3 << 26),
@@ -35,6 +38,8 @@ pub(super) const ICH8: Quirks = Quirks {
     receive_addresses: 6,
     // Its packet memory loses bits unless both halves are 8 KiB.
     packet_buffer_size: 16,
+    // Bit 31 has no name; drivers clear it.
+    status_clear: 1 << 31 | status::PHYRA,
     receive_kilobytes: 8,
     rfctl_set: rfctl::NFSW_DIS | rfctl::NFSR_DIS | rfctl::IPV6_EX_DIS | rfctl::NEW_IPV6_EXT_DIS,
     tarc0: (0, 3 << 23 | 0xf << 26),
@@ -44,7 +49,11 @@ pub(super) const ICH8: Quirks = Quirks {
 };
 
 /// ICH10: the reset says when it is done.
-pub(super) const ICH10: Quirks = Quirks { eeprom_done: EepromDone::LanInitDone, ..ICH9 };
+pub(super) const ICH10: Quirks = Quirks {
+    eeprom_done: EepromDone::LanInitDone,
+    status_clear: status::PHYRA | status::LAN_INIT_DONE,
+    ..ICH9
+};
 
 /// 82577, 82578.
 pub(super) const PCH: Quirks = Quirks {
@@ -53,6 +62,7 @@ pub(super) const PCH: Quirks = Quirks {
     phy_care: PhyCare::Pch,
     ctrl_ext: (0, PHYPDEN | 1 << 22 | RO_DIS),
     receive_kilobytes: 26,
+    noise_offset: 0x6565_6565,
     no_pause_sent: true,
     ..ICH10
 };
@@ -65,6 +75,7 @@ pub(super) const PCH2: Quirks = Quirks {
     phy_care: PhyCare::Pch2,
     pause_time: 0x0650,
     no_pause_sent: false,
+    noise_offset: 0,
     firmware_holds_registers: true,
     ..PCH
 };

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use super::pci::I82540;
 use super::{
-    COUNT_DESC, DriverLoaded, Eeprom, EepromDone, Lock, Quirks, ResetBy, Veto, frame, tarc,
+    COUNT_DESC, DriverLoaded, Eeprom, EepromDone, Lock, PhyCare, Quirks, ResetBy, Veto, frame, tarc,
 };
 use crate::intel::interrupt::Design;
 use crate::intel::registers::rfctl;
@@ -45,6 +45,7 @@ pub(super) const I82571: Quirks = Quirks {
 pub(super) const I82572: Quirks = Quirks {
     // Completions are lost while the link leaves L1 (82571/82572 specification update).
     link_power_states_off: L1,
+    elects: true,
     phy_configured_bit: true,
     ctrl_ext: (DMA_DYN_CLK_EN, 0),
     receive_kilobytes: 32,
@@ -102,6 +103,7 @@ pub(super) const I80003: Quirks = Quirks {
     reset_lock: Lock::SwFwSync,
     phy_configured_bit: true,
     alternate_address: true,
+    phy_care: PhyCare::Gg82563,
     receive_kilobytes: 32,
     rfctl_set: rfctl::IPV6_EX_DIS | rfctl::NEW_IPV6_EXT_DIS,
     // Both queues in unweighted turns.

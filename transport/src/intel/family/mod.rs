@@ -194,6 +194,8 @@ pub struct Quirks {
     // Who else has a hand in it.
     /// What is held while the PHY or the EEPROM must not be disturbed.
     pub lock: Lock,
+    /// SWSM2 elects which of the ports may free SWSM from an owner who is gone.
+    pub elects: bool,
     /// What is held around a reset.
     pub reset_lock: Lock,
     /// Where firmware is told that a driver owns the part.
@@ -230,8 +232,10 @@ pub struct Quirks {
     // The PHY and what is between it and the controller.
     /// How the registers of a copper PHY are reached.
     pub phy_bus: PhyBus,
-    /// What a chipset's PHY needs after each reset.
+    /// What the PHY needs beyond what all of them do.
     pub phy_care: PhyCare,
+    /// KABGTXD needs another bias than the reset gives it.
+    pub link_bias: bool,
 
     // Bits.
     /// CTRL.ASDE must be clear: speed comes from the PHY.
@@ -242,8 +246,14 @@ pub struct Quirks {
     pub ctrl_set: u32,
     /// Bits to clear, then to set, in CTRL_EXT.
     pub ctrl_ext: (u32, u32),
-    /// Kilobytes of packet memory for reception (PBA); 0: as the reset left it.
+    /// Bits to clear in STATUS after a reset.
+    pub status_clear: u32,
+    /// Kilobytes of packet memory for reception (PBA), to be written before a reset, which does not
+    /// change them; 0: as they are.
     pub receive_kilobytes: u32,
+    /// CRC_OFFSET: what the check sequence of noise starts from, so that it is never right; 0: as
+    /// it is.
+    pub noise_offset: u32,
     /// Bits to set in RFCTL.
     pub rfctl_set: u32,
     /// Bits to set in TXDCTL of both queues.
@@ -258,6 +268,8 @@ pub struct Quirks {
     pub gap: u32,
     /// FCTTV: how long a pause frame of ours asks the other end to be silent, in slots.
     pub pause_time: u32,
+    /// The address and type of pause frames are fixed: where others have FCAL there is FEXTNVM.
+    pub fixed_pause_address: bool,
     /// The part cannot send pause frames.
     pub no_pause_sent: bool,
     /// Bits to clear, then to set, in GCR.
@@ -390,11 +402,13 @@ pub enum PhyBus {
     Wires,
 }
 
-/// What the PHY of a chipset needs after each reset.
+/// What a PHY needs beyond what all of them do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PhyCare {
-    /// No more than others.
+    /// Nothing.
     None,
+    /// 82563 beside the 80003ES2LAN.
+    Gg82563,
     /// 82577, 82578.
     Pch,
     /// 82579.

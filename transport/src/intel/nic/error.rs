@@ -101,6 +101,12 @@ pub enum AttachError {
         /// Where it is.
         address: PciAddress,
     },
+    /// Its registers hold no MAC address; its EEPROM is the chipset's flash, which this driver
+    /// leaves alone.
+    MacInChipset {
+        /// Where it is.
+        address: PciAddress,
+    },
     /// Its rings could not be made.
     Ring {
         /// Where it is.
@@ -143,6 +149,11 @@ impl fmt::Display for AttachError {
             Self::NoMac { address } => {
                 write!(f, "NIC {address}: neither its registers nor its EEPROM hold a MAC address")
             }
+            Self::MacInChipset { address } => write!(
+                f,
+                "NIC {address}: its registers hold no MAC address, and the chipset's flash is not \
+                 read: let firmware initialise the controller (enable it for network boot)"
+            ),
             Self::Ring { address, error } => write!(f, "NIC {address}: {error}"),
         }
     }

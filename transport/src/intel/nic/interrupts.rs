@@ -88,15 +88,16 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                         self.let_through();
                         return Ok(mode);
                     }
+                    if self.part.registers.read(STATUS) == u32::MAX {
+                        self.use_mode(Mode::Polled);
+                        return Err(InterruptError::Gone { address });
+                    }
                     self.say_unusable(mode, &Unusable::Silent);
                 }
             }
             mode = mode.next();
         }
         self.use_mode(Mode::Polled);
-        if self.part.registers.read(STATUS) == u32::MAX {
-            return Err(InterruptError::Gone { address });
-        }
         Ok(Mode::Polled)
     }
 

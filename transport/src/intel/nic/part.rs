@@ -1,19 +1,21 @@
 //! The controller without its rings: take-over, reset, hand-back.
 
+mod reset;
+
 use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
 use super::identify::served;
 use crate::hal::{Hal, wait_until};
-use crate::intel::family::{DriverLoaded, EepromDone, Lock, Quirks};
+use crate::intel::family::{DriverLoaded, Eeprom, Lock, Quirks};
 use crate::intel::ids::Model;
-use crate::intel::nvm;
 use crate::intel::registers::{
-    CTRL, CTRL_EXT, EECD, EXTCNF_CTRL, GCR, GCR2, MANC, Mapping, RAH0, RAL0, RCTL, RDBAH, RDBAL,
-    RDLEN, STATUS, TCTL, TDBAH, TDBAL, TDLEN, WINDOW, ctrl, ctrl_ext, eecd, extcnf_ctrl, manc,
-    rctl, status, tctl,
+    CTRL_EXT, MTA, Mapping, RAH0, RAL0, RDBAH, RDBAL, RDLEN, Register, STATUS, SWSM, TDBAH, TDBAL,
+    TDLEN, WINDOW, ctrl_ext, swsm,
 };
+use crate::intel::{nvm, semaphore};
 use crate::pci::{self, ConfigSpace, PciAddress, SavedBars};
+use reset::Reset;
 
 /// A mapped controller. Dropping it stops it.
 pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
@@ -24,7 +26,6 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     pub(super) registers: Mapping<H>,
     /// Where its windows are, should it forget them.
     windows: SavedBars,
-    line_was_enabled: bool,
     stopped: bool,
 }
 
@@ -43,17 +44,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
         let windows = SavedBars::of(&config, address);
-        let line_was_enabled = pci::is_interrupt_line_enabled(&config, address);
-        let part = Self {
-            hal,
-            config,
-            address,
-            model,
-            registers,
-            windows,
-            line_was_enabled,
-            stopped: false,
-        };
+        let part = Self { hal, config, address, model, registers, windows, stopped: false };
         part.make_quiet()?;
         Ok(part)
     }
@@ -80,34 +71,59 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         }
         self.quiesce();
         self.alive(Step::Quiesce)?;
-        self.reset()?;
+        if matches!(quirks.lock, Lock::Swsm | Lock::SwFwSync) {
+            semaphore::forget_stale(&self.hal, &self.registers, quirks.elects);
+        }
+        self.reset(Reset::TakeOver)?;
         pci::disable_bus_master(config, address);
         Ok(())
     }
 
     pub(super) fn mac_address(&self) -> Result<[u8; 6], AttachError> {
-        nvm::mac_address(&self.hal, &self.registers)
-            .ok_or(AttachError::NoMac { address: self.address })
+        let (address, quirks) = (self.address, self.quirks());
+        let mac = nvm::mac_address(&self.hal, &self.registers, quirks);
+        mac.ok_or(match quirks.eeprom {
+            Eeprom::ChipsetFlash => AttachError::MacInChipset { address },
+            _ => AttachError::NoMac { address },
+        })
     }
 
-    /// Our address in the first receive address register, none in the others.
+    /// Our address in the first receive address register, none in the others that are ours; the
+    /// tables empty.
     pub(super) fn program_addresses(&self, mac: [u8; 6]) {
         const VALID: u32 = 1 << 31;
         let [a, b, c, d, e, f] = mac;
         self.registers.write(RAL0, u32::from_le_bytes([a, b, c, d]));
         self.registers.flush();
         self.registers.write(RAH0, u32::from_le_bytes([e, f, 0, 0]) | VALID);
-        for index in 1..self.quirks().receive_addresses {
+        let Quirks { receive_addresses, spare_receive_address, multicast_words, .. } =
+            *self.quirks();
+        for index in 1..receive_addresses {
             self.registers.write(RAL0.nth(index, 8), 0);
             self.registers.write(RAH0.nth(index, 8), 0);
+        }
+        if spare_receive_address {
+            let last = receive_addresses.saturating_sub(1);
+            self.registers.write(RAL0.nth(last, 8), u32::from_le_bytes([a, b, c, d]));
+            self.registers.write(RAH0.nth(last, 8), u32::from_le_bytes([e, f, 0, 0]) | VALID);
+        }
+        for index in 0..multicast_words {
+            self.registers.write(MTA.nth(index, 4), 0);
         }
     }
 
     /// Tells firmware that a driver owns the part.
     pub(super) fn claim(&self) {
-        if self.quirks().driver_loaded == DriverLoaded::CtrlExt {
-            self.registers.update(CTRL_EXT, 0, ctrl_ext::DRV_LOAD);
-        }
+        self.tell_firmware(true);
+    }
+
+    fn tell_firmware(&self, is_loaded: bool) {
+        let (register, bit) = match self.quirks().driver_loaded {
+            DriverLoaded::Nowhere => return,
+            DriverLoaded::CtrlExt => (CTRL_EXT, ctrl_ext::DRV_LOAD),
+            DriverLoaded::Swsm => (SWSM, swsm::DRV_LOAD),
+        };
+        self.registers.update(register, bit, if is_loaded { bit } else { 0 });
     }
 
     /// # Errors
@@ -127,16 +143,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         } else {
             self.quiesce();
             pci::disable_message_interrupts(&self.config, self.address);
-            if self.line_was_enabled {
-                pci::enable_interrupt_line(&self.config, self.address);
-            }
-            let result = self.reset();
+            let result = self.reset(Reset::HandBack);
             for register in [RDLEN, RDBAL, RDBAH, TDLEN, TDBAL, TDBAH] {
                 self.registers.write(register, 0);
             }
-            if self.quirks().driver_loaded == DriverLoaded::CtrlExt {
-                self.registers.update(CTRL_EXT, ctrl_ext::DRV_LOAD, 0);
-            }
+            self.tell_firmware(false);
             result.map_err(|error| {
                 let (register, value) = match error {
                     AttachError::Stuck { register, value, .. } => (register, value),
@@ -149,106 +160,15 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         result
     }
 
-    fn quirks(&self) -> &'static Quirks {
+    pub(super) fn quirks(&self) -> &'static Quirks {
         self.model.family.quirks()
     }
 
-    /// Masks interrupts, stops both directions and lets bus requests drain. Bus mastering stays
-    /// as found: requests under way must be able to end.
-    fn quiesce(&self) {
-        let registers = &self.registers;
-        self.quirks().interrupts.silence(registers);
-        let receiving = registers.read(RCTL) & rctl::EN != 0;
-        let transmitting = registers.read(TCTL) & tctl::EN != 0;
-        if receiving && !self.quirks().keep_receiver_until_reset {
-            registers.write(RCTL, 0);
-        }
-        registers.write(TCTL, tctl::PSP);
-        registers.flush();
-        if receiving || transmitting {
-            self.hal.wait(Duration::from_millis(10));
-        }
-        if self.quirks().express {
-            registers.update(CTRL, 0, ctrl::MASTER_DISABLE);
-            // A part that does not drain is reset all the same.
-            let _ = wait_until(&self.hal, Duration::from_millis(80), || {
-                registers.read(STATUS) & status::MASTER_ENABLED == 0
-            });
-        }
-    }
-
-    /// Resets the part and brings back what a reset must, with both directions off.
-    fn reset(&self) -> Result<(), AttachError> {
-        let registers = &self.registers;
-        let quirks = self.quirks();
-        if quirks.reset_lock == Lock::MdioOwnership {
-            self.own_management_bus();
-        }
-        registers.update(CTRL, 0, ctrl::RST);
-        self.hal.wait(quirks.reset_wait);
-        self.await_register(Step::Reset, CTRL, Duration::from_millis(100), |value| {
-            value & ctrl::RST == 0
-        })?;
-        if quirks.reload_eeprom {
-            registers.update(CTRL_EXT, 0, ctrl_ext::EE_RST);
-            self.hal.wait(Duration::from_millis(2));
-        }
-        if quirks.eeprom_done != EepromDone::Silent {
-            // Not fatal on these parts: some never say so.
-            let limit = Duration::from_millis(10);
-            let done = |value| value & eecd::AUTO_RD != 0;
-            if let Err(error @ AttachError::Gone { .. }) =
-                self.await_register(Step::ReadEeprom, EECD, limit, done)
-            {
-                return Err(error);
-            }
-        }
-        if !quirks.flash_wait.is_zero() {
-            self.hal.wait(quirks.flash_wait);
-        }
-        if quirks.reset_lock == Lock::MdioOwnership {
-            registers.update(EXTCNF_CTRL, extcnf_ctrl::MDIO_SW_OWNERSHIP, 0);
-        }
-        quirks.interrupts.silence(registers);
-        // Not every model resets these.
-        if registers.read(RCTL) & rctl::EN != 0 {
-            registers.write(RCTL, 0);
-        }
-        registers.write(TCTL, tctl::PSP);
-        registers.update(CTRL, ctrl::MASTER_DISABLE, 0);
-        registers.update(MANC, manc::ARP_EN, 0);
-        let (clear, set) = quirks.ctrl_ext;
-        if (clear, set) != (0, 0) {
-            registers.update(CTRL_EXT, clear, set);
-        }
-        let (clear, set) = quirks.gcr;
-        if (clear, set) != (0, 0) {
-            registers.update(GCR, clear, set);
-        }
-        if quirks.gcr2_set != 0 {
-            registers.update(GCR2, 0, quirks.gcr2_set);
-        }
-        self.alive(Step::Reset)
-    }
-
-    /// Takes the PHY's management bus from firmware; a reset in the middle of a transfer would
-    /// hang it. Resets all the same when firmware does not let go.
-    fn own_management_bus(&self) {
-        const OWN: u32 = extcnf_ctrl::MDIO_SW_OWNERSHIP;
-        for _ in 0..10 {
-            self.registers.update(EXTCNF_CTRL, 0, OWN);
-            if self.registers.read(EXTCNF_CTRL) & OWN != 0 {
-                return;
-            }
-            self.hal.wait(Duration::from_millis(2));
-        }
-        log::warn!("{} {}: firmware holds the PHY's bus", self.model.name, self.address);
-    }
-
+    /// Waits until `register` is as `wanted`.
     fn await_register(
         &self,
         step: Step,
-        register: crate::intel::registers::Register,
+        register: Register,
         limit: Duration,
         wanted: impl Fn(u32) -> bool,
     ) -> Result<(), AttachError> {

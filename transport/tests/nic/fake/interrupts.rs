@@ -62,13 +62,6 @@ pub(crate) struct Interrupts {
     pub(crate) accesses: u64,
 }
 
-impl Interrupts {
-    /// The handler's handle.
-    pub(crate) fn handler(&self) -> Option<Acknowledger<Machine>> {
-        self.handler.clone()
-    }
-}
-
 impl Machine {
     /// What the hosting kernel's handler calls.
     pub(crate) fn install(&self, acknowledger: Acknowledger<Self>) {
@@ -149,9 +142,6 @@ impl State {
             // Queue and other causes show besides their legacy ones.
             if causes & (icr::RXT0 | icr::RXDMT0) != 0 {
                 causes |= icr::RXQ0;
-            }
-            if causes & icr::TXDW != 0 {
-                causes |= icr::TXQ0;
             }
             if causes & (icr::LSC | icr::RXO | icr::RXSEQ) != 0 {
                 causes |= icr::OTHER;
