@@ -3,13 +3,14 @@
 mod attach;
 mod cost;
 mod detach;
-mod fake;
 mod identify;
 mod interrupt;
 mod receive;
 mod transmit;
 mod vlan;
 mod watch;
+
+pub(crate) use isboot_fake_nic as fake;
 
 use fake::{ADDRESS, Behaviour, Machine};
 use isboot_transport::intel::nic::{Nic, Options};
