@@ -23,16 +23,19 @@ mod gate;
 mod message;
 mod neighbour;
 mod random;
+mod resolve;
 mod router;
 
 pub use configuration::{Addressing, Configuration, ConfigurationError};
 pub use duplicate::{AddressCheck, Conflict};
+pub use resolve::ResolveError;
 
 use configuration::{identifier, is_station, link_local};
 use dhcp::{Dhcp, Lease};
 use gate::{Gate, Neighbourhood, Telling};
 use message::{MESSAGE_LIMIT, Mac, Message};
 use random::Random;
+use resolve::{Datagrams, Resolver};
 use router::PREFIX_LIMIT;
 
 /// An address in use.
@@ -63,14 +66,24 @@ pub enum AddressState {
 }
 
 /// Room for the sockets of one [`NetStack`], supplied by the hosting kernel.
-#[derive(Default)]
-pub struct Sockets<'a>([SocketStorage<'a>; 2]);
+#[derive(Debug)]
+pub struct Sockets<'a> {
+    /// For TCP, DHCP and DNS.
+    storage: [SocketStorage<'a>; 3],
+    datagrams: Datagrams,
+}
 
 impl Sockets<'_> {
     /// Empty room.
     #[must_use]
     pub const fn new() -> Self {
-        Self([SocketStorage::EMPTY; 2])
+        Self { storage: [SocketStorage::EMPTY; 3], datagrams: Datagrams::new() }
+    }
+}
+
+impl Default for Sockets<'_> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -98,6 +111,7 @@ pub struct NetStack<'a, D: EthernetDevice> {
     configuration: Configuration,
     mtu: u16,
     dhcp: Option<Dhcp>,
+    resolver: Resolver,
     random: Random,
     /// What the addresses and routes of the interface were made for, and are.
     state: AddressState,
@@ -128,7 +142,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         device.set_mtu(mtu);
         let mut random = Random::new(random_seed);
         let interface = new_interface(mac, random.next(), &mut device, now);
-        let mut sockets = SocketSet::new(sockets.0.as_mut_slice());
+        let Sockets { storage, datagrams } = sockets;
+        let mut sockets = SocketSet::new(storage.as_mut_slice());
+        let resolver = Resolver::new(&mut sockets, datagrams);
         let dhcp = (addressing == Addressing::Dhcp).then(|| Dhcp::start(&mut sockets));
         let mut neighbourhood = Neighbourhood::new(mac, addressing.is_ipv6());
         if let Some(routers) = &mut neighbourhood.routers {
@@ -143,6 +159,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             configuration: *configuration,
             mtu,
             dhcp,
+            resolver,
             random,
             state: AddressState::Pending,
             name_servers: Vec::new(),
@@ -183,6 +200,22 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     #[must_use]
     pub fn conflict(&mut self) -> Option<Conflict> {
         self.gate.neighbourhood().checks.conflict()
+    }
+
+    /// Begins to ask the name servers for the address of a host: an IPv4 address when ours is one,
+    /// else IPv6. An earlier question is forgotten.
+    ///
+    /// # Errors
+    /// [`ResolveError::BadName`] when it is no host name.
+    pub fn resolve(&mut self, name: &str) -> Result<(), ResolveError> {
+        self.resolver.start(name)
+    }
+
+    /// What came of [`resolve`](Self::resolve); `None` while servers are asked, for 28 seconds at
+    /// most, and after it was taken.
+    #[must_use]
+    pub fn resolved(&mut self) -> Option<Result<IpAddr, ResolveError>> {
+        self.resolver.take_result()
     }
 
     /// The state of the wire, as last looked at.
@@ -319,6 +352,12 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
     fn tend(&mut self, now: Duration) {
         let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(now, &mut self.sockets));
+        let is_ipv6 = match self.state {
+            AddressState::Configured(Address { address, .. }) => Some(address.is_ipv6()),
+            _ => None,
+        };
+        let (sockets, servers) = (&mut self.sockets, &self.name_servers);
+        self.resolver.poll(now, sockets, servers, is_ipv6, &mut self.random);
         let touched = core::mem::take(&mut self.gate.neighbourhood().touched);
         if !changed && !touched && now < self.tend_at {
             return;
@@ -355,7 +394,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let routers = neighbourhood.routers.as_ref().and_then(|routers| routers.due(now));
         let (neighbours, checks) = (neighbourhood.neighbours.due(), neighbourhood.checks.due());
         let dhcp = self.dhcp.as_ref().and_then(Dhcp::due);
-        [routers, neighbours, checks, dhcp].into_iter().flatten().min()
+        [routers, neighbours, checks, dhcp, self.resolver.due()].into_iter().flatten().min()
     }
 
     /// Begins checks for the addresses that are ours by now.
@@ -529,6 +568,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     fn known_name_servers(&mut self) -> Vec<IpAddr, NAME_SERVER_LIMIT> {
         let mut known = Vec::new();
+        if let Some(dns) = self.configuration.dns {
+            let _ = known.push(dns);
+        }
         if let Addressing::Static { dns: Some(dns), .. } = self.configuration.addressing {
             let _ = known.push(dns);
         }
@@ -603,6 +645,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             {
                 let _ = needed.push(hop);
             }
+        }
+        if let Some(hop) = self.resolver.server().and_then(|server| self.next_hop(server)) {
+            let _ = needed.push(hop);
         }
         self.gate.neighbourhood().neighbours.need(now, &needed);
     }

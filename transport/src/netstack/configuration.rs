@@ -46,6 +46,8 @@ pub struct Configuration {
     pub addressing: Addressing,
     /// How its address is checked for being somebody else's too.
     pub address_check: AddressCheck,
+    /// A name server to ask before those that the address came with.
+    pub dns: Option<IpAddr>,
     /// Largest IP packet, 576 to 1500 bytes (1280 at least for IPv6).
     pub mtu: u16,
     /// Unpredictable: TCP sequence numbers, source ports and DNS identifiers come from it
@@ -58,7 +60,7 @@ impl Configuration {
     #[must_use]
     pub const fn new(mac: [u8; 6], addressing: Addressing, random_seed: u64) -> Self {
         let address_check = AddressCheck::Announce;
-        Self { mac, vlan: None, addressing, address_check, mtu: 1500, random_seed }
+        Self { mac, vlan: None, addressing, address_check, dns: None, mtu: 1500, random_seed }
     }
 
     /// Whether every value can be used.

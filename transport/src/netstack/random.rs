@@ -18,6 +18,11 @@ impl Random {
         self.counter = self.counter.wrapping_add(1);
         siphash(self.key, self.counter)
     }
+
+    pub(super) fn next_u16(&mut self) -> u16 {
+        let [low, high, ..] = self.next().to_le_bytes();
+        u16::from_le_bytes([low, high])
+    }
 }
 
 /// SipHash-2-4 of the eight bytes of a number.

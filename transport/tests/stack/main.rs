@@ -6,6 +6,7 @@ mod dhcp;
 mod duplicate;
 mod frames;
 mod neighbour;
+mod resolve;
 mod router;
 mod vlan;
 mod wire;
