@@ -10,6 +10,10 @@ use crate::pci::ConfigPorts;
 /// A fault in the way that the card's interrupts take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breakage {
+    /// Messages go where nobody listens, from the start.
+    NoMessages,
+    /// Neither messages nor the line reach the processor, from the start.
+    Deaf,
     /// The MSI-X table's entries get masked, once: messages stay pending in the card.
     MaskedVector,
     /// The MSI-X table's entries name an address where nobody listens, as often as anybody mends
@@ -20,10 +24,12 @@ pub(crate) enum Breakage {
 }
 
 impl Breakage {
-    pub(crate) const NAMES: &str = "masked-vector, lost-vector or storm";
+    pub(crate) const NAMES: &str = "no-messages, deaf, masked-vector, lost-vector or storm";
 
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name {
+            "no-messages" => Some(Self::NoMessages),
+            "deaf" => Some(Self::Deaf),
             "masked-vector" => Some(Self::MaskedVector),
             "lost-vector" => Some(Self::LostVector),
             "storm" => Some(Self::Storm),
@@ -31,14 +37,22 @@ impl Breakage {
         }
     }
 
-    /// Breaks it, for the first time or `again`.
+    /// Whether messages go astray from the start, and whether the line leads nowhere.
+    pub(crate) fn at_start(self) -> (bool, bool) {
+        (matches!(self, Self::NoMessages | Self::Deaf), self == Self::Deaf)
+    }
+
+    /// Breaks it under way, for the first time or `again`.
     pub(crate) fn strike(self, card: PciAddress, again: bool) {
         if !again {
             log::info!("breaking on purpose: {self:?}");
         }
         match self {
-            Self::LostVector => change_table(card, |entry| entry[MESSAGE_ADDRESS] = NOBODY),
+            Self::LostVector => {
+                change_table(card, |entry| entry[MESSAGE_ADDRESS] = NOBODY as u32);
+            }
             _ if again => {}
+            Self::NoMessages | Self::Deaf => {}
             Self::MaskedVector => change_table(card, |entry| entry[VECTOR_CONTROL] |= 1),
             Self::Storm => interrupt::stop_acknowledging(),
         }
@@ -50,8 +64,8 @@ const ENTRY: usize = 4;
 const MESSAGE_ADDRESS: usize = 0;
 const VECTOR_CONTROL: usize = 3;
 
-/// A local APIC that no machine of ours has.
-const NOBODY: u32 = 0xfee0_0000 | 0xe0 << 12;
+/// The address of a local APIC that no machine of ours has.
+pub(crate) const NOBODY: u64 = 0xfee0_0000 | 0xe0 << 12;
 
 /// Shows every entry of the card's MSI-X table to `change`; of a card without one, none.
 fn change_table(card: PciAddress, change: impl Fn(&mut [u32; ENTRY])) {

@@ -12,6 +12,7 @@ pub(crate) struct Idle {
     counter: u64,
     asleep: u64,
     interrupts: u64,
+    overslept: u64,
 }
 
 impl Idle {
@@ -20,17 +21,20 @@ impl Idle {
             counter: clock::counter(),
             asleep: interrupt::asleep(),
             interrupts: interrupt::taken(),
+            overslept: interrupt::overslept(),
         }
     }
 
-    /// Tells the share of the time since that the processor slept, and how often the card woke it.
+    /// Tells the share of the time since that the processor slept, how often the card interrupted,
+    /// and how often it should have.
     pub(crate) fn tell(self) {
         let wall = clock::counter().wrapping_sub(self.counter);
         let asleep = interrupt::asleep() - self.asleep;
         Event::new("idle")
             .field("share", Percent { part: asleep, whole: wall })
             .field("mode", interrupt::mode())
-            .field("interrupts", interrupt::taken() - self.interrupts);
+            .field("interrupts", interrupt::taken() - self.interrupts)
+            .field("overslept", interrupt::overslept() - self.overslept);
     }
 }
 

@@ -132,7 +132,7 @@ fn visit(
     let mut nic = nic::attach(plan)?;
     let card = nic.address();
     nic::wait_for_link(&mut nic, parameters)?;
-    interrupt::start(&mut nic, parameters.interrupts);
+    interrupt::start(&mut nic, parameters.interrupts, demo.and_then(|demo| demo.breakage));
     let stream = network::start(nic, plan, parameters)?;
 
     // Login, disks, work. Everything from here on concerns the target.

@@ -20,7 +20,7 @@ pub struct Degraded {
 }
 
 /// All of them.
-pub static DEGRADED: [Degraded; 3] = [
+pub static DEGRADED: [Degraded; 5] = [
     Degraded {
         name: "no-entropy",
         what: "the processor has no random numbers, and nobody insists on them",
@@ -34,6 +34,22 @@ pub static DEGRADED: [Degraded; 3] = [
         what: "the processor has no local APIC to send messages to",
         says: "no local APIC: polling",
         disturbance: Disturbance::NoLocalApic,
+        interrupts: Interrupts::Msix,
+        nic: Nic::E1000e,
+    },
+    Degraded {
+        name: "no-messages",
+        what: "messages go where nobody listens: MSI-X and MSI fail, the line does not",
+        says: "msi cannot be used: no interrupt reached the handler",
+        disturbance: Disturbance::Broken(Breakage::NoMessages),
+        interrupts: Interrupts::Msix,
+        nic: Nic::E1000e,
+    },
+    Degraded {
+        name: "deaf",
+        what: "no interrupt of the NIC ever reaches the processor",
+        says: "no way to interrupt that works: polling",
+        disturbance: Disturbance::Broken(Breakage::Deaf),
         interrupts: Interrupts::Msix,
         nic: Nic::E1000e,
     },

@@ -221,7 +221,11 @@ fn idle(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let count = idle.number("interrupts").ok_or("the event does not count interrupts")?;
     let share: f64 =
         field(idle, "share")?.parse().map_err(|_| "the event's share is no number".to_owned())?;
-    let text = format!("{share} % of the time, {count} interrupts");
+    let overslept = idle.number("overslept").ok_or("the event does not count lost interrupts")?;
+    let text = format!("{share} % of the time, {count} interrupts, {overslept} missed");
+    if overslept > 0 && plan.loses_no_interrupt() {
+        return Err(text);
+    }
     let right = match first {
         Interrupts::None => count == 0 && share == 0.0,
         _ => count > 0 && (share > 0.0 || last == Interrupts::None) && share <= 100.0,
@@ -553,6 +557,73 @@ mod tests {
         let mut seen = seen(|console| console);
         seen.sessions.as_mut().unwrap()[1].header_digest = false;
         fails_with(&seen, "the target logged header digest off");
+    }
+
+    #[test]
+    fn interrupts_are_as_asked_for_and_the_processor_sleeps() {
+        let asked = Plan { interrupts: Interrupts::Msix, ..plan() };
+        let driven = |from: &'static str, to: &'static str| {
+            let seen = seen(move |console| {
+                let console = console.replace("wanted=none mode=none", "wanted=msix mode=msix");
+                let idle = "share=31.4 mode=msix interrupts=700 overslept=0";
+                let console = console.replace("share=0.0 mode=none interrupts=0 overslept=0", idle);
+                assert!(console.contains(from), "{from}");
+                console.replace(from, to)
+            });
+            let failed = |check: Check| (!check.passed).then_some(check.detail);
+            judge(&asked, &seen).into_iter().filter_map(failed).collect::<Vec<_>>()
+        };
+        assert_eq!(driven("", ""), [""; 0]);
+        for (from, to, words) in [
+            ("wanted=msix mode=msix", "wanted=msix mode=msi", "got msi"),
+            ("wanted=msix mode=msix", "wanted=none mode=msix", "the guest wanted none"),
+            ("mode=msix interrupts", "mode=none interrupts", "none at the end"),
+            ("share=31.4", "share=0.0", "0 % of the time"),
+            ("interrupts=700", "interrupts=0", "0 interrupts"),
+            ("overslept=0", "overslept=3", "3 missed"),
+        ] {
+            let failures = driven(from, to);
+            assert_eq!(failures.len(), 1, "{failures:?}");
+            assert!(failures[0].contains(words), "{failures:?}");
+        }
+        fails_with(&replaced("share=0.0", "share=0.1"), "0.1 % of the time");
+        fails_with(&replaced("interrupts=0", "interrupts=1"), "1 interrupts");
+    }
+
+    #[test]
+    fn a_second_attach_is_held_to_all_that_the_first_was() {
+        let twice = Plan { twice: true, ..plan() };
+        let again = |from: &'static str, to: &'static str| {
+            let mut seen = seen(move |console| {
+                let second: String = console
+                    .lines()
+                    .filter(|line| {
+                        let word =
+                            |stage: &Stage| line.contains(&format!("stage={} ", stage.name()));
+                        SECOND_ATTACH.iter().chain(&[Stage::Disk]).any(word)
+                    })
+                    .map(|line| format!("{line}\n"))
+                    .collect();
+                let second = if from.is_empty() { second } else { second.replace(from, to) };
+                console.replace("@isboot stage=verdict", &(second + "@isboot stage=verdict"))
+            });
+            let sessions = seen.sessions.as_mut().unwrap();
+            sessions.push(sessions[1].clone());
+            let failed = |check: Check| (!check.passed).then_some(check.detail);
+            judge(&twice, &seen).into_iter().filter_map(failed).collect::<Vec<_>>()
+        };
+        assert_eq!(again("", ""), [""; 0]);
+        for (from, to, words) in [
+            ("nic=quiet", "nic=\"wrote to 0x1000\"", "wrote to"),
+            ("logout=clean", "logout=timeout", "logout=timeout"),
+            ("stage=first-block", "stage=disk", "came as"),
+            ("wanted=none mode=none", "wanted=none mode=intx", "got intx"),
+        ] {
+            let failures = again(from, to);
+            assert!(failures.iter().any(|failure| failure.contains(words)), "{failures:?}");
+        }
+        let once = judge(&twice, &seen(|console| console));
+        assert!(once.iter().any(|check| !check.passed), "one attach is too few");
     }
 
     #[test]

@@ -190,6 +190,10 @@ pub enum Disturbance {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Breakage {
+    /// Messages go where nobody listens, from the start.
+    NoMessages,
+    /// Neither messages nor the line reach the processor, from the start.
+    Deaf,
     /// It masks the MSI-X table's entries.
     MaskedVector,
     /// It writes another address into the MSI-X table's entries.
@@ -298,6 +302,8 @@ impl Breakage {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::NoMessages => "no-messages",
+            Self::Deaf => "deaf",
             Self::MaskedVector => "masked-vector",
             Self::LostVector => "lost-vector",
             Self::Storm => "storm",
@@ -476,13 +482,22 @@ impl Plan {
         }
     }
 
+    /// Whether every frame that comes while the guest sleeps must wake it.
+    #[must_use]
+    pub const fn loses_no_interrupt(&self) -> bool {
+        !matches!(self.disturbance, Disturbance::Broken(_))
+    }
+
     /// How the NIC interrupts at first, and when the work is done: what was asked for, unless
     /// that cannot be had, or breaks.
     #[must_use]
     pub fn expected_modes(&self) -> (Interrupts, Interrupts) {
         let asked = self.interrupts;
         match self.disturbance {
-            Disturbance::NoLocalApic => (Interrupts::None, Interrupts::None),
+            Disturbance::NoLocalApic | Disturbance::Broken(Breakage::Deaf) => {
+                (Interrupts::None, Interrupts::None)
+            }
+            Disturbance::Broken(Breakage::NoMessages) => (Interrupts::Intx, Interrupts::Intx),
             Disturbance::Broken(Breakage::Storm) => (asked, Interrupts::None),
             _ => (asked, asked),
         }

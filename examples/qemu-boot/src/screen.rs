@@ -268,9 +268,10 @@ fn describe(sighting: &Sighting) -> String {
         ),
         Stage::Write => format!("{:.1} MiB at byte {}{}", mib(), field("offset"), at_rate()),
         Stage::Idle => format!(
-            "{} % of the time, {} interrupts, {}",
+            "{} % of the time, {} interrupts, {} missed, {}",
             field("share"),
             field("interrupts"),
+            field("overslept"),
             field("mode")
         ),
         Stage::Detach => format!("logout {}, NIC {}", field("logout"), field("nic")),

@@ -164,7 +164,7 @@ impl Stage {
             Some(Self::Progress) => ("the transfer to go on", 150),
             Some(Self::Read) => ("the write", 150),
             Some(Self::Write) => ("the flush", 150),
-            Some(Self::Flush) => ("the end of the work", 15),
+            Some(Self::Flush) => ("the end of the work", 150),
             Some(Self::Idle) => ("the detach", 30),
             Some(Self::Detach) => ("the verdict", 15),
             Some(Self::Verdict) => ("the machine to switch itself off", 10),

@@ -22,6 +22,7 @@ use isboot_transport::intel::interrupt::{Acknowledger, InterruptError, Line, Mod
 use isboot_transport::pci::{ConfigSpace, Message, PciAddress};
 
 use crate::boot_cell::BootCell;
+use crate::breakage::{Breakage, NOBODY};
 use crate::clock;
 use crate::console::Event;
 use crate::machine::Machine;
@@ -44,6 +45,10 @@ const SPURIOUS_VECTOR: u8 = 0xff;
 
 /// The longest sleep. A card whose interrupts get lost is slow then, but not deaf.
 const LONGEST_SLEEP: Duration = Duration::from_millis(10);
+
+/// An interrupt may come so long after its frame: cards hold them back, and emulated ones get no
+/// processor for a while. One that is later counts as lost.
+const LATEST: Duration = Duration::from_millis(50);
 
 /// So many interrupts of the card without one turn of the main loop are a storm: a line that
 /// nobody lets go of. In time spent on one request's data some hundred may come.
@@ -70,6 +75,8 @@ static UNEXPECTED: AtomicU64 = AtomicU64::new(0);
 static STORMED: AtomicBool = AtomicBool::new(false);
 /// Handlers leave the card's line asserted, to show what comes of it.
 static CARELESS: AtomicBool = AtomicBool::new(false);
+/// Sleeps that ended at their time, though a frame had come whose interrupt never did.
+static OVERSLEPT: AtomicU64 = AtomicU64::new(0);
 /// Time asleep, in counts of the time stamp counter.
 static ASLEEP: AtomicU64 = AtomicU64::new(0);
 
@@ -85,10 +92,10 @@ struct Controllers {
 }
 
 /// Lets the card interrupt in the wanted way, or the next that works, and tells how.
-pub(crate) fn start(nic: &mut Nic, wanted: Mode) {
+pub(crate) fn start(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) {
     let mode = match wanted {
         Mode::Polled => Mode::Polled,
-        _ => prepare(nic, wanted).unwrap_or_else(|reason| {
+        _ => prepare(nic, wanted, breakage).unwrap_or_else(|reason| {
             log::warn!("interrupts: {reason}: polling");
             stop();
             Mode::Polled
@@ -127,6 +134,11 @@ pub(crate) fn is_pending() -> bool {
 /// Interrupts of the card so far.
 pub(crate) fn taken() -> u64 {
     TAKEN.load(Relaxed)
+}
+
+/// Sleeps so far that a lost interrupt made too long.
+pub(crate) fn overslept() -> u64 {
+    OVERSLEPT.load(Relaxed)
 }
 
 /// Time asleep so far, in counts of the time stamp counter.
@@ -188,12 +200,17 @@ pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>) {
         }
         // SAFETY: every vector has its gate.
         unsafe { flag::enable() };
+        let is_late = !WOKEN.load(Relaxed) && nic.rearm();
+        if is_late && !wait_until(&Machine, LATEST, || WOKEN.load(Relaxed)) {
+            OVERSLEPT.fetch_add(1, Relaxed);
+        }
     });
 }
 
-fn prepare(nic: &mut Nic, wanted: Mode) -> Result<Mode, Refused> {
+fn prepare(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) -> Result<Mode, Refused> {
+    let (no_messages, no_line) = breakage.map_or((false, false), Breakage::at_start);
     let local_apic = LocalApic::start().map_err(Refused::LocalApic)?;
-    let pic = Pic::start();
+    let pic = Pic::start().filter(|_| !no_line);
     let line = interrupt_line(nic.address());
     CARD.set(Some(nic.acknowledger(&LINE)));
     SINCE_REST.store(0, Relaxed);
@@ -213,10 +230,9 @@ fn prepare(nic: &mut Nic, wanted: Mode) -> Result<Mode, Refused> {
     if !wait_until(&Machine, limit, || TIMER.load(Relaxed) != before) {
         return Err(Refused::Timer);
     }
-    let message = Message {
-        address: MESSAGE_ADDRESS | u64::from(local_apic.id()) << MESSAGE_DESTINATION,
-        data: u32::from(NIC_VECTOR),
-    };
+    let here = MESSAGE_ADDRESS | u64::from(local_apic.id()) << MESSAGE_DESTINATION;
+    let address = if no_messages { NOBODY } else { here };
+    let message = Message { address, data: u32::from(NIC_VECTOR) };
     let mut mode = nic.enable_interrupts(wanted, Some(message)).map_err(Refused::Card)?;
     if mode == Mode::Polled && wanted != Mode::Intx {
         // The line only now: another device of it may be at it already.
