@@ -24,7 +24,7 @@ pub(crate) struct Demo {
     pub(crate) chunk: usize,
     /// `demo.twice=yes`: attach, log in and read once more after the detach.
     pub(crate) twice: bool,
-    /// `demo.break=<what>`: what breaks half-way through the first job.
+    /// `demo.break=<what>`: what breaks.
     pub(crate) breakage: Option<Breakage>,
 }
 

@@ -61,7 +61,7 @@ fn read_disk(
             hash.update(data);
             hashing += clock::now() - before;
             hashed += data.len() as u64;
-            if let Some(breakage) = demo.breakage.filter(|_| hashed >= whole / 4) {
+            if let Some(breakage) = demo.breakage.filter(|_| hashed >= whole / 16) {
                 breakage.strike(card, broken);
                 broken = true;
             }

@@ -17,10 +17,14 @@ pub struct Degraded {
     disturbance: Disturbance,
     interrupts: Interrupts,
     nic: Nic,
+    /// Bytes of LUN 0: enough reading for the guest to notice.
+    lun_bytes: u64,
 }
 
+const MIB: u64 = 1 << 20;
+
 /// All of them.
-pub static DEGRADED: [Degraded; 5] = [
+pub static DEGRADED: [Degraded; 7] = [
     Degraded {
         name: "no-entropy",
         what: "the processor has no random numbers, and nobody insists on them",
@@ -28,6 +32,7 @@ pub static DEGRADED: [Degraded; 5] = [
         disturbance: Disturbance::NoEntropy,
         interrupts: Interrupts::None,
         nic: Nic::E1000e,
+        lun_bytes: 64 * MIB,
     },
     Degraded {
         name: "no-local-apic",
@@ -36,6 +41,7 @@ pub static DEGRADED: [Degraded; 5] = [
         disturbance: Disturbance::NoLocalApic,
         interrupts: Interrupts::Msix,
         nic: Nic::E1000e,
+        lun_bytes: 64 * MIB,
     },
     Degraded {
         name: "no-messages",
@@ -44,6 +50,7 @@ pub static DEGRADED: [Degraded; 5] = [
         disturbance: Disturbance::Broken(Breakage::NoMessages),
         interrupts: Interrupts::Msix,
         nic: Nic::E1000e,
+        lun_bytes: 64 * MIB,
     },
     Degraded {
         name: "deaf",
@@ -52,6 +59,25 @@ pub static DEGRADED: [Degraded; 5] = [
         disturbance: Disturbance::Broken(Breakage::Deaf),
         interrupts: Interrupts::Msix,
         nic: Nic::E1000e,
+        lun_bytes: 64 * MIB,
+    },
+    Degraded {
+        name: "masked-vector",
+        what: "the MSI-X table's entries get masked while the read runs",
+        says: "was not as it was set",
+        disturbance: Disturbance::Broken(Breakage::MaskedVector),
+        interrupts: Interrupts::Msix,
+        nic: Nic::E1000e,
+        lun_bytes: 256 * MIB,
+    },
+    Degraded {
+        name: "lost-vector",
+        what: "the MSI-X table's entries get another address while the read runs",
+        says: "interrupts by msix do not come: now by msi",
+        disturbance: Disturbance::Broken(Breakage::LostVector),
+        interrupts: Interrupts::Msix,
+        nic: Nic::E1000e,
+        lun_bytes: 256 * MIB,
     },
     Degraded {
         name: "storm",
@@ -60,6 +86,7 @@ pub static DEGRADED: [Degraded; 5] = [
         disturbance: Disturbance::Broken(Breakage::Storm),
         interrupts: Interrupts::Intx,
         nic: Nic::E1000,
+        lun_bytes: 64 * MIB,
     },
 ];
 
@@ -78,6 +105,7 @@ impl Degraded {
             disturbance: self.disturbance,
             interrupts: self.interrupts,
             nic: self.nic,
+            lun_bytes: self.lun_bytes,
             ..plan.clone()
         }
     }

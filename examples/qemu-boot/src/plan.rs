@@ -498,6 +498,7 @@ impl Plan {
                 (Interrupts::None, Interrupts::None)
             }
             Disturbance::Broken(Breakage::NoMessages) => (Interrupts::Intx, Interrupts::Intx),
+            Disturbance::Broken(Breakage::LostVector) => (asked, Interrupts::Msi),
             Disturbance::Broken(Breakage::Storm) => (asked, Interrupts::None),
             _ => (asked, asked),
         }
