@@ -1,5 +1,6 @@
 //! Rigs shared by the integration tests and the examples.
 
+pub mod frames;
 pub mod host;
 pub mod istgt;
 pub mod linux_guest;

@@ -4,14 +4,14 @@
 //! Time is virtual, and goes to the next frame or deadline.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
 use isboot::boot::{BootPlan, Isboot, State};
-use isboot::disk::{DiskId, RequestId};
+use isboot::disk::{DiskId, Rejected, RequestId};
 use isboot::login::Name;
 use isboot::pdu::digest::Crc32cFunction;
 use isboot_transport::device::{EthernetDevice, ReceivedFrame};
@@ -23,6 +23,7 @@ use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
+use crate::frames;
 use crate::pair::{Random, Setting};
 use crate::standing::{StandingChecks, Watched};
 use crate::target::{Connection, Target};
@@ -41,13 +42,49 @@ pub struct Faults {
     pub doubled: u64,
     /// Of a hundred frames, so many are overtaken by later ones.
     pub late: u64,
+    /// Of a hundred frames, so many come with a bit turned over, which their checksums tell.
+    pub flipped: u64,
+    /// Of a hundred frames with data, so many come with a bit of it turned over and checksums that
+    /// hold: what a switch or a controller does whose memory is bad.
+    pub falsified: u64,
     /// Largest IP packet.
     pub mtu: usize,
+    /// What the cable carries at once; anything, if none.
+    pub capacity: Option<Capacity>,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { delay: Duration::from_micros(100), lost: 0, doubled: 0, late: 0, mtu: 1500 }
+        Self {
+            delay: Duration::from_micros(100),
+            lost: 0,
+            doubled: 0,
+            late: 0,
+            flipped: 0,
+            falsified: 0,
+            mtu: 1500,
+            capacity: None,
+        }
+    }
+}
+
+/// What a cable carries each way.
+#[derive(Clone, Copy, Debug)]
+pub struct Capacity {
+    /// Bits in a second.
+    pub rate: u64,
+    /// Frames that wait at its narrow end; more are lost.
+    pub queue: usize,
+}
+
+impl Capacity {
+    /// A gigabit a second, and the buffer of a small switch's port.
+    pub const GIGABIT: Self = Self { rate: 1_000_000_000, queue: 128 };
+
+    /// How long a frame occupies the cable: preamble, check sequence and gap included.
+    fn time_of(self, frame: &[u8]) -> Duration {
+        let bits = (frame.len().max(60) as u64 + 24) * 8;
+        Duration::from_nanos(bits * 1_000_000_000 / self.rate)
     }
 }
 
@@ -140,6 +177,17 @@ impl Segment {
         own.map(|(_, frame)| frame.clone()).collect()
     }
 
+    /// Pulls the plug of the initiator, or puts it in again.
+    pub fn set_plugged(&self, is_plugged: bool) {
+        self.cable.borrow_mut().is_plugged = is_plugged;
+    }
+
+    /// Frames that were lost, turned over or falsified so far.
+    #[must_use]
+    pub fn harmed(&self) -> u64 {
+        self.cable.borrow().harmed
+    }
+
     /// Sends a frame that neither end made to `to`.
     pub fn inject(&self, to: Side, frame: Vec<u8>) {
         let mut cable = self.cable.borrow_mut();
@@ -211,38 +259,83 @@ impl Segment {
     /// # Panics
     /// When a request fails or a byte is wrong.
     pub fn write_and_read(&mut self, data: &[u8]) {
-        const CHUNK: usize = 16 * 1024;
-        let id = DiskId(0);
-        for is_read in [false, true] {
-            let mut chunks = data.chunks(CHUNK).enumerate();
-            let mut under_way: Vec<(RequestId, &[u8])> = Vec::new();
-            let mut done = 0;
-            self.run_until("reads and writes", |isboot| {
-                while let Some(finished) = isboot.take_completion() {
-                    assert_eq!(finished.outcome, Ok(()));
-                    let place = under_way.iter().position(|(id, _)| *id == finished.id);
-                    let (_, chunk) = under_way.swap_remove(place.expect("a request of ours"));
-                    if is_read {
-                        assert!(finished.buffer.as_deref() == Some(chunk), "it reads as written");
-                    }
-                    done += 1;
-                }
-                while under_way.len() < 8
-                    && let Some((number, chunk)) = chunks.next()
-                {
-                    let lba = (number * CHUNK / 512) as u64;
-                    let taken = if is_read {
-                        isboot.submit_read(id, lba, vec![0xa5; chunk.len()])
-                    } else {
-                        isboot.submit_write(id, lba, chunk.to_vec())
-                    };
-                    under_way.push((taken.expect("the request is taken"), chunk));
-                }
-                done == data.len().div_ceil(CHUNK)
-            });
-        }
+        self.write(data);
+        self.read(data);
+    }
+
+    /// Writes `data` at the start of disk 0, eight requests at a time, and tells how long it took.
+    ///
+    /// # Panics
+    /// When a request fails.
+    pub fn write(&mut self, data: &[u8]) -> Duration {
+        let chunks: Vec<&[u8]> = data.chunks(CHUNK).collect();
+        self.transfer(
+            chunks.len(),
+            |isboot, number, lba| isboot.submit_write(DiskId(0), lba, chunks[number].to_vec()),
+            |_, _| {},
+        )
+    }
+
+    /// Reads what is `data` at the start of disk 0, and tells how long it took.
+    ///
+    /// # Panics
+    /// When a request fails or a byte is wrong.
+    pub fn read(&mut self, data: &[u8]) -> Duration {
+        let (seen, took) = self.read_back(data.len());
+        assert!(seen == data, "it reads as written");
+        took
+    }
+
+    /// Reads so many bytes from the start of disk 0 on, eight requests at a time, and tells how
+    /// long it took.
+    ///
+    /// # Panics
+    /// When a request fails.
+    pub fn read_back(&mut self, length: usize) -> (Vec<u8>, Duration) {
+        let mut seen = vec![0; length];
+        let took = self.transfer(
+            length.div_ceil(CHUNK),
+            |isboot, number, lba| {
+                let buffer = vec![0xa5; CHUNK.min(length - number * CHUNK)];
+                isboot.submit_read(DiskId(0), lba, buffer)
+            },
+            |number, buffer| {
+                seen[number * CHUNK..][..buffer.len()].copy_from_slice(&buffer);
+            },
+        );
+        (seen, took)
+    }
+
+    /// `count` requests of disk 0, eight at a time.
+    fn transfer(
+        &mut self,
+        count: usize,
+        submit: impl Fn(&mut SegmentIsboot, usize, u64) -> Result<RequestId, Rejected<Vec<u8>>>,
+        mut take: impl FnMut(usize, Vec<u8>),
+    ) -> Duration {
+        let mut under_way: Vec<(RequestId, usize)> = Vec::new();
+        let (mut submitted, mut done) = (0, 0);
+        self.run_until("reads and writes", |isboot| {
+            while let Some(finished) = isboot.take_completion() {
+                assert_eq!(finished.outcome, Ok(()));
+                let place = under_way.iter().position(|(id, _)| *id == finished.id);
+                let (_, number) = under_way.swap_remove(place.expect("a request of ours"));
+                take(number, finished.buffer.expect("both ways have a buffer"));
+                done += 1;
+            }
+            while under_way.len() < 8 && submitted < count {
+                let taken = submit(isboot, submitted, (submitted * CHUNK / 512) as u64);
+                let id = taken.unwrap_or_else(|rejected| panic!("{}", rejected.reason));
+                under_way.push((id, submitted));
+                submitted += 1;
+            }
+            done == count
+        })
     }
 }
+
+/// Bytes of one request.
+const CHUNK: usize = 16 * 1024;
 
 impl fmt::Debug for Segment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -360,11 +453,15 @@ impl Served {
 #[derive(Debug)]
 struct Cable {
     faults: Faults,
+    is_plugged: bool,
     random: Random,
     now: Duration,
     /// Frames on their way by the time of their arrival, and in order of it.
     on_the_way: BTreeMap<(Duration, u64), (Side, Vec<u8>)>,
+    /// When each way is free of the frames before, and when each of these is through.
+    busy: [VecDeque<Duration>; 2],
     count: u64,
+    harmed: u64,
     sent: Vec<(Side, Vec<u8>)>,
 }
 
@@ -372,31 +469,66 @@ impl Cable {
     fn new(faults: Faults) -> Self {
         Self {
             faults,
+            is_plugged: true,
             random: Random(7),
             now: Duration::ZERO,
             on_the_way: BTreeMap::new(),
+            busy: Default::default(),
             count: 0,
+            harmed: 0,
             sent: Vec::new(),
         }
     }
 
-    fn send(&mut self, from: Side, frame: Vec<u8>) {
+    fn send(&mut self, from: Side, mut frame: Vec<u8>) {
         self.sent.push((from, frame.clone()));
         let to = match from {
             Side::Initiator => Side::Target,
             Side::Target => Side::Initiator,
         };
-        let Faults { delay, lost, doubled, late, .. } = self.faults;
-        if self.random.below(100) < lost {
+        let Faults { delay, lost, doubled, late, flipped, falsified, .. } = self.faults;
+        let Some(begin) = self.through(from, &frame) else { return };
+        if !self.is_plugged || self.random.below(100) < lost {
+            self.harmed += 1;
             return;
+        }
+        if flipped > 0 && self.random.below(100) < flipped {
+            self.harmed += 1;
+            flip(&mut frame, 0, &mut self.random);
+        }
+        if falsified > 0
+            && self.random.below(100) < falsified
+            && frames::is_tcp(&frame)
+            && frames::payload(&frame) > 0
+        {
+            self.harmed += 1;
+            let data = frame.len() - frames::payload(&frame);
+            flip(&mut frame, data, &mut self.random);
+            frames::mend_tcp_checksum(&mut frame);
         }
         let extra =
             if self.random.below(100) < late { Duration::from_millis(2) } else { Duration::ZERO };
-        let at = self.now + delay + extra;
+        let at = begin + delay + extra;
         if self.random.below(100) < doubled {
             self.put(to, at, frame.clone());
         }
         self.put(to, at, frame);
+    }
+
+    /// When a frame that comes now has left the narrow end of its way; never, if that is full.
+    fn through(&mut self, from: Side, frame: &[u8]) -> Option<Duration> {
+        let Some(capacity) = self.faults.capacity else { return Some(self.now) };
+        let busy = &mut self.busy[from as usize];
+        while busy.front().is_some_and(|end| *end <= self.now) {
+            busy.pop_front();
+        }
+        if busy.len() > capacity.queue {
+            self.harmed += 1;
+            return None;
+        }
+        let end = busy.back().copied().unwrap_or(self.now) + capacity.time_of(frame);
+        busy.push_back(end);
+        Some(end)
     }
 
     fn put(&mut self, to: Side, at: Duration, frame: Vec<u8>) {
@@ -413,6 +545,12 @@ impl Cable {
     fn next_at(&self) -> Option<Duration> {
         self.on_the_way.first_key_value().map(|((at, _), _)| *at)
     }
+}
+
+/// Turns a bit over, behind so many bytes.
+fn flip(frame: &mut [u8], from: usize, random: &mut Random) {
+    let place = from + random.below((frame.len() - from) as u64) as usize;
+    frame[place] ^= 1 << random.below(8);
 }
 
 /// One end of the cable.
@@ -433,7 +571,11 @@ impl EthernetDevice for End {
     }
 
     fn link(&mut self) -> Link {
-        Link::Up { megabits: 1000, full_duplex: true }
+        if self.cable.borrow().is_plugged {
+            Link::Up { megabits: 1000, full_duplex: true }
+        } else {
+            Link::Down
+        }
     }
 
     fn receive_frames(&self) -> usize {

@@ -1,0 +1,3 @@
+//! What a bad network does to data: nothing; and to the time it takes.
+
+mod measure;

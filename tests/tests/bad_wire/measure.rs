@@ -1,0 +1,42 @@
+//! Megabytes a second under loss, for docs/wire.md:
+//! `cargo test --release -p isboot-tests --test bad_wire -- --ignored --nocapture measure`.
+
+use std::time::Duration;
+
+use isboot_tests::pair::{MIB, Random};
+use isboot_tests::segment::{Capacity, Faults, Segment};
+use isboot_tests::target::{Lun, Target};
+
+/// Where the target is, and how good the way there.
+fn gigabit(lost: u64, delay: Duration) -> Faults {
+    Faults { delay, lost, capacity: Some(Capacity::GIGABIT), ..Faults::default() }
+}
+
+fn rate(bytes: usize, time: Duration) -> f64 {
+    bytes as f64 / time.as_secs_f64() / 1e6
+}
+
+/// Both ends on smoltcp, virtual time: writes show our sender, reads the target's.
+#[test]
+#[ignore = "a measurement"]
+fn measure_both_ends_on_smoltcp() {
+    println!("{:>6} {:>8} {:>12} {:>12}", "lost", "one way", "write MB/s", "read MB/s");
+    for delay in [50, 500, 5000].map(Duration::from_micros) {
+        for lost in [0, 1, 5, 10] {
+            let target = Target::builder("iqn.2001-04.com.example:disks")
+                .lun(Lun::memory(16 * MIB))
+                .times(0, 20)
+                .build();
+            let mut segment = Segment::new(&target, &[], gigabit(lost, delay));
+            segment.become_ready();
+            let data = Random(3).bytes(16 * MIB as usize);
+            let (write, read) = (segment.write(&data), segment.read(&data));
+            println!(
+                "{lost:>4} % {delay:>8?} {:>12.2} {:>12.2}  {:?}",
+                rate(data.len(), write),
+                rate(data.len(), read),
+                segment.isboot.last_error()
+            );
+        }
+    }
+}
