@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct Faults {
     /// Of a hundred frames with data, so many come with a bit of it turned over and checksums that
     /// hold: what a switch or a controller does whose memory is bad.
     pub falsified: u64,
+    /// Nothing happens to the frames of the other side, if there is one.
+    pub only_from: Option<Side>,
     /// Largest IP packet.
     pub mtu: usize,
     /// What the cable carries at once; anything, if none.
@@ -62,6 +65,7 @@ impl Default for Faults {
             late: 0,
             flipped: 0,
             falsified: 0,
+            only_from: None,
             mtu: 1500,
             capacity: None,
         }
@@ -177,9 +181,10 @@ impl Segment {
         own.map(|(_, frame)| frame.clone()).collect()
     }
 
-    /// Pulls the plug of the initiator, or puts it in again.
-    pub fn set_plugged(&self, is_plugged: bool) {
-        self.cable.borrow_mut().is_plugged = is_plugged;
+    /// Pulls the plug of the initiator, after a while and for a while.
+    pub fn unplug_in(&self, after: Duration, time: Duration) {
+        let begin = self.now + after;
+        self.cable.borrow_mut().unplugged = begin..begin + time;
     }
 
     /// Frames that were lost, turned over or falsified so far.
@@ -453,7 +458,8 @@ impl Served {
 #[derive(Debug)]
 struct Cable {
     faults: Faults,
-    is_plugged: bool,
+    /// Nothing goes through in this time.
+    unplugged: Range<Duration>,
     random: Random,
     now: Duration,
     /// Frames on their way by the time of their arrival, and in order of it.
@@ -469,7 +475,7 @@ impl Cable {
     fn new(faults: Faults) -> Self {
         Self {
             faults,
-            is_plugged: true,
+            unplugged: Duration::ZERO..Duration::ZERO,
             random: Random(7),
             now: Duration::ZERO,
             on_the_way: BTreeMap::new(),
@@ -486,9 +492,16 @@ impl Cable {
             Side::Initiator => Side::Target,
             Side::Target => Side::Initiator,
         };
-        let Faults { delay, lost, doubled, late, flipped, falsified, .. } = self.faults;
+        let Faults { delay, lost, doubled, late, flipped, falsified, only_from, .. } = self.faults;
         let Some(begin) = self.through(from, &frame) else { return };
-        if !self.is_plugged || self.random.below(100) < lost {
+        if self.unplugged.contains(&self.now) {
+            return;
+        }
+        if only_from.is_some_and(|side| side != from) {
+            self.put(to, begin + delay, frame);
+            return;
+        }
+        if self.random.below(100) < lost {
             self.harmed += 1;
             return;
         }
@@ -571,10 +584,11 @@ impl EthernetDevice for End {
     }
 
     fn link(&mut self) -> Link {
-        if self.cable.borrow().is_plugged {
-            Link::Up { megabits: 1000, full_duplex: true }
-        } else {
+        let cable = self.cable.borrow();
+        if self.side == Side::Initiator && cable.unplugged.contains(&cable.now) {
             Link::Down
+        } else {
+            Link::Up { megabits: 1000, full_duplex: true }
         }
     }
 

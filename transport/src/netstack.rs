@@ -14,6 +14,7 @@ use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
+use crate::loss_recovery::{LossRecovery, PROMPTS};
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
 
 mod configuration;
@@ -186,7 +187,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             return Some(look_at_link);
         }
         let timer = self.interface.poll_at(instant(now), &self.sockets).map(duration);
-        let due = [timer, self.due(now), Some(look_at_link)].into_iter().flatten().min();
+        let lost = self.recovery(|recovery| recovery.poll_at());
+        let due = [timer, self.due(now), lost, Some(look_at_link)].into_iter().flatten().min();
         due.map(|at| at.max(now))
     }
 
@@ -285,6 +287,21 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// The next unpredictable number.
     pub(crate) fn random(&mut self) -> u64 {
         self.random.next()
+    }
+
+    /// What is known of segments that were lost.
+    pub(crate) fn recovery<R>(&self, change: impl FnOnce(&mut LossRecovery) -> R) -> R {
+        self.gate.watch().recovery(change)
+    }
+
+    /// Lets the socket believe that its oldest outstanding segment was lost.
+    pub(crate) fn prompt(&mut self, now: Duration) {
+        for number in 0..PROMPTS {
+            let Some(prompt) = self.gate.watch().prompt(number) else { break };
+            let frame = Some(prompt.bytes());
+            let mut telling = Telling { frame, device: &mut self.device };
+            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
+        }
     }
 
     /// Sends what the sockets want to send; says whether it could, which it cannot without link.

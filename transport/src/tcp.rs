@@ -11,6 +11,7 @@ use smoltcp::wire::IpEndpoint;
 
 use crate::device::EthernetDevice;
 use crate::link::Link;
+use crate::loss_recovery::LossRecovery;
 use crate::netstack::{AddressState, NetStack};
 use crate::stream::{ByteStream, StreamError, StreamState};
 
@@ -86,9 +87,12 @@ pub struct TcpStream<'a, D: EthernetDevice> {
     last_port: u16,
     /// The address that the connection leaves from.
     local: Option<IpAddr>,
+    /// Bytes given to the socket since the connection began, modulo 2^32.
+    written: u32,
     /// When frames could last be sent.
     last_egress: Duration,
-    /// Added to the user timeout for time in which nobody polled, and until when.
+    /// The user timeout, and what is added to it for time in which nobody polled, and until when.
+    patience: Duration,
     grace: Duration,
     grace_until: Duration,
     link_lost: Option<Duration>,
@@ -149,7 +153,9 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
             phase: Phase::Idle,
             last_port: 0,
             local: None,
+            written: 0,
             last_egress: Duration::ZERO,
+            patience: options.user_timeout,
             grace: Duration::ZERO,
             grace_until: Duration::ZERO,
             link_lost: None,
@@ -207,8 +213,18 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         } else {
             self.grace = Duration::ZERO;
         }
-        let timeout = timeout.saturating_add(self.grace);
-        self.socket_mut().set_timeout(Some(timeout.into()));
+        self.set_patience(timeout.saturating_add(self.grace));
+    }
+
+    fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+        self.socket_mut().set_timeout(Some(patience.into()));
+    }
+
+    /// What the socket takes for the peer's may be our own prompts: this is about the peer alone.
+    fn is_silent(&self, now: Duration) -> bool {
+        let heard = self.stack.recovery(|recovery| recovery.heard());
+        now.saturating_sub(heard) >= self.patience
     }
 
     /// Compares what the socket became with what we wanted. A socket that closes while frames are
@@ -240,11 +256,37 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         }
     }
 
+    /// Whether the socket is to hear now that its oldest segment was lost.
+    fn has_lost(&self, now: Duration) -> bool {
+        let is_open = matches!(self.phase, Phase::Open | Phase::Closing { .. });
+        if !is_open || !self.stack.link().is_up() {
+            return false;
+        }
+        let outstanding = self.socket().send_queue();
+        let waits = u32::try_from(outstanding).unwrap_or(u32::MAX);
+        let acknowledged = self.written.wrapping_sub(waits);
+        self.stack.recovery(|recovery| recovery.look(now, acknowledged, outstanding))
+    }
+
+    fn send_out(&mut self, now: Duration) {
+        if self.stack.egress(now) {
+            self.last_egress = now;
+            self.notice(self.gave_up());
+        }
+    }
+
+    fn take_in(&mut self, now: Duration) -> bool {
+        let more = self.stack.ingress(now);
+        self.notice(StreamError::Reset);
+        more
+    }
+
     fn check_deadlines(&mut self, now: Duration) {
         let is_up = self.stack.link().is_up();
         if is_up {
             self.link_lost = None;
         }
+        let is_silent = self.is_silent(now);
         let error = match &mut self.phase {
             Phase::Closing { deadline } => {
                 let deadline =
@@ -272,6 +314,7 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
                 }
                 StreamError::LinkDown
             }
+            Phase::Open if is_silent => self.gave_up(),
             _ => return,
         };
         self.socket_mut().abort();
@@ -294,15 +337,15 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         }
         self.local = self.stack.source(portal.ip());
         let port = self.source_port();
-        let timeout = self.options.user_timeout;
         let stack = &mut self.stack;
         let socket = stack.sockets.get_mut::<Socket<'_>>(self.socket);
         socket
             .connect(stack.interface.context(), IpEndpoint::from(portal), port)
             .map_err(|_| StreamError::Other(0))?;
-        socket.set_timeout(Some(timeout.into()));
+        self.set_patience(self.options.user_timeout);
         self.grace = Duration::ZERO;
         self.last_egress = now;
+        self.written = 0;
         self.link_lost = None;
         let deadline = now.saturating_add(self.options.connect_timeout);
         self.phase = Phase::Connecting { deadline };
@@ -314,13 +357,16 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
     /// the whole batch.
     fn poll(&mut self, now: Duration) {
         self.allow_for_gap(now);
-        if self.stack.egress(now) {
-            self.last_egress = now;
-            self.notice(self.gave_up());
+        self.send_out(now);
+        let more = self.take_in(now);
+        if self.has_lost(now) {
+            self.stack.prompt(now);
+            self.send_out(now);
         }
-        let more = self.stack.ingress(now);
-        self.notice(StreamError::Reset);
         self.check_deadlines(now);
+        if let Phase::Idle | Phase::Failed(_) = self.phase {
+            self.stack.recovery(LossRecovery::forget);
+        }
         self.next_poll = if more { Some(now) } else { self.stack.poll_at(now) };
         if let Phase::Connecting { deadline } | Phase::Closing { deadline: Some(deadline) } =
             self.phase
@@ -361,11 +407,14 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         if !socket.can_send() {
             return None;
         }
+        let before = socket.send_queue();
         let result = socket.send(|room| {
             let len = room.len();
             let (filled, result) = fill(room);
             (filled.min(len), result)
         });
+        let filled = socket.send_queue().saturating_sub(before);
+        self.written = self.written.wrapping_add(u32::try_from(filled).unwrap_or(0));
         self.next_poll = Some(Duration::ZERO);
         result.ok()
     }

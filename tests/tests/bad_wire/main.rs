@@ -1,3 +1,4 @@
 //! What a bad network does to data: nothing; and to the time it takes.
 
 mod measure;
+mod segment;

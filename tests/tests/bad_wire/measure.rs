@@ -4,12 +4,13 @@
 use std::time::Duration;
 
 use isboot_tests::pair::{MIB, Random};
-use isboot_tests::segment::{Capacity, Faults, Segment};
+use isboot_tests::segment::{Capacity, Faults, Segment, Side};
 use isboot_tests::target::{Lun, Target};
 
 /// Where the target is, and how good the way there.
 fn gigabit(lost: u64, delay: Duration) -> Faults {
-    Faults { delay, lost, capacity: Some(Capacity::GIGABIT), ..Faults::default() }
+    let only_from = Some(Side::Initiator);
+    Faults { delay, lost, only_from, capacity: Some(Capacity::GIGABIT), ..Faults::default() }
 }
 
 fn rate(bytes: usize, time: Duration) -> f64 {

@@ -1,4 +1,4 @@
-//! Between the device and smoltcp: what concerns the neighbourhood stays here, resets are weighed.
+//! Between the device and smoltcp: what concerns the neighbourhood stays here, segments are watched.
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -11,7 +11,7 @@ use super::duplicate::Checks;
 use super::message::{self, Mac, Message, Received};
 use super::neighbour::Neighbours;
 use super::router::Routers;
-use crate::reset_guard::ResetGuard;
+use crate::watch::Watch;
 
 /// Answers that wait to be sent. What is asked in a flood beyond that is asked again.
 const ANSWER_LIMIT: usize = 8;
@@ -99,7 +99,7 @@ impl Neighbourhood {
 /// The middleware's state.
 #[derive(Debug)]
 pub(super) struct Gate {
-    resets: ResetGuard,
+    watch: Watch,
     neighbourhood: RefCell<Neighbourhood>,
     now: Cell<Duration>,
 }
@@ -107,7 +107,7 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(neighbourhood: Neighbourhood) -> Self {
         Self {
-            resets: ResetGuard::default(),
+            watch: Watch::default(),
             neighbourhood: RefCell::new(neighbourhood),
             now: Cell::new(Duration::ZERO),
         }
@@ -115,6 +115,11 @@ impl Gate {
 
     pub(super) fn neighbourhood(&mut self) -> &mut Neighbourhood {
         self.neighbourhood.get_mut()
+    }
+
+    /// What is known of the connection.
+    pub(super) const fn watch(&self) -> &Watch {
+        &self.watch
     }
 
     /// The device, with the gate before it.
@@ -134,14 +139,14 @@ impl Gate {
             Ok(mut neighbourhood) => neighbourhood.received(self.now.get(), frame),
             Err(_) => true,
         };
-        is_kept || self.resets.refuses(frame)
+        is_kept || self.watch.refuses(frame, self.now.get())
     }
 
     fn sent(&self, frame: &[u8]) {
         if let Ok(mut neighbourhood) = self.neighbourhood.try_borrow_mut() {
             neighbourhood.sent(self.now.get(), frame);
         }
-        self.resets.sent(frame);
+        self.watch.sent(frame, self.now.get());
     }
 }
 

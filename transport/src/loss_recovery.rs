@@ -1,0 +1,320 @@
+//! Lost segments of ours are sent again in a round trip, not after a second.
+//!
+//! smoltcp sends a segment again at the third duplicate acknowledgement in a row, or after its
+//! retransmission timeout, which is never below one second. That is a second for whatever is lost
+//! at the end of a burst, a second for every loss but the first of a window, and a second for a
+//! command that is lost while the target sends data, since a segment with data resets its count.
+//!
+//! This is the judgement that it lacks: what the peer says it has (SACK, RFC 2018; how much of it
+//! proves a loss, RFC 6675 §5), and how long an answer takes (a probe timeout, RFC 8985 §7.2, with
+//! the exponential backoff of RFC 6298 §5.5). When the oldest outstanding segment ought to go
+//! again, smoltcp is shown three duplicate acknowledgements of the peer's last one, and sends it.
+//! Nothing is stored, and no byte of data is touched: that smoltcp's buffer begins with this
+//! segment is known of the socket itself, and never taken from a frame.
+
+use core::time::Duration;
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    ETHERNET_HEADER_LEN, EthernetAddress, EthernetFrame, EthernetProtocol, EthernetRepr,
+    IPV6_HEADER_LEN, IpAddress, IpProtocol, IpRepr, TCP_HEADER_LEN, TcpControl, TcpPacket, TcpRepr,
+    TcpSeqNumber,
+};
+
+use crate::watch::Segment;
+
+/// Duplicates behind which more than this many segments' worth arrived are lost: DupThresh − 1
+/// (RFC 6675 §4).
+const REORDERED_SEGMENTS: u32 = 2;
+/// A lone segment's acknowledgement may be held back for data to go with: by Linux for 40 ms,
+/// which RFC 8985 §7.2 calls WCDelAckT.
+const DELAYED_ACKNOWLEDGEMENT: Duration = Duration::from_millis(50);
+/// With more than one segment under way, what timers and schedulers add to a round trip.
+const SLACK: Duration = Duration::from_millis(10);
+/// Once a loss is known, what answers take beyond a round trip is an ordering matter
+/// (RFC 8985 §6.2): no less than this, for polls are not at once.
+const LEAST_REORDERING_WAIT: Duration = Duration::from_millis(1);
+/// Doubling ends here: a link that comes back is noticed soon.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
+/// A window that differs, the window as it was, and three duplicates: whatever smoltcp had counted
+/// before, it starts anew.
+pub(crate) const PROMPTS: usize = 5;
+
+/// What is known of the latest connection that we began.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct LossRecovery {
+    path: Option<Path>,
+    /// SND.UNA, as the socket has it.
+    acknowledged: u32,
+    /// SND.NXT, as the frames have it.
+    next: u32,
+    /// Most data in one segment.
+    largest: u32,
+    /// SEG.WND of the peer's latest segment.
+    window: u16,
+    /// Bytes behind the oldest outstanding segment that the peer has.
+    sacked: u32,
+    /// Behind which byte, and since when, a round trip is being measured.
+    timed: Option<(u32, Duration)>,
+    round_trip: Option<Duration>,
+    /// Since when the oldest outstanding segment is waited for.
+    since: Duration,
+    /// It was sent a second time.
+    is_resent: bool,
+    /// What was outstanding at the last loss is acknowledged up to here when it is mended.
+    mended_at: Option<u32>,
+    /// Prompts by time, not by evidence, since the last progress.
+    attempts: u32,
+    /// When the peer was last heard.
+    heard: Duration,
+}
+
+/// Addresses and ports, ours first, as in the frames that we send.
+#[derive(Clone, Copy, Debug)]
+struct Path {
+    hardware: (EthernetAddress, EthernetAddress),
+    addresses: (IpAddress, IpAddress),
+    ports: (u16, u16),
+    /// The sequence number of the first byte of data.
+    first: u32,
+}
+
+/// `a` comes after `b` (RFC 9293 §3.4).
+fn is_after(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b).cast_signed() > 0
+}
+
+fn part(time: Duration, of: u32) -> Duration {
+    time.checked_div(of).unwrap_or_default()
+}
+
+impl LossRecovery {
+    /// A segment of ours.
+    pub(crate) fn sent(&mut self, segment: &Segment<'_>, now: Duration) {
+        let tcp = &segment.tcp;
+        let ports = (tcp.src_port(), tcp.dst_port());
+        let begin = tcp.seq_number().0.cast_unsigned();
+        let length = u32::try_from(tcp.segment_len()).unwrap_or(0);
+        let end = begin.wrapping_add(length);
+        if tcp.syn() {
+            let is_again = self.path.is_some_and(|path| path.ports == ports);
+            *self = Self {
+                path: Some(Path {
+                    hardware: segment.hardware,
+                    addresses: segment.addresses,
+                    ports,
+                    first: end,
+                }),
+                acknowledged: begin,
+                next: end,
+                // Of two SYNs nobody knows which was answered (RFC 6298 §3).
+                timed: (!is_again).then_some((end, now)),
+                since: now,
+                heard: now,
+                ..Self::default()
+            };
+            return;
+        }
+        let Some(path) = self.path.as_mut().filter(|path| path.ports == ports) else { return };
+        // The neighbour may have moved.
+        path.hardware = segment.hardware;
+        if length == 0 {
+            return;
+        }
+        self.largest = self.largest.max(length);
+        if is_after(end, self.next) {
+            if self.next == self.acknowledged {
+                (self.since, self.is_resent) = (now, false);
+            }
+            self.next = end;
+            if self.timed.is_none() {
+                self.timed = Some((end, now));
+            }
+        } else if begin == self.acknowledged {
+            (self.since, self.is_resent) = (now, true);
+            self.timed = None;
+        }
+    }
+
+    /// A segment of the peer's, which nobody has vouched for: it may bring about that a segment is
+    /// sent again, and nothing else.
+    pub(crate) fn received(&mut self, segment: &Segment<'_>, now: Duration) {
+        let tcp = &segment.tcp;
+        let ports = (tcp.dst_port(), tcp.src_port());
+        let Some(path) = self.path.filter(|path| path.ports == ports) else { return };
+        if (segment.addresses.1, segment.addresses.0) != path.addresses {
+            return;
+        }
+        self.heard = now;
+        if tcp.syn() {
+            // Not scaled yet (RFC 7323 §2.2), as all that follow are.
+            let scale = tcp.options_summary().ok().and_then(|options| options.window_scale);
+            self.window = (tcp.window_len() >> scale.unwrap_or(0).min(14)).max(1);
+            return;
+        }
+        let acknowledged = tcp.ack_number().0.cast_unsigned();
+        if !tcp.ack()
+            || is_after(self.acknowledged, acknowledged)
+            || is_after(acknowledged, self.next)
+        {
+            return;
+        }
+        self.window = tcp.window_len();
+        let ranges = tcp.selective_ack_ranges().unwrap_or_default();
+        self.sacked = ranges
+            .iter()
+            .flatten()
+            // A duplicate that is reported (RFC 2883) lies before what is outstanding.
+            .filter(|(left, right)| is_after(*left, acknowledged) && is_after(*right, *left))
+            .filter(|(_, right)| !is_after(*right, self.next))
+            .fold(0, |sum: u32, (left, right)| sum.saturating_add(right.wrapping_sub(*left)));
+    }
+
+    /// Looks at what the socket knows: `acknowledged` bytes of data since the connection began, of
+    /// which `outstanding` more wait in its buffer. Whether there is something to say to smoltcp.
+    pub(crate) fn look(&mut self, now: Duration, acknowledged: u32, outstanding: usize) -> bool {
+        let Some(path) = self.path else { return false };
+        let acknowledged = path.first.wrapping_add(acknowledged);
+        if is_after(acknowledged, self.acknowledged) {
+            self.progress(now, acknowledged);
+        }
+        if outstanding == 0 {
+            // What is left is an end without data, for smoltcp to send again.
+            self.next = acknowledged;
+        }
+        if !is_after(self.next, acknowledged) || self.window == 0 {
+            return false;
+        }
+        let proof = self.largest.saturating_mul(REORDERED_SEGMENTS);
+        let is_proven = self.sacked > proof && !self.is_resent;
+        if !is_proven {
+            match self.poll_at() {
+                Some(due) if now >= due => self.attempts = self.attempts.saturating_add(1),
+                _ => return false,
+            }
+        }
+        self.since = now;
+        self.is_resent = true;
+        self.timed = None;
+        self.mended_at.get_or_insert(self.next);
+        true
+    }
+
+    fn progress(&mut self, now: Duration, acknowledged: u32) {
+        if let Some((behind, begin)) = self.timed
+            && !is_after(behind, acknowledged)
+        {
+            let sample = now.saturating_sub(begin);
+            // RFC 6298 §2.3, alpha = 1/8.
+            self.round_trip = Some(match self.round_trip {
+                Some(smoothed) => {
+                    smoothed.saturating_sub(part(smoothed, 8)).saturating_add(part(sample, 8))
+                }
+                None => sample,
+            });
+            self.timed = None;
+        }
+        self.acknowledged = acknowledged;
+        if is_after(acknowledged, self.next) {
+            self.next = acknowledged;
+        }
+        self.mended_at = self.mended_at.filter(|end| is_after(*end, acknowledged));
+        (self.since, self.is_resent, self.attempts) = (now, false, 0);
+    }
+
+    /// When the oldest outstanding segment has been waited for long enough; nothing before a round
+    /// trip was measured, nor for a window that is shut: smoltcp has timers for these.
+    pub(crate) fn poll_at(&self) -> Option<Duration> {
+        if !is_after(self.next, self.acknowledged) || self.window == 0 {
+            return None;
+        }
+        let round_trip = self.round_trip?;
+        let wait = if self.mended_at.is_some() || self.sacked > 0 {
+            round_trip.saturating_add(part(round_trip, 4).max(LEAST_REORDERING_WAIT))
+        } else {
+            let is_lone = self.next.wrapping_sub(self.acknowledged) <= self.largest;
+            let slack = if is_lone { DELAYED_ACKNOWLEDGEMENT } else { SLACK };
+            round_trip.saturating_mul(2).saturating_add(slack)
+        };
+        let wait = wait.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
+        Some(self.since.saturating_add(wait.min(LONGEST_WAIT.max(round_trip))))
+    }
+
+    /// There is no connection any more.
+    pub(crate) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// When the peer was last heard, or the connection begun.
+    pub(crate) const fn heard(&self) -> Duration {
+        self.heard
+    }
+
+    /// Of [`PROMPTS`] frames that smoltcp is to take for the peer's, the one of this number, `due`
+    /// being the peer's next byte.
+    pub(crate) fn prompt(&self, number: usize, due: TcpSeqNumber) -> Option<Prompt> {
+        let path = self.path?;
+        let is_first = number == 0;
+        let window = match self.window {
+            1 if is_first => 2,
+            window if is_first => window.saturating_sub(1),
+            window => window,
+        };
+        let acknowledged = TcpSeqNumber(self.acknowledged.cast_signed());
+        Some(Prompt::new(&path, due, acknowledged, window))
+    }
+}
+
+/// A frame of the peer's that it could have sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Prompt {
+    bytes: [u8; Self::ROOM],
+    length: usize,
+}
+
+impl Prompt {
+    const ROOM: usize = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + TCP_HEADER_LEN;
+
+    fn new(path: &Path, due: TcpSeqNumber, acknowledged: TcpSeqNumber, window: u16) -> Self {
+        let (ours, theirs) = path.addresses;
+        let tcp = TcpRepr {
+            src_port: path.ports.1,
+            dst_port: path.ports.0,
+            control: TcpControl::None,
+            seq_number: due,
+            ack_number: Some(acknowledged),
+            window_len: window,
+            window_scale: None,
+            max_seg_size: None,
+            sack_permitted: false,
+            sack_ranges: [None; 3],
+            timestamp: None,
+            payload: &[],
+        };
+        let ip = IpRepr::new(theirs, ours, IpProtocol::Tcp, TCP_HEADER_LEN, 64);
+        let ethernet = EthernetRepr {
+            src_addr: path.hardware.1,
+            dst_addr: path.hardware.0,
+            ethertype: match ours {
+                IpAddress::Ipv4(_) => EthernetProtocol::Ipv4,
+                IpAddress::Ipv6(_) => EthernetProtocol::Ipv6,
+            },
+        };
+        let mut prompt = Self { bytes: [0; Self::ROOM], length: 0 };
+        let checksums = ChecksumCapabilities::default();
+        ethernet.emit(&mut EthernetFrame::new_unchecked(&mut prompt.bytes[..]));
+        let Some(packet) = prompt.bytes.get_mut(ETHERNET_HEADER_LEN..) else { return prompt };
+        ip.emit(&mut *packet, &checksums);
+        let header = ip.header_len();
+        let Some(segment) = packet.get_mut(header..header.saturating_add(TCP_HEADER_LEN)) else {
+            return prompt;
+        };
+        tcp.emit(&mut TcpPacket::new_unchecked(segment), &theirs, &ours, &checksums);
+        prompt.length = Self::ROOM.saturating_sub(IPV6_HEADER_LEN).saturating_add(header);
+        prompt
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or(&[])
+    }
+}
