@@ -16,6 +16,7 @@ use isboot::scsi::persistent_reservation::{
 };
 use isboot::session::{Error, FoundTarget, SendTargets, SessionConfig};
 use isboot_transport::std_tcp::StdTcp;
+use isboot_transport::stream::ByteStream;
 
 use crate::pair::Random;
 use crate::scratch::noise;
@@ -30,17 +31,29 @@ const MIB: usize = 1 << 20;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An [`Isboot`] with room for what tests do.
-pub type HostIsboot = Isboot<Watched<StdTcp>, Vec<u8>, 320, 64, 64>;
+pub type HostIsboot<S = StdTcp> = Isboot<Watched<S>, Vec<u8>, 320, 64, 64>;
+
+/// A stream that a thread can wait for.
+pub trait Wait: ByteStream {
+    /// Waits until there is something to do, or for as long as `limit`.
+    fn wait(&self, limit: Duration);
+}
+
+impl Wait for StdTcp {
+    fn wait(&self, limit: Duration) {
+        self.wait(limit);
+    }
+}
 
 /// An initiator on this host, polled in the caller's thread.
-pub struct Host {
-    isboot: Box<HostIsboot>,
+pub struct Host<S: ByteStream = StdTcp> {
+    isboot: Box<HostIsboot<S>>,
     standing: StandingChecks,
     start: Instant,
 }
 
 /// The standing checks hold against real targets too.
-impl Drop for Host {
+impl<S: ByteStream> Drop for Host<S> {
     fn drop(&mut self) {
         let violations = self.standing.violations();
         if !std::thread::panicking() {
@@ -50,7 +63,7 @@ impl Drop for Host {
 }
 
 /// Where it stands; its buffers would fill the screen.
-impl fmt::Debug for Host {
+impl<S: ByteStream> fmt::Debug for Host<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host").field("state", &self.isboot.state()).finish_non_exhaustive()
     }
@@ -143,6 +156,25 @@ impl Host {
     /// When the target's name is none.
     #[must_use]
     pub fn new(access: &Access) -> Self {
+        Self::over(StdTcp::new(), access)
+    }
+
+    /// Logs in and finds the disks.
+    ///
+    /// # Errors
+    /// Why the session ended instead.
+    pub fn log_in(access: &Access) -> Result<Self, Error> {
+        Self::log_in_over(StdTcp::new(), access)
+    }
+}
+
+impl<S: Wait> Host<S> {
+    /// An initiator over this stream that wants to connect; nothing has moved yet.
+    ///
+    /// # Panics
+    /// When the target's name is none.
+    #[must_use]
+    pub fn over(stream: S, access: &Access) -> Self {
         let name = |name: &str| match Name::new(name) {
             Ok(name) => name,
             Err(error) => panic!("{name}: {error}"),
@@ -154,7 +186,7 @@ impl Host {
             ..BootPlan::without_table(initiator, target, access.portal, isid)
         };
         let start = Instant::now();
-        let stream = Watched::new(StdTcp::new());
+        let stream = Watched::new(stream);
         let standing = stream.checks();
         let isboot = Isboot::new(
             &plan,
@@ -171,8 +203,8 @@ impl Host {
     ///
     /// # Errors
     /// Why the session ended instead.
-    pub fn log_in(access: &Access) -> Result<Self, Error> {
-        let mut host = Self::new(access);
+    pub fn log_in_over(stream: S, access: &Access) -> Result<Self, Error> {
+        let mut host = Self::over(stream, access);
         let mut ended = None;
         host.run_until(|isboot| match isboot.state() {
             State::Ready => true,
@@ -189,7 +221,7 @@ impl Host {
     }
 
     /// The initiator itself.
-    pub fn isboot(&mut self) -> &mut HostIsboot {
+    pub fn isboot(&mut self) -> &mut HostIsboot<S> {
         &mut self.isboot
     }
 
@@ -320,7 +352,7 @@ impl Host {
     /// When it is not taken.
     pub fn request<E: fmt::Debug>(
         &mut self,
-        submit: impl FnOnce(&mut HostIsboot) -> Result<RequestId, E>,
+        submit: impl FnOnce(&mut HostIsboot<S>) -> Result<RequestId, E>,
     ) -> Result<Finished<Vec<u8>>, RequestError> {
         let id = submit(&mut self.isboot).expect("the request is taken");
         let mut finished = None;
@@ -497,6 +529,14 @@ impl Host {
     /// # Errors
     /// Why the logout was not clean.
     pub fn log_out(mut self) -> Result<(), Error> {
+        self.leave()
+    }
+
+    /// Logs out, and may be looked at after.
+    ///
+    /// # Errors
+    /// Why the logout was not clean.
+    pub fn leave(&mut self) -> Result<(), Error> {
         let now = self.now();
         self.isboot.detach(now);
         self.run_until(|isboot| isboot.is_detached());
@@ -510,7 +550,7 @@ impl Host {
     ///
     /// # Panics
     /// When it takes longer than a minute.
-    pub fn run_until(&mut self, mut done: impl FnMut(&mut HostIsboot) -> bool) {
+    pub fn run_until(&mut self, mut done: impl FnMut(&mut HostIsboot<S>) -> bool) {
         let begin = Instant::now();
         loop {
             let now = self.now();

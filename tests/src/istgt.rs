@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::ports::{free_port, is_listening};
+use crate::ports::{free_port, is_listening_at};
 use crate::process::{Process, RigError, within};
 
 /// The name that istgt puts before the unit's own.
@@ -50,7 +50,9 @@ pub struct Options {
     pub max_recv_data_segment_length: u32,
     /// Seconds between its NOP-Ins when idle.
     pub nop_in_interval: u32,
-    /// Port to listen on; a free one when there is none.
+    /// Address to listen on.
+    pub address: Ipv4Addr,
+    /// Port to listen on; a free one of loopback when there is none.
     pub port: Option<u16>,
     /// Listen on IPv6's loopback, too.
     pub ipv6: bool,
@@ -70,6 +72,7 @@ impl Default for Options {
             max_burst_length: 262_144,
             max_recv_data_segment_length: 262_144,
             nop_in_interval: 20,
+            address: Ipv4Addr::LOCALHOST,
             port: None,
             ipv6: false,
         }
@@ -129,7 +132,7 @@ pub struct Lun {
 pub struct Istgt {
     directory: PathBuf,
     target_name: String,
-    port: u16,
+    portal: SocketAddrV4,
     process: Process,
     /// Logs of the processes before a restart.
     earlier_log: String,
@@ -158,12 +161,13 @@ impl Istgt {
                     directory.display()
                 ))
             })?;
-            match launch(directory, port) {
+            let portal = SocketAddrV4::new(options.address, port);
+            match launch(directory, portal) {
                 Ok(process) => {
                     return Ok(Self {
                         directory: directory.to_owned(),
                         target_name: format!("{NODE_BASE}:{}", options.unit),
-                        port,
+                        portal,
                         process,
                         earlier_log: String::new(),
                     });
@@ -176,10 +180,10 @@ impl Istgt {
         }
     }
 
-    /// Where it listens, on loopback.
+    /// Where it listens.
     #[must_use]
     pub fn portal(&self) -> SocketAddr {
-        SocketAddr::from(([127, 0, 0, 1], self.port))
+        self.portal.into()
     }
 
     /// The iSCSI name of the unit.
@@ -224,7 +228,7 @@ impl Istgt {
     pub fn restart(&mut self) -> Result<(), RigError> {
         self.process.stop();
         self.earlier_log.push_str(&self.process.log());
-        self.process = launch(&self.directory, self.port)?;
+        self.process = launch(&self.directory, self.portal)?;
         Ok(())
     }
 }
@@ -245,7 +249,7 @@ const SECRETS: &str = "auth.conf";
 const PID_FILE: &str = "istgt.pid";
 const FILES: [&str; 3] = [CONFIGURATION, SECRETS, PID_FILE];
 
-fn launch(directory: &Path, port: u16) -> Result<Process, RigError> {
+fn launch(directory: &Path, portal: SocketAddrV4) -> Result<Process, RigError> {
     let mut command = Command::new("istgt");
     // Debian puts it into /usr/sbin, which an unprivileged user's PATH may lack.
     let path = std::env::var("PATH").unwrap_or_default();
@@ -255,7 +259,7 @@ fn launch(directory: &Path, port: u16) -> Result<Process, RigError> {
     let mut ended = false;
     let listens = within(START, || {
         ended = process.exited().is_some();
-        ended || is_listening(port)
+        ended || is_listening_at(*portal.ip(), portal.port())
     });
     if ended {
         process.kill();
@@ -263,7 +267,7 @@ fn launch(directory: &Path, port: u16) -> Result<Process, RigError> {
     }
     if !listens {
         process.kill();
-        return Err(process.failed(&format!("did not listen on port {port} within {START:?}")));
+        return Err(process.failed(&format!("did not listen on {portal} within {START:?}")));
     }
     Ok(process)
 }
@@ -317,11 +321,11 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 ImmediateData {immediate_data}\n\
          [UnitControl]\n\
          [PortalGroup1]\n\
-         \x20 Portal DA1 127.0.0.1:{port}\n\
+         \x20 Portal DA1 {address}:{port}\n\
          {portal_v6}\
          [InitiatorGroup1]\n\
          \x20 InitiatorName \"ALL\"\n\
-         \x20 Netmask 127.0.0.0/8\n\
+         \x20 Netmask {address}/8\n\
          {netmask_v6}\
          [LogicalUnit1]\n\
          \x20 TargetName \"{unit}\"\n\
@@ -342,6 +346,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
         portal_v6 =
             if options.ipv6 { format!("  Portal DA2 [::1]:{port}\n") } else { String::new() },
         netmask_v6 = if options.ipv6 { "  Netmask [::1]/128\n" } else { "" },
+        address = options.address,
         nop_in_interval = options.nop_in_interval,
         unit = options.unit,
         read_only = yes_no(options.read_only),

@@ -1,5 +1,6 @@
 //! Rigs shared by the integration tests and the examples.
 
+pub mod faults;
 pub mod frames;
 pub mod host;
 pub mod istgt;
@@ -11,6 +12,7 @@ pub mod process;
 pub mod scratch;
 pub mod segment;
 pub mod standing;
+pub mod tap;
 pub mod target;
 pub mod tgt;
 

@@ -15,28 +15,35 @@ pub fn free_port() -> std::io::Result<u16> {
 }
 
 /// Whether somebody listens on this port of 127.0.0.1.
+#[must_use]
+pub fn is_listening(port: u16) -> bool {
+    is_listening_at(Ipv4Addr::LOCALHOST, port)
+}
+
+/// Whether somebody listens on this port of an address, in the network of this thread.
 ///
 /// Reads the kernel's table where there is one: a probing connection would be a session to
 /// targets that log and count them.
 #[must_use]
-pub fn is_listening(port: u16) -> bool {
-    match std::fs::read_to_string("/proc/net/tcp") {
-        Ok(table) => table.lines().any(|line| listens(line, port)),
+pub fn is_listening_at(address: Ipv4Addr, port: u16) -> bool {
+    match std::fs::read_to_string("/proc/thread-self/net/tcp") {
+        Ok(table) => table.lines().any(|line| listens(line, address, port)),
         Err(_) => {
-            let portal = (Ipv4Addr::LOCALHOST, port).into();
+            let portal = (address, port).into();
             TcpStream::connect_timeout(&portal, Duration::from_millis(100)).is_ok()
         }
     }
 }
 
-/// Whether this line of /proc/net/tcp is a listener (state 0A) on `port` of loopback or of any
-/// address.
-fn listens(line: &str, port: u16) -> bool {
+/// Whether this line of /proc/net/tcp is a listener (state 0A) on `port` of `address` or of any.
+fn listens(line: &str, address: Ipv4Addr, port: u16) -> bool {
     let mut words = line.split_whitespace().skip(1);
     let local = words.next().unwrap_or_default();
     let state = words.nth(1).unwrap_or_default();
     let on_port = |address: &str| local.eq_ignore_ascii_case(&format!("{address}:{port:04X}"));
-    state == "0A" && (on_port("0100007F") || on_port("00000000"))
+    // The kernel prints the four bytes as a number of its own order.
+    let address = format!("{:08X}", u32::from_ne_bytes(address.octets()));
+    state == "0A" && (on_port(&address) || on_port("00000000"))
 }
 
 #[cfg(test)]
@@ -55,9 +62,9 @@ mod tests {
     #[test]
     fn only_listening_sockets_count() {
         let line = "   0: 0100007F:0CBC 00000000:0000 0A 00000000:00000000 00:00000000 00000000";
-        assert!(listens(line, 3260));
-        assert!(!listens(line, 3261));
-        assert!(!listens(&line.replace(" 0A ", " 01 "), 3260));
-        assert!(!listens(&line.replace("0100007F", "0200007F"), 3260));
+        assert!(listens(line, Ipv4Addr::LOCALHOST, 3260));
+        assert!(!listens(line, Ipv4Addr::LOCALHOST, 3261));
+        assert!(!listens(&line.replace(" 0A ", " 01 "), Ipv4Addr::LOCALHOST, 3260));
+        assert!(!listens(&line.replace("0100007F", "0200007F"), Ipv4Addr::LOCALHOST, 3260));
     }
 }

@@ -24,82 +24,13 @@ use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
-use crate::frames;
+use crate::faults::{Faults, LATE, Side};
 use crate::pair::{Random, Setting};
 use crate::standing::{StandingChecks, Watched};
 use crate::target::{Connection, Target};
 
 const OUR_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const TARGET_MAC: [u8; 6] = [0x52, 0x55, 0x0a, 0, 2, 2];
-
-/// What happens to frames on their way.
-#[derive(Clone, Debug)]
-pub struct Faults {
-    /// How long each is on its way.
-    pub delay: Duration,
-    /// Of a hundred frames, so many are lost.
-    pub lost: u64,
-    /// Of a hundred frames, so many come twice.
-    pub doubled: u64,
-    /// Of a hundred frames, so many are overtaken by later ones.
-    pub late: u64,
-    /// Of a hundred frames, so many come with a bit turned over, which their checksums tell.
-    pub flipped: u64,
-    /// Of a hundred frames with data, so many come with a bit of it turned over and checksums that
-    /// hold: what a switch or a controller does whose memory is bad.
-    pub falsified: u64,
-    /// Nothing happens to the frames of the other side, if there is one.
-    pub only_from: Option<Side>,
-    /// Largest IP packet.
-    pub mtu: usize,
-    /// What the cable carries at once; anything, if none.
-    pub capacity: Option<Capacity>,
-}
-
-impl Default for Faults {
-    fn default() -> Self {
-        Self {
-            delay: Duration::from_micros(100),
-            lost: 0,
-            doubled: 0,
-            late: 0,
-            flipped: 0,
-            falsified: 0,
-            only_from: None,
-            mtu: 1500,
-            capacity: None,
-        }
-    }
-}
-
-/// What a cable carries each way.
-#[derive(Clone, Copy, Debug)]
-pub struct Capacity {
-    /// Bits in a second.
-    pub rate: u64,
-    /// Frames that wait at its narrow end; more are lost.
-    pub queue: usize,
-}
-
-impl Capacity {
-    /// A gigabit a second, and the buffer of a small switch's port.
-    pub const GIGABIT: Self = Self { rate: 1_000_000_000, queue: 128 };
-
-    /// How long a frame occupies the cable: preamble, check sequence and gap included.
-    fn time_of(self, frame: &[u8]) -> Duration {
-        let bits = (frame.len().max(60) as u64 + 24) * 8;
-        Duration::from_nanos(bits * 1_000_000_000 / self.rate)
-    }
-}
-
-/// One of the two ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The initiator.
-    Initiator,
-    /// The target.
-    Target,
-}
 
 /// Both ends and the time.
 pub struct Segment {
@@ -492,40 +423,20 @@ impl Cable {
             Side::Initiator => Side::Target,
             Side::Target => Side::Initiator,
         };
-        let Faults { delay, lost, doubled, late, flipped, falsified, only_from, .. } = self.faults;
         let Some(begin) = self.through(from, &frame) else { return };
         if self.unplugged.contains(&self.now) {
             return;
         }
-        if only_from.is_some_and(|side| side != from) {
-            self.put(to, begin + delay, frame);
-            return;
+        let befallen = self.faults.befall(from, &mut frame, &mut self.random);
+        self.harmed += u64::from(befallen.is_harmed);
+        if befallen.copies > 0 {
+            let late = if befallen.is_late { LATE } else { Duration::ZERO };
+            let at = begin + self.faults.delay + late;
+            for _ in 1..befallen.copies {
+                self.put(to, at, frame.clone());
+            }
+            self.put(to, at, frame);
         }
-        if self.random.below(100) < lost {
-            self.harmed += 1;
-            return;
-        }
-        if flipped > 0 && self.random.below(100) < flipped {
-            self.harmed += 1;
-            flip(&mut frame, 0, &mut self.random);
-        }
-        if falsified > 0
-            && self.random.below(100) < falsified
-            && frames::is_tcp(&frame)
-            && frames::payload(&frame) > 0
-        {
-            self.harmed += 1;
-            let data = frame.len() - frames::payload(&frame);
-            flip(&mut frame, data, &mut self.random);
-            frames::mend_tcp_checksum(&mut frame);
-        }
-        let extra =
-            if self.random.below(100) < late { Duration::from_millis(2) } else { Duration::ZERO };
-        let at = begin + delay + extra;
-        if self.random.below(100) < doubled {
-            self.put(to, at, frame.clone());
-        }
-        self.put(to, at, frame);
     }
 
     /// When a frame that comes now has left the narrow end of its way; never, if that is full.
@@ -558,12 +469,6 @@ impl Cable {
     fn next_at(&self) -> Option<Duration> {
         self.on_the_way.first_key_value().map(|((at, _), _)| *at)
     }
-}
-
-/// Turns a bit over, behind so many bytes.
-fn flip(frame: &mut [u8], from: usize, random: &mut Random) {
-    let place = from + random.below((frame.len() - from) as u64) as usize;
-    frame[place] ^= 1 << random.below(8);
 }
 
 /// One end of the cable.

@@ -60,6 +60,7 @@ const TEST: &[Need] = &[
         files: &["/bin/busybox", "busybox"],
         what_for: "a Linux guest that reads our tables",
     },
+    Need { package: "iproute2", files: &["ip"], what_for: "a test's own network" },
     Need { package: "cpio", files: &["cpio"], what_for: "that guest's initramfs" },
 ];
 

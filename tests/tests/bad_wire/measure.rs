@@ -1,11 +1,16 @@
 //! Megabytes a second under loss, for docs/wire.md:
 //! `cargo test --release -p isboot-tests --test bad_wire -- --ignored --nocapture measure`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use isboot::disk::DiskId;
+use isboot_tests::faults::{Capacity, Faults, Side};
 use isboot_tests::pair::{MIB, Random};
-use isboot_tests::segment::{Capacity, Faults, Segment, Side};
+use isboot_tests::scratch::noise;
+use isboot_tests::segment::Segment;
 use isboot_tests::target::{Lun, Target};
+
+use crate::real::{Kernel, with_rig};
 
 /// Where the target is, and how good the way there.
 fn gigabit(lost: u64, delay: Duration) -> Faults {
@@ -39,5 +44,33 @@ fn measure_both_ends_on_smoltcp() {
                 segment.isboot.last_error()
             );
         }
+    }
+}
+
+/// Against Linux and istgt, real time.
+#[test]
+#[ignore = "a measurement"]
+fn measure_against_linux_and_istgt() {
+    const LENGTH: usize = 32 << 20;
+    println!("{:>6} {:>12} {:>12}", "lost", "write MB/s", "read MB/s");
+    for lost in [0, 1, 5, 10] {
+        let faults = Faults { lost, delay: Duration::from_micros(50), ..Faults::default() };
+        with_rig(LENGTH, &[], &faults, Kernel::Usual, |rig| {
+            let data = noise(2, LENGTH);
+            let mut left = if lost < 5 { LENGTH } else { LENGTH / 16 };
+            left = if lost < 10 { left } else { left / 2 };
+            let begin = Instant::now();
+            rig.host.write(DiskId(0), 0, &data[..left], 64 * 1024, 8).unwrap();
+            let write = begin.elapsed();
+            let begin = Instant::now();
+            rig.host.read(DiskId(0), 0, left, 64 * 1024, 8).unwrap();
+            let read = begin.elapsed();
+            println!(
+                "{lost:>4} % {:>12.2} {:>12.2}  {:?}",
+                rate(left, write),
+                rate(left, read),
+                rig.host.isboot().last_error()
+            );
+        });
     }
 }

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use isboot_tests::faults::{Faults, Side};
 use isboot_tests::frames::{
     forged, is_tcp, mend_ip_checksum, mend_tcp_checksum, payload, sequence,
 };
 use isboot_tests::pair::{MIB, Random, target};
-use isboot_tests::segment::{Faults, Segment, Side};
+use isboot_tests::segment::Segment;
 use isboot_tests::target::Target;
 
 fn prompt() -> Target {
