@@ -60,6 +60,14 @@ pub struct Interrupts {
     pub accesses: u64,
 }
 
+impl Interrupts {
+    /// The handler's handle.
+    #[must_use]
+    pub fn handler(&self) -> Option<Acknowledger<Machine>> {
+        self.handler.clone()
+    }
+}
+
 impl Machine {
     /// What the hosting kernel's handler calls.
     pub fn install(&self, acknowledger: Acknowledger<Self>) {

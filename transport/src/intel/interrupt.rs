@@ -4,6 +4,65 @@
 //! An interrupt only says that looking is worth it, so losing one costs time and nothing else.
 //! [`Nic::attach`](crate::intel::nic::Nic::attach) leaves every cause masked; whoever polls all the
 //! time never needs this module.
+//!
+//! A kernel that wants to sleep has three things to do, and none of them is hard to get right:
+//!
+//! 1. *Start.* A [`Line`] in a `static`, one for each controller. Its
+//!    [`Acknowledger`] into the handler, for the interrupt line and for the message alike. Then
+//!    [`enable_interrupts`](crate::intel::nic::Nic::enable_interrupts), with the processor's
+//!    interrupts on: it tries the mode, and falls back to one that works.
+//! 2. *Handle.* [`Acknowledger::acknowledge`], note that there is work, end of interrupt. It reads
+//!    one register and touches neither rings nor stack. An empty [`Cause`] was another device's
+//!    interrupt.
+//! 3. *Rest.* Poll until nothing is left to do, then
+//!    [`rearm`](crate::intel::nic::Nic::rearm), and sleep unless it says that something waits or
+//!    the handler has run since. No longer than some 10 ms: a timer is what makes a lost interrupt
+//!    slow instead of fatal, and what lets the watchdog
+//!    ([`watch`](crate::intel::nic::Nic::watch)) look.
+//!
+//! After an interrupt the controller keeps still until it is rearmed, so a fast sender cannot
+//! drown the processor in interrupts. Once the controller was detached the handler's call does
+//! nothing, for ever.
+//!
+//! ```
+//! use core::sync::atomic::{AtomicBool, Ordering};
+//! use isboot_transport::hal::Hal;
+//! use isboot_transport::intel::interrupt::{Acknowledger, InterruptError, Line, Mode};
+//! use isboot_transport::intel::nic::Nic;
+//! use isboot_transport::pci::{ConfigSpace, Message};
+//!
+//! static LINE: Line = Line::new();
+//! static WORK: AtomicBool = AtomicBool::new(false);
+//!
+//! fn start<H: Hal + Clone, C: ConfigSpace>(
+//!     nic: &mut Nic<H, C>,
+//!     message: Message,
+//!     install: impl FnOnce(Acknowledger<H>),
+//! ) -> Result<Mode, InterruptError> {
+//!     install(nic.acknowledger(&LINE));
+//!     // sti
+//!     nic.enable_interrupts(Mode::Msix, Some(message))
+//! }
+//!
+//! fn handle<H: Hal>(nic: &Acknowledger<H>) {
+//!     if !nic.acknowledge().is_empty() {
+//!         WORK.store(true, Ordering::Relaxed);
+//!     }
+//!     // end of interrupt
+//! }
+//!
+//! fn rest<H: Hal + Clone, C: ConfigSpace>(nic: &mut Nic<H, C>, sleep: impl FnOnce()) {
+//!     WORK.store(false, Ordering::Relaxed);
+//!     if nic.rearm() {
+//!         return; // poll again
+//!     }
+//!     // cli
+//!     if !WORK.load(Ordering::Relaxed) {
+//!         sleep(); // sti; hlt, with a timer of 10 ms at most
+//!     }
+//!     // sti
+//! }
+//! ```
 
 mod cause;
 mod design;

@@ -95,6 +95,8 @@ pub(crate) struct Mapping<H: Hal> {
     registers: Registers<H>,
     /// Through which a handler reaches them, and its ticket.
     gate: Option<(&'static Gate, u32)>,
+    /// A handler was inside and did not return.
+    is_held: bool,
 }
 
 impl<H: Hal> Mapping<H> {
@@ -102,7 +104,7 @@ impl<H: Hal> Mapping<H> {
     /// cannot.
     pub(crate) fn new(hal: H, bus_address: u64, len: usize) -> Option<Self> {
         let base = hal.map(bus_address, len)?;
-        let mapping = Self { registers: Registers { hal, base, len }, gate: None };
+        let mapping = Self { registers: Registers { hal, base, len }, gate: None, is_held: false };
         (base.addr().get() & 3 == 0).then_some(mapping)
     }
 
@@ -114,7 +116,7 @@ impl<H: Hal> Mapping<H> {
         let ticket = match self.gate {
             Some((open, ticket)) if core::ptr::eq(open, gate) && open.is_valid(ticket) => ticket,
             _ => {
-                self.shut();
+                self.shut_handlers_out();
                 let ticket = gate.open();
                 self.gate = Some((gate, ticket));
                 ticket
@@ -124,13 +126,14 @@ impl<H: Hal> Mapping<H> {
         Reach { registers: Registers { hal: hal.clone(), base: *base, len: *len }, gate, ticket }
     }
 
-    /// Shuts handlers out; says whether none is left inside.
-    fn shut(&mut self) -> bool {
+    /// Shuts handlers out for good, and waits for those who are inside: from now on only the
+    /// owner touches the registers, unless a handler does not return.
+    pub(crate) fn shut_handlers_out(&mut self) {
         /// A handler takes microseconds; a processor that a hypervisor stopped, longer.
         const LIMIT: Duration = Duration::from_millis(100);
-        let Some((gate, ticket)) = self.gate.take() else { return true };
+        let Some((gate, ticket)) = self.gate.take() else { return };
         gate.shut(ticket);
-        wait_until(&self.registers.hal, LIMIT, || gate.is_empty())
+        self.is_held |= !wait_until(&self.registers.hal, LIMIT, || gate.is_empty());
     }
 }
 
@@ -144,13 +147,14 @@ impl<H: Hal> Deref for Mapping<H> {
 
 impl<H: Hal> Drop for Mapping<H> {
     fn drop(&mut self) {
-        if !self.shut() {
+        self.shut_handlers_out();
+        if self.is_held {
             log::warn!("a handler did not return: the registers that it uses stay mapped");
             return;
         }
         let Registers { hal, base, len } = &self.registers;
-        // SAFETY: `base` is of a map of this length. No pointer into it outlives `self`, and
-        // every `Reach` was shut out by the line above.
+        // SAFETY: `base` is of a map of this length. No pointer into it outlives `self`: every
+        // `Reach` was shut out above, and nobody is inside.
         unsafe { hal.unmap(*base, *len) }
     }
 }
@@ -500,4 +504,109 @@ pub mod manc {
     pub const BLK_PHY_RST: u32 = 1 << 18;
     /// The part answers ARP by itself.
     pub const ARP_EN: u32 = 1 << 13;
+}
+
+#[cfg(test)]
+mod tests {
+    use core::cell::{Cell, RefCell};
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::hal::{Clock, DmaLayout, DmaRegion};
+
+    /// Registers that nobody reads, and what was unmapped.
+    #[derive(Default)]
+    struct Machine {
+        unmapped: RefCell<Vec<usize>>,
+        now: Cell<Duration>,
+        reads: Cell<usize>,
+    }
+
+    impl Clock for Machine {
+        fn now(&self) -> Duration {
+            self.now.set(self.now.get().saturating_add(Duration::from_millis(1)));
+            self.now.get()
+        }
+    }
+
+    // SAFETY: pointers are never followed: `read` and `write` are overridden.
+    unsafe impl Hal for Machine {
+        fn allocate(&self, _: DmaLayout) -> Option<DmaRegion> {
+            None
+        }
+
+        unsafe fn free(&self, _: DmaRegion) {}
+
+        fn map(&self, bus_address: u64, _: usize) -> Option<NonNull<u8>> {
+            NonNull::new(core::ptr::without_provenance_mut(bus_address as usize))
+        }
+
+        unsafe fn unmap(&self, pointer: NonNull<u8>, _: usize) {
+            self.unmapped.borrow_mut().push(pointer.addr().get());
+        }
+
+        unsafe fn read(&self, _: NonNull<u32>) -> u32 {
+            assert!(self.unmapped.borrow().is_empty(), "read after it was unmapped");
+            self.reads.set(self.reads.get() + 1);
+            7
+        }
+
+        unsafe fn write(&self, _: NonNull<u32>, _: u32) {}
+    }
+
+    #[test]
+    fn a_reach_ends_with_its_mapping() {
+        static GATE: Gate = Gate::new();
+        let machine = Machine::default();
+        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
+        let reach = mapping.reach(&GATE);
+        let same = mapping.reach(&GATE);
+        assert_eq!(reach.with(|registers| registers.read(STATUS)), Some(7));
+        assert_eq!(same.clone().with(|registers| registers.read(STATUS)), Some(7));
+        drop(mapping);
+        assert_eq!(*machine.unmapped.borrow(), [0x1000]);
+        assert_eq!(reach.with(|registers| registers.read(STATUS)), None);
+        assert_eq!(same.with(|registers| registers.read(STATUS)), None);
+    }
+
+    #[test]
+    fn another_gate_ends_the_first() {
+        static FIRST: Gate = Gate::new();
+        static SECOND: Gate = Gate::new();
+        let machine = Machine::default();
+        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
+        let first = mapping.reach(&FIRST);
+        let second = mapping.reach(&SECOND);
+        assert_eq!(first.with(|_| ()), None);
+        assert_eq!(second.with(|_| ()), Some(()));
+    }
+
+    #[test]
+    fn registers_that_a_handler_is_using_stay_mapped() {
+        static GATE: Gate = Gate::new();
+        let machine = Machine::default();
+        let mut mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
+        let reach = mapping.reach(&GATE);
+        let before = machine.now();
+        // As if the handler were stopped in the middle, on another processor.
+        let value = reach.with(|registers| {
+            drop(mapping);
+            registers.read(STATUS)
+        });
+        assert_eq!(value, Some(7));
+        assert!(machine.unmapped.borrow().is_empty(), "kept for good");
+        assert!(machine.now() - before < Duration::from_millis(200), "and not waited for");
+        assert_eq!(reach.with(|_| ()), None);
+    }
+
+    #[test]
+    fn registers_outside_of_the_window_are_not_reached() {
+        let machine = Machine::default();
+        let mapping = Mapping::new(&machine, 0x1000, 16).unwrap();
+        assert_eq!(mapping.read(Register::at(12)), 7);
+        assert_eq!(mapping.read(Register::at(16)), u32::MAX);
+        assert_eq!(mapping.read(Register::at(6)), u32::MAX, "not aligned");
+        assert_eq!(machine.reads.get(), 1);
+        assert!(Mapping::new(&machine, 0x1002, 16).is_none());
+    }
 }

@@ -4,9 +4,13 @@ use std::time::Duration;
 
 use isboot_transport::hal::Clock;
 use isboot_transport::intel::interrupt::{InterruptError, Line, Mode, icr};
-use isboot_transport::intel::nic::Nic;
+use isboot_transport::intel::nic::{Nic, Options};
+use isboot_transport::intel::registers::{
+    CTRL_EXT, EIAC, EITR_82574, IMC, IMS, ITR, IVAR, RFCTL, ctrl_ext, rfctl,
+};
+use isboot_transport::pci::Message;
 
-use crate::fake::{ADDRESS, Behaviour, Faults, MESSAGE, Machine};
+use crate::fake::{ADDRESS, BAR, Behaviour, Event, Faults, MESSAGE, Machine, at};
 use crate::{attached, frame, small};
 
 /// A static, as a hosting kernel has one for each controller.
@@ -25,15 +29,19 @@ pub(crate) fn interrupting(behaviour: Behaviour, wanted: Mode) -> (Machine, Nic<
     (machine, nic)
 }
 
-#[test]
-fn a_frame_interrupts_once_until_rearmed_in_every_mode() {
-    let modes = [
+/// Every mode of every part.
+pub(crate) fn every() -> [(Behaviour, Mode); 4] {
+    [
         (Behaviour::default(), Mode::Intx),
         (Behaviour::i82574(), Mode::Intx),
         (Behaviour::i82574(), Mode::Msi),
         (Behaviour::i82574(), Mode::Msix),
-    ];
-    for (behaviour, mode) in modes {
+    ]
+}
+
+#[test]
+fn a_frame_interrupts_once_until_rearmed_in_every_mode() {
+    for (behaviour, mode) in every() {
         let (machine, mut nic) = interrupting(behaviour, mode);
         assert_eq!(machine.interrupts(), 0, "{mode}: quiet without a cause");
         for number in 0..20 {
@@ -103,4 +111,315 @@ fn a_mode_that_does_not_work_falls_back_to_one_that_does() {
         assert_eq!(machine.interrupts(), u32::from(expected != Mode::Polled), "{expected}");
         assert_eq!(nic.split().0.receive().unwrap().bytes(), frame(1, 100));
     }
+}
+
+#[test]
+fn an_interrupt_costs_one_read_and_a_rearm_one_write() {
+    for (behaviour, mode) in every() {
+        let (machine, mut nic) = interrupting(behaviour, mode);
+        let before = machine.state().interrupts.handled;
+        let begin = machine.state().interrupts.accesses;
+        for number in 0..10 {
+            machine.deliver(&frame(number, 100));
+            machine.interrupts();
+        }
+        let handled = machine.state().interrupts.handled - before;
+        let accesses = machine.state().interrupts.accesses - begin;
+        // The 8254x mask nothing by themselves: the second interrupt is masked by hand.
+        let is_express = behaviour.device_id == 0x10d3;
+        assert_eq!((handled, accesses), if is_express { (1, 1) } else { (2, 4) }, "{mode}");
+        while nic.split().0.receive().is_some() {}
+        machine.forget();
+        assert!(!nic.rearm());
+        assert_eq!(machine.state().accesses, 1, "{mode}");
+    }
+}
+
+#[test]
+fn polled_neither_a_poll_nor_a_rearm_nor_a_handler_touches_a_register() {
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    assert_eq!(nic.enable_interrupts(Mode::Polled, Some(MESSAGE)), Ok(Mode::Polled));
+    machine.forget();
+    for _ in 0..100 {
+        assert!(nic.split().0.receive().is_none());
+        assert!(!nic.rearm());
+        assert!(machine.handle().is_empty(), "another device's");
+    }
+    assert_eq!(machine.state().accesses, 0);
+}
+
+#[test]
+fn all_five_entries_of_ivar_are_valid_and_read_back() {
+    let (machine, nic) = interrupting(Behaviour::i82574(), Mode::Msix);
+    let ivar = machine.peek(IVAR);
+    for (at, entry) in ["RxQ0", "RxQ1", "TxQ0", "TxQ1", "Other"].into_iter().enumerate() {
+        assert_eq!(ivar >> (4 * at) & 0xf, 8, "{entry}: valid, vector 0");
+    }
+    assert_eq!(machine.peek(EIAC) & icr::OTHER, 0, "OTHER never clears itself");
+    assert_ne!(machine.peek(EIAC) & icr::RXQ0, 0);
+    assert_ne!(machine.peek(RFCTL) & rfctl::ACK_DIS, 0);
+    let wanted = ctrl_ext::EIAME | ctrl_ext::PBA_CLR;
+    assert_eq!(machine.peek(CTRL_EXT) & (wanted | ctrl_ext::IAME), wanted);
+    let table = machine.state().interrupts.table;
+    assert_eq!(table[0], [0xfee0_0000, 0, 0x41, 0]);
+    assert!(table[1..].iter().all(|entry| entry[3] == 1), "the others stay masked");
+    drop(nic);
+    // Any of the five that the part does not take ends the attempt.
+    for entry in 0..5 {
+        let (machine, mut nic) = attached(Behaviour::i82574(), small());
+        machine.install(nic.acknowledger(line()));
+        machine.faults(|faults| faults.ivar_drops = 8 << (4 * entry));
+        assert_eq!(nic.enable_interrupts(Mode::Msix, Some(MESSAGE)), Ok(Mode::Msi));
+    }
+}
+
+#[test]
+fn a_frame_between_the_last_poll_and_the_rearm_is_not_slept_over() {
+    for (behaviour, mode) in every() {
+        let (machine, mut nic) = interrupting(behaviour, mode);
+        machine.deliver(&frame(0, 100));
+        machine.interrupts();
+        while nic.split().0.receive().is_some() {}
+        let before = machine.state().interrupts.handled;
+        machine.deliver(&frame(1, 100));
+        let count = machine.interrupts();
+        assert!(count == 0 || behaviour.device_id != 0x10d3, "{mode}: masked");
+        assert!(nic.rearm(), "{mode}: look once more");
+        machine.interrupts();
+        assert_eq!(nic.split().0.receive().unwrap().bytes(), frame(1, 100));
+        assert!(nic.split().0.receive().is_none());
+        assert!(!nic.rearm());
+        machine.deliver(&frame(2, 100));
+        machine.interrupts();
+        assert!(machine.state().interrupts.handled > before, "{mode}");
+    }
+}
+
+#[test]
+fn a_part_that_masks_nothing_by_itself_is_masked_by_hand() {
+    for mode in [Mode::Intx, Mode::Msi, Mode::Msix] {
+        let (machine, mut nic) = interrupting(Behaviour::i82574(), mode);
+        machine.faults(|faults| faults.no_auto_mask = true);
+        for round in 0..5 {
+            let before = machine.state().interrupts.handled;
+            for number in 0..10 {
+                machine.deliver(&frame(number, 100));
+                machine.interrupts();
+            }
+            let handled = machine.state().interrupts.handled - before;
+            assert!((1..=2).contains(&handled), "{mode}, round {round}: {handled} of ten");
+            while nic.split().0.receive().is_some() {}
+            assert!(!nic.rearm());
+            machine.interrupts();
+            nic.rearm();
+        }
+    }
+}
+
+#[test]
+fn an_icr_that_reading_does_not_clear_is_cleared_by_writing() {
+    for mode in [Mode::Intx, Mode::Msi, Mode::Msix] {
+        let (machine, mut nic) = attached(Behaviour::i82574(), small());
+        machine.faults(|faults| faults.icr_keeps = true);
+        machine.install(nic.acknowledger(line()));
+        assert_eq!(nic.enable_interrupts(mode, Some(MESSAGE)), Ok(mode));
+        machine.interrupts();
+        nic.rearm();
+        for number in 0..20 {
+            machine.deliver(&frame(number, 100));
+            machine.raise(icr::LSC);
+            assert_ne!(machine.interrupts(), 0, "{mode}, frame {number}");
+            while nic.split().0.receive().is_some() {}
+            nic.rearm();
+            machine.interrupts();
+            nic.rearm();
+            assert_eq!(machine.interrupts(), 0, "{mode}, frame {number}: nothing is left");
+        }
+    }
+}
+
+#[test]
+fn a_line_is_claimed_only_when_it_is_ours() {
+    for behaviour in [Behaviour::default(), Behaviour::i82574()] {
+        let (machine, mut nic) = interrupting(behaviour, Mode::Intx);
+        let shared = line();
+        machine.install(nic.acknowledger(shared));
+        assert_eq!(nic.enable_interrupts(Mode::Intx, None), Ok(Mode::Intx));
+        machine.interrupts();
+        nic.rearm();
+        machine.forget();
+        let before = shared.interrupts();
+        for _ in 0..10 {
+            assert!(machine.handle().is_empty(), "another device's");
+        }
+        // A cause that is not let through makes no interrupt either.
+        machine.raise(icr::TXQE);
+        assert!(machine.handle().is_empty());
+        assert_eq!((shared.interrupts(), shared.spurious()), (before, 11));
+        // Still armed: ours comes, and is ours.
+        machine.deliver(&frame(0, 100));
+        assert_eq!(machine.interrupts(), 1);
+        assert!(machine.state().interrupts.last.received());
+        assert_eq!(shared.interrupts(), before + 1);
+    }
+}
+
+#[test]
+fn a_missing_int_asserted_hides_no_cause() {
+    for mode in [Mode::Intx, Mode::Msi, Mode::Msix] {
+        let (machine, mut nic) = interrupting(Behaviour::i82574(), mode);
+        machine.faults(|faults| faults.no_int_asserted = true);
+        for number in 0..20 {
+            let before = machine.state().interrupts.handled;
+            machine.deliver(&frame(number, 100));
+            machine.raise(icr::LSC);
+            machine.interrupts();
+            assert!(machine.state().interrupts.handled > before, "{mode}, frame {number}");
+            assert!(!machine.state().interrupts.last.is_empty(), "{mode}");
+            while nic.split().0.receive().is_some() {}
+            nic.rearm();
+            machine.interrupts();
+            nic.rearm();
+            assert_eq!(machine.interrupts(), 0, "{mode}, frame {number}: nothing is left");
+        }
+    }
+}
+
+#[test]
+fn a_message_without_a_cause_does_nothing() {
+    let (machine, mut nic) = interrupting(Behaviour::i82574(), Mode::Msi);
+    assert!(machine.handle().is_empty());
+    assert_eq!(machine.state().accesses, 1);
+    machine.deliver(&frame(0, 100));
+    assert_eq!(machine.interrupts(), 1, "and is not taken for one");
+    assert!(nic.split().0.receive().is_some());
+}
+
+#[test]
+fn the_distance_of_interrupts_is_as_asked_for_whatever_firmware_left() {
+    // 256 ns (82574 §10.2.4.8): nothing, 50 µs, and the most that is taken.
+    for (spacing, ticks) in [(0, 0), (50, 195), (1_000_000, 39_062)] {
+        for (behaviour, mode) in every() {
+            let register = if mode == Mode::Msix { EITR_82574 } else { ITR };
+            let machine = Machine::new(Behaviour { reset_clears: false, ..behaviour });
+            machine.poke(register, 0xffff);
+            let interrupt_spacing = Duration::from_micros(spacing);
+            let options = Options { interrupt_spacing, ..small() };
+            let mut nic = Nic::attach(machine, machine, ADDRESS, &options).unwrap();
+            machine.install(nic.acknowledger(line()));
+            assert_eq!(nic.enable_interrupts(mode, Some(MESSAGE)), Ok(mode));
+            assert_eq!(machine.peek(register), ticks, "{mode}");
+        }
+    }
+}
+
+#[test]
+fn a_full_transmit_ring_is_a_reason_to_be_woken() {
+    for (behaviour, mode) in every() {
+        let behaviour = Behaviour { hold_transmit: true, ..behaviour };
+        let (machine, mut nic) = interrupting(behaviour, mode);
+        nic.split().1.send(100, |room| room.fill(1));
+        nic.split().1.flush();
+        nic.rearm();
+        machine.complete(1, true);
+        assert_eq!(machine.interrupts(), 0, "{mode}: frames that leave are nobody's business");
+        while nic.split().1.has_room() {
+            nic.split().1.send(100, |room| room.fill(1));
+        }
+        nic.rearm();
+        machine.complete(100, true);
+        assert_eq!(machine.interrupts(), 1, "{mode}");
+        assert!(nic.split().1.has_room());
+    }
+}
+
+#[test]
+fn a_handler_that_comes_too_late_does_nothing() {
+    for (behaviour, mode) in every() {
+        for is_detached in [true, false] {
+            let (machine, nic) = interrupting(behaviour, mode);
+            if is_detached {
+                nic.detach().unwrap();
+            } else {
+                drop(nic);
+            }
+            let unmapped = machine.position(|event| *event == Event::Unmap(BAR));
+            assert!(unmapped > machine.position(|event| matches!(event, Event::Write(IMC, _))));
+            machine.forget();
+            assert!(machine.handle().is_empty(), "{mode}");
+            assert_eq!(machine.state().accesses, 0, "{mode}");
+            assert_eq!(machine.config(at::MSI) & 1 << 16, 0);
+            assert_eq!(machine.config(at::MSI_X) & 1 << 31, 0);
+            assert_eq!(machine.peek(IMS), 0);
+            assert_eq!(machine.config(4) & 1 << 10, 0, "the next owner may use the line");
+            // The next owner, with the same line: the old handle stays dead.
+            let old = machine.state().interrupts.handler().unwrap();
+            let mut nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+            machine.install(nic.acknowledger(old.line()));
+            assert_eq!(nic.enable_interrupts(mode, Some(MESSAGE)), Ok(mode));
+            machine.interrupts();
+            nic.rearm();
+            machine.deliver(&frame(0, 100));
+            machine.forget();
+            assert!(old.acknowledge().is_empty());
+            assert_eq!(machine.state().accesses, 0);
+            assert_eq!(machine.interrupts(), 1);
+        }
+    }
+}
+
+#[test]
+fn a_mode_can_be_changed_while_frames_come() {
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    let modes = [Mode::Msix, Mode::Intx, Mode::Polled, Mode::Msi, Mode::Msix, Mode::Msi];
+    for (number, mode) in (0..).zip(modes) {
+        machine.deliver(&frame(number, 100));
+        assert_eq!(nic.enable_interrupts(mode, Some(MESSAGE)), Ok(mode));
+        let on = (machine.config(at::MSI_X) >> 31 & 1, machine.config(at::MSI) >> 16 & 1);
+        let expected = (u32::from(mode == Mode::Msix), u32::from(mode == Mode::Msi));
+        assert_eq!(on, expected, "{mode}");
+        let is_line_off = machine.config(4) & 1 << 10 != 0;
+        if mode != Mode::Polled {
+            assert_eq!(is_line_off, mode != Mode::Intx, "{mode}");
+        }
+        assert_eq!(nic.split().0.receive().unwrap().bytes(), frame(number, 100));
+        assert!(nic.split().0.receive().is_none());
+    }
+}
+
+#[test]
+fn without_a_message_only_the_line_is_left() {
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    assert_eq!(nic.enable_interrupts(Mode::Msix, None), Ok(Mode::Intx));
+    let odd = Message { address: 0xfee0_0002, ..MESSAGE };
+    assert_eq!(nic.enable_interrupts(Mode::Msix, Some(odd)), Ok(Mode::Intx));
+    let (machine, mut nic) = attached(Behaviour::default(), small());
+    machine.install(nic.acknowledger(line()));
+    assert_eq!(nic.enable_interrupts(Mode::Msix, Some(MESSAGE)), Ok(Mode::Intx), "82540EM");
+}
+
+#[test]
+fn a_part_that_is_gone_gets_no_interrupts() {
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    machine.remove();
+    let error = nic.enable_interrupts(Mode::Msix, Some(MESSAGE)).unwrap_err();
+    assert_eq!(error, InterruptError::Gone { address: ADDRESS });
+    assert!(machine.handle().is_empty(), "polled: nobody asks it");
+    let (machine, _nic) = interrupting(Behaviour::i82574(), Mode::Msi);
+    machine.remove();
+    machine.forget();
+    assert!(machine.handle().is_gone());
+    assert_eq!(machine.state().accesses, 1, "nothing is written to it");
+}
+
+#[test]
+fn modes_have_names() {
+    for mode in [Mode::Polled, Mode::Intx, Mode::Msi, Mode::Msix] {
+        assert_eq!(mode.to_string().parse(), Ok(mode));
+    }
+    assert!("MSI".parse::<Mode>().unwrap_err().to_string().contains("none, intx, msi or msix"));
 }

@@ -11,7 +11,7 @@ use isboot_transport::intel::registers::{
 use isboot_transport::link::Link;
 
 use crate::fake::{Behaviour, Machine, at};
-use crate::interrupt::interrupting;
+use crate::interrupt::{every, interrupting};
 use crate::{attached, frame, small};
 
 /// A host that sleeps whenever nothing waits, until its timer, and then polls.
@@ -82,16 +82,6 @@ impl Host {
         let expected: Vec<_> = numbers.map(|number| frame(number, 100)).collect();
         assert_eq!(self.received, expected);
     }
-}
-
-/// Every mode of every part.
-fn every() -> [(Behaviour, Mode); 4] {
-    [
-        (Behaviour::default(), Mode::Intx),
-        (Behaviour::i82574(), Mode::Intx),
-        (Behaviour::i82574(), Mode::Msi),
-        (Behaviour::i82574(), Mode::Msix),
-    ]
 }
 
 #[test]
@@ -571,4 +561,27 @@ fn a_status_of_an_unknown_cause_changes_nothing() {
     host.ticks(12);
     assert_eq!(host.take_notices(), [Notice::Repaired { what: "CTRL_EXT" }]);
     assert_eq!(host.machine.peek(RFCTL) & rfctl::ACK_DIS, 0);
+}
+
+#[test]
+fn answers_to_what_is_still_delivered_do_not_stop_the_delivery() {
+    let mut host = Host::interrupting(Behaviour::i82574(), Mode::Msix);
+    for number in 0..10 {
+        host.machine.deliver(&frame(number, 100));
+    }
+    host.machine.reset_by_somebody();
+    host.machine.advance(TICK);
+    let now = host.machine.now();
+    assert_eq!(host.nic.watch(now), None, "frames wait");
+    // The part stands still, and so does what is queued for it.
+    while host.nic.split().1.has_room() {
+        host.nic.split().1.send(100, |room| room.fill(1));
+    }
+    let now = host.machine.now();
+    assert_eq!(host.nic.watch(now), None);
+    assert!(host.nic.split().1.has_room(), "the stack takes frames only with room to answer");
+    assert_eq!(host.nic.statistics().unsent, 15);
+    host.poll();
+    assert_eq!(host.take_notices(), [Notice::Restarted { why: Trouble::Reset }]);
+    host.assert_received(0..10);
 }

@@ -228,9 +228,20 @@ impl Design {
     pub(crate) fn kick<H: Hal>(self, registers: &Registers<H>, mode: Mode) {
         match (self, mode) {
             (_, Mode::Polled) => {}
-            (Self::I82574, Mode::Msix) => registers.write(ICS, icr::RXQ0),
             (Self::I82575 | Self::I82576, Mode::Msix) => registers.write(EICS, VECTOR_0),
-            _ => registers.write(ICS, icr::RXDMT0),
+            _ => registers.write(ICS, self.kicked(mode)),
+        }
+    }
+
+    /// Whether the cause of a [`kick`](Self::kick) is still pending.
+    pub(crate) const fn was_kicked(self, mode: Mode, left: Cause) -> bool {
+        !left.is_gone() && left.bits() & self.kicked(mode) != 0
+    }
+
+    const fn kicked(self, mode: Mode) -> u32 {
+        match (self, mode) {
+            (Self::I82574, Mode::Msix) => icr::RXQ0,
+            _ => icr::RXDMT0,
         }
     }
 

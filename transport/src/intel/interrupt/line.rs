@@ -22,6 +22,8 @@ pub struct Line {
     mask: AtomicU32,
     /// An interrupt may come.
     is_armed: AtomicBool,
+    /// Reading ICR was seen not to clear it.
+    writes_back: AtomicBool,
     interrupts: AtomicU32,
     spurious: AtomicU32,
     /// Every cause seen since the driver looked.
@@ -37,6 +39,7 @@ impl Line {
             mode: AtomicU32::new(0),
             mask: AtomicU32::new(0),
             is_armed: AtomicBool::new(false),
+            writes_back: AtomicBool::new(false),
             interrupts: AtomicU32::new(0),
             spurious: AtomicU32::new(0),
             causes: AtomicU32::new(0),
@@ -62,6 +65,11 @@ impl Line {
     pub(crate) fn use_mode(&self, mode: Mode) {
         self.is_armed.store(false, Ordering::SeqCst);
         self.mode.store(mode as u32, Ordering::SeqCst);
+    }
+
+    /// Whether the handler must write causes back, since reading alone does not clear them.
+    pub(crate) fn write_back(&self, is_needed: bool) {
+        self.writes_back.store(is_needed, Ordering::SeqCst);
     }
 
     /// Before causes are let through: the interrupt may come at once.
@@ -156,8 +164,11 @@ pub(crate) fn acknowledge<H: Hal>(registers: &Registers<H>, line: &Line, design:
         // The part did not mask itself: by hand, and whatever is left of its causes with it.
         registers.write(ICR, pending);
         design.mask_all(registers);
-    } else if enabled != 0 && !design.reading_clears(mode, causes) {
-        registers.write(ICR, pending);
+    } else if enabled != 0 {
+        let is_cleared = design.reading_clears(mode, causes);
+        if !is_cleared || line.writes_back.load(Ordering::SeqCst) {
+            registers.write(ICR, pending);
+        }
     }
     if !is_ours {
         line.spurious.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use super::part::Part;
 use super::watch::InterruptWatch;
 use crate::hal::{Hal, wait_until};
 use crate::intel::interrupt::{
-    self, Acknowledger, Cause, Design, InterruptError, Line, Mask, Mode,
+    self, Acknowledger, Cause, Design, InterruptError, Line, Mask, Mode, read_and_clear,
 };
 use crate::intel::registers::{Mapping, Register, STATUS};
 use crate::pci::{self, ConfigSpace, Message, MessageError, Msi, MsiX};
@@ -80,17 +80,17 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                 Err(why) => self.say_unusable(mode, &why),
                 Ok(()) => {
                     let before = line.interrupts();
+                    line.write_back(false);
                     self.let_through();
                     self.design().kick(&self.part.registers, mode);
                     self.part.registers.flush();
                     let came = || line.interrupts() != before;
                     if wait_until(&self.part.hal, PATIENCE, came) {
+                        // What the handler left of it shows whether reading clears.
+                        let left = read_and_clear(&self.part.registers);
+                        line.write_back(self.design().was_kicked(mode, left));
                         self.let_through();
                         return Ok(mode);
-                    }
-                    if self.part.registers.read(STATUS) == u32::MAX {
-                        self.use_mode(Mode::Polled);
-                        return Err(InterruptError::Gone { address });
                     }
                     self.say_unusable(mode, &Unusable::Silent);
                 }
@@ -98,6 +98,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             mode = mode.next();
         }
         self.use_mode(Mode::Polled);
+        if self.part.registers.read(STATUS) == u32::MAX {
+            return Err(InterruptError::Gone { address });
+        }
         Ok(Mode::Polled)
     }
 
@@ -141,7 +144,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             Some(line) if self.interrupts.mode != Mode::Polled => {
                 interrupt::acknowledge(&self.part.registers, line, self.design())
             }
-            _ => interrupt::read_and_clear(&self.part.registers),
+            _ => read_and_clear(&self.part.registers),
         }
     }
 

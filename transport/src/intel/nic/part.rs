@@ -26,6 +26,7 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     pub(super) registers: Mapping<H>,
     /// Where its windows are, should it forget them.
     windows: SavedBars,
+    line_was_enabled: bool,
     stopped: bool,
 }
 
@@ -44,7 +45,17 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
         let windows = SavedBars::of(&config, address);
-        let part = Self { hal, config, address, model, registers, windows, stopped: false };
+        let line_was_enabled = pci::is_interrupt_line_enabled(&config, address);
+        let part = Self {
+            hal,
+            config,
+            address,
+            model,
+            registers,
+            windows,
+            line_was_enabled,
+            stopped: false,
+        };
         part.make_quiet()?;
         Ok(part)
     }
@@ -143,6 +154,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         } else {
             self.quiesce();
             pci::disable_message_interrupts(&self.config, self.address);
+            if self.line_was_enabled {
+                pci::enable_interrupt_line(&self.config, self.address);
+            }
+            // Some parts must not be touched while they reset.
+            self.registers.shut_handlers_out();
             let result = self.reset(Reset::HandBack);
             for register in [RDLEN, RDBAL, RDBAH, TDLEN, TDBAL, TDBAH] {
                 self.registers.write(register, 0);
