@@ -10,6 +10,7 @@ mod frames;
 mod identify;
 mod interrupts;
 mod part;
+mod queue;
 mod start;
 mod watch;
 
@@ -19,7 +20,7 @@ use crate::hal::Hal;
 use crate::intel::ids::Model;
 use crate::intel::phy::Phy;
 use crate::intel::registers::{CTRL, MPC, STATUS, ctrl, status};
-use crate::intel::ring::{ReceiveRing, TransmitRing};
+use crate::intel::ring::{ReceiveRing, Shape, TransmitRing};
 use crate::link::Link;
 use crate::pci::{ConfigSpace, PciAddress};
 
@@ -111,11 +112,18 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     ) -> Result<Self, AttachError> {
         let part = Part::take_over(hal, config, address)?;
         let mac = part.mac_address()?;
-        let highest = part.model.family.quirks().highest_address;
-        let receive = ReceiveRing::new(&part.hal, options.receive_descriptors, highest)
-            .map_err(|error| AttachError::Ring { address, error })?;
-        let transmit = TransmitRing::new(&part.hal, options.transmit_descriptors, highest)
-            .map_err(|error| AttachError::Ring { address, error })?;
+        let quirks = part.model.family.quirks();
+        let shape = |count| Shape {
+            format: quirks.format,
+            count,
+            most: quirks.most_descriptors,
+            highest_address: quirks.highest_address,
+        };
+        let refused = |error| AttachError::Ring { address, error };
+        let receive =
+            ReceiveRing::new(&part.hal, shape(options.receive_descriptors)).map_err(refused)?;
+        let transmit =
+            TransmitRing::new(&part.hal, shape(options.transmit_descriptors)).map_err(refused)?;
         let mut nic = Self {
             part,
             transmit,
@@ -135,8 +143,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     fn start(&mut self) -> Result<(), AttachError> {
         self.part.program_addresses(self.mac);
         self.start_control();
-        self.start_transmitter();
-        self.start_receiver();
+        self.start_transmitter()?;
+        self.start_receiver()?;
         self.part.claim();
         self.start_link();
         self.part.alive(Step::Start)
@@ -186,6 +194,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         let is_up = link.is_up();
         if is_up && !self.link_was_up {
             self.set_flow_control();
+            self.adapt_to_speed(link);
         }
         if self.link_was_up && !is_up {
             self.statistics.link_losses = self.statistics.link_losses.saturating_add(1);
@@ -250,11 +259,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
 
     fn set_flow_control(&self) {
         let phy = Phy::new(&self.part.hal, &self.part.registers);
-        let wanted = ctrl::RFCE | ctrl::TFCE;
-        match phy.pause_agreed() {
-            Ok(true) => self.part.registers.update(CTRL, 0, wanted),
-            _ => self.part.registers.update(CTRL, wanted, 0),
-        }
+        let sent = if self.part.model.family.quirks().no_pause_sent { 0 } else { ctrl::TFCE };
+        let set = if phy.pause_agreed() == Ok(true) { ctrl::RFCE | sent } else { 0 };
+        self.part.registers.update(CTRL, ctrl::RFCE | ctrl::TFCE, set);
     }
 }
 

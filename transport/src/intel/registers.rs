@@ -194,6 +194,8 @@ mod shared;
 
 pub use shared::*;
 
+// Queue 0 of the 82575 and later has its registers from 0xc000 and 0xe000 on; the addresses below,
+// which all parts have had since the 82543, reach the same ones (82576 §8.10.5, I210 §8.9.5).
 registers! {
     /// Device control.
     CTRL = 0x0000;
@@ -241,10 +243,22 @@ registers! {
     TCTL = 0x0400;
     /// Transmit inter-packet gap.
     TIPG = 0x0410;
+    /// Which PHY MDIC reaches, and how (82580 and later).
+    MDICNFG = 0x0e04;
+    /// What the PHY does for less power (82580 and later).
+    PHPM = 0x0e14;
+    /// Energy efficient Ethernet (I350 and later).
+    EEER = 0x0e30;
+    /// What the PHY offers when it negotiates (I350 and later).
+    IPCNFG = 0x0e38;
     /// Who owns the PHY's management bus (82574: bit 5).
     EXTCNF_CTRL = 0x0f00;
     /// Packet buffer allocation.
     PBA = 0x1000;
+    /// Errors of the packet memory, counted and corrected (I217 and later).
+    PBECCSTS = 0x100c;
+    /// Errors of the packet memory, corrected (82571).
+    PBA_ECC = 0x1100;
     /// General purpose interrupt enable: how causes become interrupts (82576 and later).
     GPIE = 0x1514;
     /// Extended interrupt causes, set by software (82575 and later).
@@ -271,12 +285,16 @@ registers! {
     FCRTL = 0x2160;
     /// Flow control receive threshold, high.
     FCRTH = 0x2168;
+    /// Packet memory for reception (82576 and later).
+    RXPBS = 0x2404;
     /// Receive descriptor base, low.
     RDBAL = 0x2800;
     /// Receive descriptor base, high.
     RDBAH = 0x2804;
     /// Receive descriptor ring length in bytes.
     RDLEN = 0x2808;
+    /// How the receive queue splits frames and replicates them (82575 and later).
+    SRRCTL = 0x280c;
     /// Receive descriptor head.
     RDH = 0x2810;
     /// Receive descriptor tail.
@@ -287,6 +305,8 @@ registers! {
     RXDCTL = 0x2828;
     /// Receive interrupt absolute delay.
     RADV = 0x282c;
+    /// Packet memory for transmission (82576 and later).
+    TXPBS = 0x3404;
     /// Transmit descriptor base, low.
     TDBAL = 0x3800;
     /// Transmit descriptor base, high.
@@ -299,14 +319,26 @@ registers! {
     TDT = 0x3818;
     /// Transmit descriptor control.
     TXDCTL = 0x3828;
+    /// Where the head is written back instead of DD, low; bit 0 turns that on (82575 and later).
+    TDWBAL = 0x3838;
+    /// Where the head is written back, high (82575 and later).
+    TDWBAH = 0x383c;
     /// Transmit arbitration, queue 0.
     TARC0 = 0x3840;
     /// Transmit descriptor control, queue 1.
     TXDCTL1 = 0x3928;
+    /// Transmit arbitration, queue 1.
+    TARC1 = 0x3940;
     /// Missed frames: no room in the packet buffer; reading clears.
     MPC = 0x4010;
+    /// Frames for which there was no descriptor; reading clears.
+    RNBC = 0x40a0;
+    /// Frames that were too long; reading clears.
+    ROC = 0x40ac;
     /// Receive checksum control.
     RXCSUM = 0x5000;
+    /// Longest frame that is received (82575 and later).
+    RLPML = 0x5004;
     /// Receive filter control.
     RFCTL = 0x5008;
     /// Receive address 0, low.
@@ -315,12 +347,18 @@ registers! {
     RAH0 = 0x5404;
     /// Multiple receive queues command.
     MRQC = 0x5818;
+    /// Virtual machines' queues (82576 and later).
+    VT_CTL = 0x581c;
     /// Management control.
     MANC = 0x5820;
     /// PCI Express control.
     GCR = 0x5b00;
     /// PCI Express control 2.
     GCR2 = 0x5b64;
+    /// Debug bits of the receive filter.
+    FFLT_DBG = 0x5f04;
+    /// Offloads of receive queue 0 (I350 and later).
+    DVMOLR = 0xc038;
 }
 
 impl Register {
@@ -454,8 +492,12 @@ pub mod rctl {
     pub const EN: u32 = 1 << 1;
     /// Accept broadcast.
     pub const BAM: u32 = 1 << 15;
+    /// Store frames with errors.
+    pub const SBP: u32 = 1 << 2;
     /// Accept all multicast (IPv6 neighbour discovery without a filter table).
     pub const MPE: u32 = 1 << 4;
+    /// Accept frames longer than standard.
+    pub const LPE: u32 = 1 << 5;
     /// Strip the frame check sequence.
     pub const SECRC: u32 = 1 << 26;
 }
@@ -496,12 +538,80 @@ pub mod rfctl {
     pub const IPV6_EX_DIS: u32 = 1 << 16;
     /// Nor of the newer ones.
     pub const NEW_IPV6_EXT_DIS: u32 = 1 << 17;
+    /// Frames are filtered by their length (82575).
+    pub const LEF: u32 = 1 << 18;
+}
+
+/// RXDCTL and TXDCTL fields.
+pub mod dctl {
+    /// Descriptors held below which the part fetches more (PTHRESH).
+    pub const PTHRESH_SHIFT: u32 = 0;
+    /// Descriptors that memory must have for that (HTHRESH).
+    pub const HTHRESH_SHIFT: u32 = 8;
+    /// Descriptors gathered before they are written back (WTHRESH); zero: none.
+    pub const WTHRESH_SHIFT: u32 = 16;
+    /// The thresholds count descriptors, not cache lines (before 82575).
+    pub const GRAN: u32 = 1 << 24;
+    /// The queue is on (82575 and later).
+    pub const ENABLE: u32 = 1 << 25;
+}
+
+/// SRRCTL fields.
+pub mod srrctl {
+    /// BSIZEPACKET counts in these.
+    pub const BSIZEPACKET_UNIT: usize = 1024;
+    /// DESCTYPE: advanced, one buffer.
+    pub const DESCTYPE_ONE_BUFFER: u32 = 1 << 25;
+}
+
+/// DVMOLR bits.
+pub mod dvmolr {
+    /// Strip the frame check sequence.
+    pub const STRCRC: u32 = 1 << 31;
+}
+
+/// PHPM bits (I210 §8.27.1).
+pub mod phpm {
+    /// A low-power link although the system is awake (D0LPLU).
+    pub const D0_LPLU: u32 = 1 << 1;
+    /// The link goes down while nobody needs it.
+    pub const GO_LINKD: u32 = 1 << 5;
+}
+
+/// EEER bits (I210 §8.24.11).
+pub mod eeer {
+    /// Low-power idle when there is nothing to send.
+    pub const TX_LPI_EN: u32 = 1 << 16;
+    /// The other end may do so.
+    pub const RX_LPI_EN: u32 = 1 << 17;
+    /// Low-power idle while flow control holds transmission.
+    pub const LPI_FC: u32 = 1 << 18;
+}
+
+/// PBA_ECC bits.
+pub mod pba_ecc {
+    /// Correct errors of one bit.
+    pub const CORR_EN: u32 = 1 << 0;
+}
+
+/// PBECCSTS bits.
+pub mod pbeccsts {
+    /// Correct errors of one bit.
+    pub const ECC_ENABLE: u32 = 1 << 16;
+}
+
+/// FFLT_DBG bits.
+pub mod fflt_dbg {
+    /// The wake-up clock is never gated.
+    pub const DONT_GATE_WAKE_DMA_CLK: u32 = 1 << 12;
 }
 
 /// MANC bits.
 pub mod manc {
     /// The PHY must not be reset.
     pub const BLK_PHY_RST: u32 = 1 << 18;
+    /// Firmware receives frames, too.
+    pub const RCV_TCO_EN: u32 = 1 << 17;
     /// The part answers ARP by itself.
     pub const ARP_EN: u32 = 1 << 13;
 }

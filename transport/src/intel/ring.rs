@@ -1,5 +1,8 @@
 //! Descriptor rings in DMA memory: the only code that touches what the part reads and writes.
 //!
+//! One ring serves the three formats: how two words are composed and read is a [`Format`]'s
+//! matter, which of them lies at what place and when it may be looked at is the ring's.
+//!
 //! Indexes are free-running `u32`s, masked on use, so that full and empty differ. The part's
 //! head registers are never read: a descriptor's done bit in memory is completion. It is looked
 //! at first; everything else is read after an acquire fence.
@@ -9,7 +12,7 @@ use core::slice;
 use core::sync::atomic::{Ordering, fence};
 
 use crate::hal::{DmaLayout, DmaRegion, Hal};
-use crate::intel::descriptor::{self, ReceiveBuffer, Received, Transmit};
+use crate::intel::descriptor::{self, Format, Received, Transmit};
 
 /// Bytes of one frame buffer. A power of two, so that no buffer crosses a 64 KiB boundary.
 pub const BUFFER_SIZE: usize = 2048;
@@ -20,12 +23,30 @@ const SHORTEST_FRAME: usize = 60;
 /// Why a ring could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RingError {
-    /// The number of descriptors is not a power of two from 8 to 4096.
-    Count(u32),
+    /// The number of descriptors is not a power of two from 8 to what the part takes.
+    Count {
+        /// What was asked for.
+        count: u32,
+        /// Most that the part takes.
+        most: u32,
+    },
     /// The hosting kernel has no such memory.
     NoMemory(DmaLayout),
     /// The hosting kernel's memory does not satisfy the layout.
     BadMemory(DmaLayout, u64),
+}
+
+/// What a ring is to be like.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// The descriptors that the part expects.
+    pub(crate) format: Format,
+    /// How many of them.
+    pub(crate) count: u32,
+    /// Most that the part takes.
+    pub(crate) most: u32,
+    /// Highest bus address that the part reaches.
+    pub(crate) highest_address: u64,
 }
 
 /// The receive ring: `count` descriptors, each with a buffer of its own.
@@ -38,10 +59,10 @@ pub(crate) struct ReceiveRing<H: Hal> {
 }
 
 impl<H: Hal + Clone> ReceiveRing<H> {
-    pub(crate) fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
-        let ring = Ring::new(hal, count, highest_address)?;
-        for index in 0..count {
-            ring.write(index, ReceiveBuffer { address: ring.buffer_bus(index) }.to_words());
+    pub(crate) fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
+        let ring = Ring::new(hal, shape)?;
+        for index in 0..ring.count() {
+            ring.arm(index);
         }
         Ok(Self { ring, next: 0, told: 0 })
     }
@@ -51,8 +72,7 @@ impl<H: Hal> ReceiveRing<H> {
     /// Every descriptor armed and the first one next, for a part that starts anew.
     pub(crate) fn start_over(&mut self) {
         for index in 0..self.ring.count() {
-            let words = ReceiveBuffer { address: self.ring.buffer_bus(index) }.to_words();
-            self.ring.write(index, words);
+            self.ring.arm(index);
         }
         (self.next, self.told) = (0, 0);
     }
@@ -67,13 +87,12 @@ impl<H: Hal> ReceiveRing<H> {
 
     /// The write-back of the next descriptor, when the part is done with it.
     pub(crate) fn peek(&self) -> Option<Received> {
-        let word = self.ring.read_status(self.next);
-        if !Received(word).is_done() {
+        if !self.ring.received(self.next).is_done() {
             return None;
         }
         // The part wrote the buffer and the other fields before the done bit.
         fence(Ordering::Acquire);
-        Some(Received(self.ring.read_status(self.next)))
+        Some(self.ring.received(self.next))
     }
 
     /// The first `len` bytes of the next descriptor's buffer, at most [`BUFFER_SIZE`]; nothing
@@ -99,11 +118,10 @@ impl<H: Hal> ReceiveRing<H> {
         unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
     }
 
-    /// Arms the next descriptor again and steps past it. The part learns of it from
-    /// [`tail`](Self::tail).
+    /// Arms the next descriptor again, whose address the part may have written over, and steps
+    /// past it. The part learns of it from [`tail`](Self::tail).
     pub(crate) fn release(&mut self) {
-        let words = ReceiveBuffer { address: self.ring.buffer_bus(self.next) }.to_words();
-        self.ring.write(self.next, words);
+        self.ring.arm(self.next);
         self.next = self.next.wrapping_add(1);
     }
 
@@ -131,15 +149,18 @@ pub(crate) struct TransmitRing<H: Hal> {
     oldest: u32,
     /// What the tail register was last told, free-running.
     told: u32,
+    /// The frame queued last.
+    last: Transmit,
 }
 
 /// Every so many descriptors the part reports completion, besides the last of a burst.
 const REPORT_EVERY: u32 = 8;
 
 impl<H: Hal + Clone> TransmitRing<H> {
-    pub(crate) fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
-        let ring = Ring::new(hal, count, highest_address)?;
-        Ok(Self { ring, next: 0, oldest: 0, told: 0 })
+    pub(crate) fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
+        let ring = Ring::new(hal, shape)?;
+        let last = Transmit { address: 0, len: 0, report: false };
+        Ok(Self { ring, next: 0, oldest: 0, told: 0, last })
     }
 }
 
@@ -203,8 +224,8 @@ impl<H: Hal> TransmitRing<H> {
         }
         let len = u16::try_from(len.max(SHORTEST_FRAME)).unwrap_or(0);
         let report = self.next.wrapping_add(1).is_multiple_of(REPORT_EVERY);
-        let address = self.ring.buffer_bus(self.next);
-        self.ring.write(self.next, Transmit { address, len, report }.to_words());
+        self.last = Transmit { address: self.ring.buffer_bus(self.next), len, report };
+        self.ring.write(self.next, self.ring.format.transmit(self.last));
         self.next = self.next.wrapping_add(1);
     }
 
@@ -216,11 +237,9 @@ impl<H: Hal> TransmitRing<H> {
     /// What to write to the tail register. The last frame before it is made to report.
     pub(crate) fn tail(&mut self) -> u32 {
         if self.is_untold() {
-            let last = self.next.wrapping_sub(1);
-            let word = self.ring.read_status(last);
-            let address = self.ring.buffer_bus(last);
-            let len = u16::try_from(word & 0xffff).unwrap_or(0);
-            self.ring.write(last, Transmit { address, len, report: true }.to_words());
+            // From our own copy: what memory holds is what the part may have made of it.
+            let last = Transmit { report: true, ..self.last };
+            self.ring.write(self.next.wrapping_sub(1), self.ring.format.transmit(last));
             self.told = self.next;
         }
         // The part must find descriptors and frames written before it sees the tail.
@@ -257,7 +276,7 @@ impl<H: Hal> TransmitRing<H> {
     }
 
     fn is_done(&self, index: u32) -> bool {
-        Transmit::is_done(self.ring.read_status(index))
+        self.ring.format.is_sent(self.ring.read_status(index))
     }
 }
 
@@ -268,20 +287,23 @@ struct Ring<H: Hal> {
     buffers: Memory<H>,
     descriptors: Memory<H>,
     mask: u32,
+    format: Format,
 }
 
 impl<H: Hal + Clone> Ring<H> {
-    fn new(hal: &H, count: u32, highest_address: u64) -> Result<Self, RingError> {
-        if !count.is_power_of_two() || !(8..=4096).contains(&count) {
-            return Err(RingError::Count(count));
+    fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
+        let Shape { format, count, highest_address, .. } = shape;
+        if !count.is_power_of_two() || !(8..=shape.most).contains(&count) {
+            return Err(RingError::Count { count, most: shape.most });
         }
-        let entries = usize::try_from(count).map_err(|_| RingError::Count(count))?;
+        let entries =
+            usize::try_from(count).map_err(|_| RingError::Count { count, most: shape.most })?;
         let len = entries.saturating_mul(descriptor::SIZE);
         // Aligned to its own size: some parts fault when a ring crosses a page or 64 KiB.
         let descriptors = Memory::new(hal, DmaLayout { len, align: len, highest_address })?;
         let len = entries.saturating_mul(BUFFER_SIZE);
         let buffers = Memory::new(hal, DmaLayout { len, align: BUFFER_SIZE, highest_address })?;
-        Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1) })
+        Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1), format })
     }
 }
 
@@ -318,6 +340,16 @@ impl<H: Hal> Ring<H> {
         // SAFETY: inside the region, aligned to 16 because the region is aligned to its size.
         // Volatile: the part reads it.
         unsafe { self.words(index).write_volatile(words) }
+    }
+
+    /// Lends the part the buffer of a receive descriptor.
+    fn arm(&self, index: u32) {
+        self.write(index, self.format.receive(self.buffer_bus(index)));
+    }
+
+    /// What the part wrote back, if it did.
+    fn received(&self, index: u32) -> Received {
+        self.format.received(self.read_status(index))
     }
 
     /// The second word of a descriptor: length, command or errors, status.

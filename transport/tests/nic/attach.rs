@@ -238,7 +238,10 @@ fn odd_ring_sizes_are_refused() {
         let machine = Machine::new(Behaviour::default());
         let options = Options { receive_descriptors: count, ..small() };
         let error = Nic::attach(machine, machine, ADDRESS, &options).err().unwrap();
-        assert_eq!(error, AttachError::Ring { address: ADDRESS, error: RingError::Count(count) });
+        assert_eq!(
+            error,
+            AttachError::Ring { address: ADDRESS, error: RingError::Count { count, most: 4096 } }
+        );
     }
 }
 

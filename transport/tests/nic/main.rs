@@ -3,6 +3,7 @@
 mod attach;
 mod cost;
 mod detach;
+mod formats;
 mod identify;
 mod interrupt;
 mod receive;

@@ -2,8 +2,9 @@
 //! datasheets).
 
 use super::express::COMMON;
-use super::{Eeprom, EepromDone, Format, Lock, Quirks, frame};
+use super::{Eeprom, EepromDone, Format, Lock, PacketMemory, Quirks, frame};
 use crate::intel::interrupt::Design;
+use crate::intel::registers::rfctl;
 
 /// What all of them have in common: the 82576.
 pub(super) const I82576: Quirks = Quirks {
@@ -13,27 +14,50 @@ pub(super) const I82576: Quirks = Quirks {
     lock: Lock::SwFwSync,
     eeprom_done: EepromDone::Wished,
     alternate_address: true,
+    // Packet memory is RXPBS's matter.
+    receive_kilobytes: 0,
+    packet_memory: PacketMemory::Rxpbs,
+    // IPv6 extension headers are parsed wrongly (82575 and 82576 specification updates).
+    rfctl_set: rfctl::IPV6_EX_DIS,
     txdctl_set: 0,
     interrupts: Design::I82576,
     ..COMMON
 };
 
 /// 82575.
-pub(super) const I82575: Quirks =
-    Quirks { receive_addresses: 16, receive_kilobytes: 32, interrupts: Design::I82575, ..I82576 };
+pub(super) const I82575: Quirks = Quirks {
+    receive_addresses: 16,
+    receive_kilobytes: 32,
+    packet_memory: PacketMemory::Pba,
+    flush_receive_memory: true,
+    interrupts: Design::I82575,
+    ..I82576
+};
 
 /// 82580, DH89xxCC.
-pub(super) const I82580: Quirks = Quirks { alternate_address: false, ..I82576 };
+pub(super) const I82580: Quirks = Quirks {
+    alternate_address: false,
+    packet_memory: PacketMemory::RxpbsIndex,
+    phy_power_management: true,
+    ..I82576
+};
 
 /// I350.
-pub(super) const I350: Quirks = Quirks { receive_addresses: 32, ..I82580 };
+pub(super) const I350: Quirks =
+    Quirks { receive_addresses: 32, strips_per_queue: true, energy_efficient: true, ..I82580 };
 
 /// I354.
 pub(super) const I354: Quirks = I350;
 
 /// I210.
-pub(super) const I210: Quirks =
-    Quirks { receive_addresses: 16, eeprom: Eeprom::EerdOrFuses, ..I82580 };
+pub(super) const I210: Quirks = Quirks {
+    receive_addresses: 16,
+    eeprom: Eeprom::EerdOrFuses,
+    packet_memory: PacketMemory::Written,
+    strips_per_queue: true,
+    energy_efficient: true,
+    ..I82580
+};
 
 /// I211.
 pub(super) const I211: Quirks = I210;

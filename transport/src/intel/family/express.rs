@@ -5,7 +5,8 @@ use core::time::Duration;
 
 use super::pci::I82540;
 use super::{
-    COUNT_DESC, DriverLoaded, Eeprom, EepromDone, Lock, PhyCare, Quirks, ResetBy, Veto, frame, tarc,
+    COUNT_DESC, DriverLoaded, Eeprom, EepromDone, Format, Lock, PhyCare, Quirks, ResetBy, Veto,
+    frame, tarc,
 };
 use crate::intel::interrupt::Design;
 use crate::intel::registers::rfctl;
@@ -18,6 +19,9 @@ const L1: u8 = 2;
 pub(super) const COMMON: Quirks = Quirks {
     highest_address: u64::MAX,
     express: true,
+    // The format whose write-back carries everything, and the one that other drivers have given
+    // these parts for a decade: what the specification updates say of descriptors is about it.
+    format: Format::Extended,
     longest_frame: frame::JUMBO,
     lock: Lock::Swsm,
     driver_loaded: DriverLoaded::CtrlExt,

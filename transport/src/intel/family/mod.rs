@@ -11,6 +11,7 @@ pub mod pci;
 
 use core::time::Duration;
 
+use crate::intel::descriptor::Format;
 use crate::intel::interrupt::Design;
 
 /// Parts which are programmed alike.
@@ -254,6 +255,8 @@ pub struct Quirks {
     /// CRC_OFFSET: what the check sequence of noise starts from, so that it is never right; 0: as
     /// it is.
     pub noise_offset: u32,
+    /// Where the size of the packet memory for reception is found.
+    pub packet_memory: PacketMemory,
     /// Bits to set in RFCTL.
     pub rfctl_set: u32,
     /// Bits to set in TXDCTL of both queues.
@@ -280,6 +283,14 @@ pub struct Quirks {
     pub correct_packet_memory: bool,
     /// PBECCSTS corrects single-bit errors of the packet memory.
     pub packet_memory_ecc: bool,
+    /// DVMOLR strips the check sequence besides RCTL.
+    pub strips_per_queue: bool,
+    /// PHPM may take the link down, or slow it, for less power.
+    pub phy_power_management: bool,
+    /// EEER: energy efficient Ethernet, whose idle link costs every answer its waking.
+    pub energy_efficient: bool,
+    /// Frames that firmware let in before the queues were there must be flushed out.
+    pub flush_receive_memory: bool,
     /// FFLT_DBG: the wake-up clock must not be gated, or received frames are lost.
     pub wake_clock_on: bool,
 
@@ -292,17 +303,6 @@ pub struct Quirks {
     pub firmware_holds_registers: bool,
     /// Rings must be empty before a reset when configuration word 0xe4 says so.
     pub flush_rings: bool,
-}
-
-/// The three layouts of descriptors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// 16 bytes, status beside the address (8254x §3.2.3).
-    Legacy,
-    /// 16 bytes, write-back over the address (82574 §7.1.5).
-    Extended,
-    /// 16 bytes, two addresses (82576 §7.1.5).
-    Advanced,
 }
 
 /// What guards the parts of a controller that its firmware uses too.
@@ -329,6 +329,24 @@ pub enum DriverLoaded {
     CtrlExt,
     /// SWSM bit 3.
     Swsm,
+}
+
+/// Where the size of the packet memory for reception is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketMemory {
+    /// PBA, in kilobytes.
+    Pba,
+    /// RXPBS, in kilobytes (82576 §8.3.2).
+    Rxpbs,
+    /// RXPBS, as an index of [`SIZES`](Self::SIZES) (I350 §8.3).
+    RxpbsIndex,
+    /// RXPBS and TXPBS, which a reset does not restore: written with the defaults (I210 §8.3).
+    Written,
+}
+
+impl PacketMemory {
+    /// Kilobytes by the index that RXPBS holds.
+    pub const SIZES: [u32; 11] = [36, 72, 144, 1, 2, 4, 8, 16, 35, 70, 140];
 }
 
 /// Who may forbid that the PHY is reset.

@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use super::{
-    BELOW_4_GIB, COPPER_GAP, DriverLoaded, Eeprom, EepromDone, Format, Lock, PAUSE_TIME, PhyBus,
-    PhyCare, PhyReset, Quirks, ResetBy, Veto, frame,
+    BELOW_4_GIB, COPPER_GAP, DriverLoaded, Eeprom, EepromDone, Format, Lock, PAUSE_TIME,
+    PacketMemory, PhyBus, PhyCare, PhyReset, Quirks, ResetBy, Veto, frame,
 };
 use crate::intel::interrupt::Design;
 
@@ -49,6 +49,7 @@ pub(super) const I82540: Quirks = Quirks {
     // 48 of 64 (§13.4.35).
     receive_kilobytes: 48,
     noise_offset: 0,
+    packet_memory: PacketMemory::Pba,
     rfctl_set: 0,
     txdctl_set: 0,
     tarc0: (0, 0),
@@ -62,6 +63,10 @@ pub(super) const I82540: Quirks = Quirks {
     gcr2_set: 0,
     correct_packet_memory: false,
     packet_memory_ecc: false,
+    strips_per_queue: false,
+    phy_power_management: false,
+    energy_efficient: false,
+    flush_receive_memory: false,
     wake_clock_on: false,
     interrupts: Design::I8254x,
     keep_receiver_until_reset: false,

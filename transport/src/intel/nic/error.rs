@@ -164,8 +164,8 @@ impl core::error::Error for AttachError {}
 impl fmt::Display for RingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Count(count) => {
-                write!(f, "{count} descriptors asked for; a power of two from 8 to 4096 works")
+            Self::Count { count, most } => {
+                write!(f, "{count} descriptors asked for; a power of two from 8 to {most} works")
             }
             Self::NoMemory(layout) => write!(
                 f,

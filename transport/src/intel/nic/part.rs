@@ -181,7 +181,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     }
 
     /// Waits until `register` is as `wanted`.
-    fn await_register(
+    pub(super) fn await_register(
         &self,
         step: Step,
         register: Register,

@@ -1,89 +1,175 @@
 //! Programming a part that a reset left with both directions off.
+//!
+//! Everything is written, also what a reset should have left right: not every model resets all
+//! of its state.
 
-use super::Nic;
+use core::time::Duration;
+
+use super::error::AttachError;
+use super::part::Part;
+use super::{Nic, queue};
 use crate::hal::Hal;
+use crate::intel::descriptor::{self, Format};
+use crate::intel::family::{PacketMemory, tarc};
 use crate::intel::registers::{
-    CTRL, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, MRQC, PBA, RADV, RCTL, RDBAH, RDBAL, RDH, RDLEN,
-    RDT, RDTR, RFCTL, RXCSUM, RXDCTL, TARC0, TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, TIPG, TXDCTL,
-    TXDCTL1, ctrl, rctl, rfctl, rxcsum, tctl,
+    CTRL, FCAH, FCAL, FCRTH, FCRTL, FCT, FCTTV, FFLT_DBG, MRQC, PBA, PBA_ECC, PBECCSTS, RADV, RCTL,
+    RDBAH, RDBAL, RDH, RDLEN, RDT, RDTR, RFCTL, RXCSUM, RXDCTL, RXPBS, TARC0, TARC1, TCTL, TDBAH,
+    TDBAL, TDH, TDLEN, TDT, TIPG, TXDCTL, TXDCTL1, TXPBS, ctrl, fflt_dbg, pba_ecc, pbeccsts, rctl,
+    rfctl, rxcsum, tctl,
 };
+use crate::link::Link;
 use crate::pci::{self, ConfigSpace};
+
+/// How long a queue may take to turn on or off.
+pub(super) const QUEUE_LIMIT: Duration = Duration::from_millis(10);
 
 impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// CTRL, and flow control prepared but off: [`link`](Self::link) turns it on when both ends
-    /// agreed (8254x §14.4, 82574 §4.6.4).
+    /// agreed (8254x §14.4, 82574 §4.6.4, I210 §3.7.5).
     pub(super) fn start_control(&self) {
+        // IEEE 802.3 annex 31B: the address and the type of a pause frame.
+        const PAUSE_ADDRESS_LOW: u32 = 0x00c2_8001;
+        const PAUSE_ADDRESS_HIGH: u32 = 0x0100;
+        const PAUSE_TYPE: u32 = 0x8808;
+        const XON: u32 = 1 << 31;
+        // Both in units of 16 bytes.
+        const GRAIN: u32 = !0xf;
+        /// Two frames.
+        const HYSTERESIS: u32 = 3072;
         let registers = &self.part.registers;
         let quirks = self.part.model.family.quirks();
         let automatic = if quirks.no_auto_speed_detection { ctrl::ASDE } else { 0 };
         let clear = ctrl::FRCSPD | ctrl::FRCDPX | ctrl::LRST | ctrl::VME | ctrl::RFCE | ctrl::TFCE;
-        registers.update(CTRL, clear | automatic | quirks.ctrl_clear, ctrl::SLU);
-        registers.write(FCAL, 0x00c2_8001);
-        registers.write(FCAH, 0x0100);
-        registers.write(FCT, 0x8808);
-        registers.write(FCTTV, 0x0680);
+        let clear = clear | automatic | quirks.ctrl_clear;
+        registers.update(CTRL, clear, ctrl::SLU | quirks.ctrl_set);
+        registers.write(FCAL, PAUSE_ADDRESS_LOW);
+        registers.write(FCAH, PAUSE_ADDRESS_HIGH);
+        registers.write(FCT, PAUSE_TYPE);
+        registers.write(FCTTV, quirks.pause_time);
         // Pause when a tenth of the packet memory is left, go on two frames below that.
-        let kilobytes = registers.read(PBA) & 0xff;
-        let high = (kilobytes.saturating_mul(1024).saturating_mul(9) / 10) & !7;
-        const XON: u32 = 1 << 31;
+        let bytes = packet_memory(&self.part).saturating_mul(1024);
+        let high = (bytes.saturating_mul(9) / 10) & GRAIN;
         registers.write(FCRTH, high);
-        registers.write(FCRTL, (high.saturating_sub(3072) & !7) | XON);
+        registers.write(FCRTL, (high.saturating_sub(HYSTERESIS) & GRAIN) | XON);
+        if quirks.correct_packet_memory {
+            registers.update(PBA_ECC, 0, pba_ecc::CORR_EN);
+        }
+        if quirks.packet_memory_ecc {
+            registers.update(PBECCSTS, 0, pbeccsts::ECC_ENABLE);
+        }
+        if quirks.wake_clock_on {
+            registers.update(FFLT_DBG, 0, fflt_dbg::DONT_GATE_WAKE_DMA_CLK);
+        }
+        queue::start_control(&self.part);
     }
 
-    /// The transmitter (8254x §14.5, 82574 §4.6.6).
-    pub(super) fn start_transmitter(&self) {
-        const COPPER_GAP: u32 = 0x0060_2008;
+    /// The transmitter (8254x §14.5, 82574 §4.6.6, I210 §4.5.10).
+    ///
+    /// # Errors
+    /// [`AttachError::Stuck`] when the queue does not turn on.
+    pub(super) fn start_transmitter(&self) -> Result<(), AttachError> {
         let registers = &self.part.registers;
         let quirks = self.part.model.family.quirks();
         let base = self.transmit.base();
         registers.write(TDBAL, low(base));
         registers.write(TDBAH, high(base));
-        registers.write(TDLEN, self.transmit.count().saturating_mul(16));
+        registers.write(TDLEN, ring_bytes(self.transmit.count()));
         registers.write(TDH, 0);
         registers.write(TDT, 0);
-        registers.write(TIPG, COPPER_GAP);
-        registers.update(TXDCTL, THRESHOLDS_CLEAR, THRESHOLDS | quirks.txdctl_set);
-        if quirks.txdctl_set != 0 {
-            registers.update(TXDCTL1, 0, quirks.txdctl_set);
-        }
-        if quirks.tarc0 != (0, 0) {
-            registers.update(TARC0, quirks.tarc0.0, quirks.tarc0.1);
+        registers.write(TIPG, quirks.gap);
+        for (register, (clear, set)) in [(TARC0, quirks.tarc0), (TARC1, quirks.tarc1)] {
+            if (clear, set) != (0, 0) {
+                registers.update(register, clear, set);
+            }
         }
         pci::enable_bus_master(&self.part.config, self.part.address);
         let value = tctl::EN | tctl::PSP | tctl::CT | tctl::COLD | tctl::RTLC;
+        if quirks.format == Format::Advanced {
+            queue::start_transmit(&self.part)?;
+        } else {
+            registers.update(TXDCTL, queue::THRESHOLDS_MASK, queue::THRESHOLDS | quirks.txdctl_set);
+            if quirks.txdctl_set != 0 {
+                registers.update(TXDCTL1, 0, quirks.txdctl_set);
+            }
+        }
         registers.write(TCTL, value);
+        Ok(())
     }
 
-    /// The receiver (8254x §14.4, 82574 §4.6.5).
+    /// The receiver (8254x §14.4, 82574 §4.6.5, I210 §4.5.9).
     ///
     /// RCTL is written with its enable bit exactly once: QEMU's e1000 stays deaf for a second
     /// after every write to it.
-    pub(super) fn start_receiver(&mut self) {
+    ///
+    /// # Errors
+    /// [`AttachError::Stuck`] when the queue does not turn on.
+    pub(super) fn start_receiver(&mut self) -> Result<(), AttachError> {
         let registers = &self.part.registers;
+        let quirks = self.part.model.family.quirks();
         let base = self.receive.base();
         registers.write(RDBAL, low(base));
         registers.write(RDBAH, high(base));
-        registers.write(RDLEN, self.receive.count().saturating_mul(16));
+        registers.write(RDLEN, ring_bytes(self.receive.count()));
         registers.write(RDH, 0);
         registers.write(RDT, 0);
-        registers.write(RDTR, 0);
-        registers.write(RADV, 0);
-        registers.write(RXDCTL, THRESHOLDS);
         registers.write(RXCSUM, rxcsum::IPOFL | rxcsum::TUOFL);
-        if self.part.model.family.quirks().express {
+        if quirks.express {
             registers.write(MRQC, 0);
-            registers.update(RFCTL, rfctl::EXTEN, 0);
+            let extended = if quirks.format == Format::Extended { rfctl::EXTEN } else { 0 };
+            registers.update(RFCTL, rfctl::EXTEN, extended | quirks.rfctl_set);
+        }
+        if quirks.format == Format::Advanced {
+            queue::start_receive(&self.part)?;
+        } else {
+            registers.write(RDTR, 0);
+            registers.write(RADV, 0);
+            registers.write(RXDCTL, queue::THRESHOLDS);
         }
         // All multicast: IPv6 neighbour discovery needs its groups, and the stack filters.
         registers.write(RCTL, rctl::EN | rctl::BAM | rctl::MPE | rctl::SECRC);
+        if quirks.flush_receive_memory {
+            queue::flush_receive_memory(&self.part);
+        }
         registers.write(RDT, self.receive.tail());
+        Ok(())
+    }
+
+    /// What depends on the speed of a link that came up.
+    pub(super) fn adapt_to_speed(&self, link: Link) {
+        let quirks = self.part.model.family.quirks();
+        if let (true, Link::Up { megabits, .. }) = (quirks.tarc0_speed_mode, link) {
+            let set = if megabits == 1000 { tarc::SPEED_MODE } else { 0 };
+            self.part.registers.update(TARC0, tarc::SPEED_MODE, set);
+        }
     }
 }
 
-/// Prefetch when 31 or fewer descriptors are held, fetch one at a time, write back at once,
-/// counted in descriptors (8254x §13.4.46, 82574 §10.2.5.10).
-const THRESHOLDS: u32 = 31 | 1 << 8 | 1 << 24;
-const THRESHOLDS_CLEAR: u32 = 0x3f | 0x3f << 8 | 0x3f << 16 | 1 << 24;
+/// Kilobytes that the part gives to received frames.
+fn packet_memory<H: Hal + Clone, C: ConfigSpace>(part: &Part<H, C>) -> u32 {
+    /// Time stamps off, 34 KiB (I210 §8.3.1).
+    const RXPBS_I210: u32 = 34 | 1 << 7;
+    /// 20 KiB for the only queue, 4 KiB for firmware (I210 §8.3.2).
+    const TXPBS_I210: u32 = 20 | 1 << 26;
+    let registers = &part.registers;
+    match part.model.family.quirks().packet_memory {
+        PacketMemory::Pba => registers.read(PBA) & 0xff,
+        PacketMemory::Rxpbs => registers.read(RXPBS) & 0x7f,
+        PacketMemory::RxpbsIndex => {
+            let index = usize::try_from(registers.read(RXPBS) & 0xf).unwrap_or(0);
+            let [smallest, ..] = PacketMemory::SIZES;
+            PacketMemory::SIZES.get(index).copied().unwrap_or(smallest)
+        }
+        PacketMemory::Written => {
+            registers.write(RXPBS, RXPBS_I210);
+            registers.write(TXPBS, TXPBS_I210);
+            RXPBS_I210 & 0x3f
+        }
+    }
+}
+
+const fn ring_bytes(count: u32) -> u32 {
+    count.saturating_mul(descriptor::SIZE as u32)
+}
 
 fn low(address: u64) -> u32 {
     (address & 0xffff_ffff) as u32

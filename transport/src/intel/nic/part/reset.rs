@@ -4,7 +4,9 @@ use core::time::Duration;
 
 use super::{AttachError, Part, Step};
 use crate::hal::{Hal, wait_until};
+use crate::intel::descriptor::Format;
 use crate::intel::family::{Eeprom, EepromDone, PhyReset, Quirks, ResetBy, Veto};
+use crate::intel::nic::queue;
 use crate::intel::nvm;
 use crate::intel::registers::{
     CRC_OFFSET, CTRL, CTRL_DUP, CTRL_EXT, EECD, EEMNGCTL, FWSM, GCR, GCR2, KABGTXD, MANC, PBA, PBS,
@@ -37,6 +39,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         registers.flush();
         if receiving || transmitting {
             self.hal.wait(Duration::from_millis(10));
+        }
+        if self.quirks().format == Format::Advanced {
+            queue::stop(self);
         }
         if self.quirks().express {
             registers.update(CTRL, 0, ctrl::MASTER_DISABLE);
