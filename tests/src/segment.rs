@@ -70,7 +70,7 @@ impl Segment {
             gateway: None,
             dns: None,
         };
-        let mtu = u16::try_from(mtu).unwrap_or(1500);
+        let mtu = u16::try_from(mtu).ok();
         let configuration = Configuration { mtu, ..Configuration::new(OUR_MAC, addressing, 42) };
         let sockets = Box::leak(Box::new(Sockets::new()));
         let stack = NetStack::new(end(Side::Initiator), sockets, &configuration, Duration::ZERO)

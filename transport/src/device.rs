@@ -26,6 +26,11 @@ pub trait EthernetDevice: phy::Device {
     /// How many full-sized frames may arrive between two polls without loss.
     fn receive_frames(&self) -> usize;
 
+    /// The largest IP packet that its frames can carry, with a VLAN's tag besides.
+    fn max_mtu(&self) -> u16 {
+        ETHERNET_MTU
+    }
+
     /// Limits IP packets to `mtu` bytes in both directions.
     fn set_mtu(&mut self, mtu: u16);
 }
@@ -36,6 +41,9 @@ pub trait ReceivedFrame: phy::RxToken {
     /// Its bytes, in the buffer where the device put them.
     fn bytes_mut(&mut self) -> &mut [u8];
 }
+
+/// The largest IP packet of every Ethernet (RFC 894).
+pub const ETHERNET_MTU: u16 = 1500;
 
 /// Bytes of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
@@ -54,7 +62,7 @@ impl<H: Hal + Clone, C: ConfigSpace> NicDevice<H, C> {
     /// Puts an attached controller under the stack.
     #[must_use]
     pub const fn new(nic: Nic<H, C>) -> Self {
-        Self { nic, mtu: 1500 }
+        Self { nic, mtu: ETHERNET_MTU }
     }
 
     /// The controller.

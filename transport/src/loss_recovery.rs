@@ -170,6 +170,14 @@ impl LossRecovery {
             .fold(0, |sum: u32, (left, right)| sum.saturating_add(right.wrapping_sub(*left)));
     }
 
+    /// Whether a segment of ours to `target`, between these ports, that begins here may be under way:
+    /// who tells of it was on its path (RFC 5927 §4.1).
+    pub(crate) fn is_under_way(&self, target: IpAddress, ports: (u16, u16), begin: u32) -> bool {
+        self.path.is_some_and(|path| path.addresses.1 == target && path.ports == ports)
+            && !is_after(self.acknowledged, begin)
+            && is_after(self.next, begin)
+    }
+
     /// Looks at what the socket knows: `acknowledged` bytes of data since the connection began, of
     /// which `outstanding` more wait in its buffer. Whether there is something to say to smoltcp.
     pub(crate) fn look(&mut self, now: Duration, acknowledged: u32, outstanding: usize) -> bool {

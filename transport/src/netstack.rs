@@ -12,7 +12,7 @@ use smoltcp::socket::Socket;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
-use crate::device::EthernetDevice;
+use crate::device::{ETHERNET_MTU, EthernetDevice};
 use crate::link::Link;
 use crate::loss_recovery::{LossRecovery, PROMPTS};
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
@@ -23,6 +23,7 @@ mod duplicate;
 mod gate;
 mod message;
 mod neighbour;
+mod path;
 mod random;
 mod resolve;
 mod router;
@@ -35,9 +36,10 @@ use configuration::{identifier, is_station, link_local};
 use dhcp::{Dhcp, Lease};
 use gate::{Gate, Neighbourhood, Telling};
 use message::{MESSAGE_LIMIT, Mac, Message};
+use path::ROUTED_MTU;
 use random::Random;
 use resolve::{Datagrams, Resolver};
-use router::PREFIX_LIMIT;
+use router::{PREFIX_LIMIT, Routers};
 
 /// An address in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,9 +139,10 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         configuration: &Configuration,
         now: Duration,
     ) -> Result<Self, ConfigurationError> {
-        configuration.check()?;
+        configuration.check(device.max_mtu())?;
         let Configuration { mac, vlan, addressing, mtu, random_seed, .. } = *configuration;
         let mut device = VlanDevice::new(device, vlan);
+        let mtu = mtu.unwrap_or(usual_mtu(&device));
         device.set_mtu(mtu);
         let mut random = Random::new(random_seed);
         let interface = new_interface(mac, random.next(), &mut device, now);
@@ -272,6 +275,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.destination = Some(address);
         self.tend_at = now;
         self.configure(now);
+        self.limit_mtu(now);
+        self.configure(now);
     }
 
     /// The address that frames to `address` leave from.
@@ -381,9 +386,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         }
         if let Some(routers) = &mut self.gate.neighbourhood().routers {
             routers.expire(now);
-            let mtu = routers.mtu().unwrap_or(u16::MAX).min(self.configuration.mtu);
-            self.limit_mtu(now, mtu);
         }
+        self.limit_mtu(now);
         self.follow_addresses(now);
         self.send_messages(now);
         self.decline_duplicate(now);
@@ -396,13 +400,31 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// smoltcp takes the MTU once, when an interface is made: another one needs another interface.
     /// Sockets live outside of it; its addresses and routes come back with the next look at them.
-    fn limit_mtu(&mut self, now: Duration, mtu: u16) {
+    fn limit_mtu(&mut self, now: Duration) {
+        let mtu = self.path_mtu(now);
         if mtu != self.mtu {
             self.mtu = mtu;
             self.device.set_mtu(mtu);
             let seed = self.random.next();
             self.interface = new_interface(self.configuration.mac, seed, &mut self.device, now);
         }
+    }
+
+    /// The largest packet that may go to the target, and come from there.
+    fn path_mtu(&mut self, now: Duration) -> u16 {
+        let is_near = match self.destination {
+            Some(target) => self.is_on_link(now, target),
+            None => true,
+        };
+        let unknown = match self.configuration.mtu {
+            Some(mtu) => mtu,
+            None if is_near => usual_mtu(&self.device),
+            None => usual_mtu(&self.device).min(ROUTED_MTU),
+        };
+        let neighbourhood = self.gate.neighbourhood();
+        let advertised = neighbourhood.routers.as_ref().and_then(Routers::mtu);
+        let said = self.destination.and_then(|target| neighbourhood.path.limit(now, target));
+        [advertised, said].into_iter().flatten().fold(unknown, u16::min)
     }
 
     /// When something of the neighbourhood is due.
@@ -629,6 +651,18 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         })
     }
 
+    /// Whether frames to `address` need no router, by our addresses or by a router's word.
+    fn is_on_link(&mut self, now: Duration, address: IpAddr) -> bool {
+        if self.is_on_our_network(address) {
+            return true;
+        }
+        let routers = self.gate.neighbourhood().routers.as_ref();
+        match (address, routers) {
+            (IpAddr::V6(v6), Some(routers)) => routers.is_on_link(now, v6),
+            _ => false,
+        }
+    }
+
     fn is_on_our_network(&self, address: IpAddr) -> bool {
         let address = IpAddress::from(address);
         self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address))
@@ -703,6 +737,12 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             }
         }
     }
+}
+
+/// The MTU of a link where nothing else is configured: Ethernet's, since others on it may not take
+/// more even where the device does.
+fn usual_mtu(device: &impl EthernetDevice) -> u16 {
+    device.max_mtu().min(ETHERNET_MTU)
 }
 
 /// An interface without addresses. smoltcp's random numbers can be run backwards by who sees enough

@@ -133,6 +133,10 @@ impl<D: EthernetDevice> EthernetDevice for VlanDevice<D> {
         self.device.receive_frames()
     }
 
+    fn max_mtu(&self) -> u16 {
+        self.device.max_mtu()
+    }
+
     fn set_mtu(&mut self, mtu: u16) {
         self.device.set_mtu(mtu);
     }

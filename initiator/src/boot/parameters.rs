@@ -72,8 +72,8 @@ pub struct Parameters {
     pub address: AddressSource,
     /// How the address is checked for being somebody else's too.
     pub address_check: AddressCheck,
-    /// Largest IP packet, in bytes.
-    pub mtu: u16,
+    /// Largest IP packet, in bytes; `None` is 1500 on the link and 1280 to a target behind a router.
+    pub mtu: Option<u16>,
     /// Initiator part of the session identifier, in wire order (RFC 7143 §11.12.5); `None` is
     /// [`BootPlan::isid`](super::BootPlan::isid), from the interface.
     pub isid: Option<[u8; 6]>,
@@ -119,7 +119,7 @@ impl Default for Parameters {
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             address_check: AddressCheck::Announce,
-            mtu: 1500,
+            mtu: None,
             isid: None,
             target_portal_group_tag: None,
             chap_algorithms: ChapAlgorithms::default(),
@@ -439,7 +439,20 @@ const TABLE: &[ParameterInfo] = &[
             Some(())
         },
     },
-    number!("mtu", mtu, 576..=1500, "576-1500", "bytes", "largest IP packet"),
+    ParameterInfo {
+        name: "mtu",
+        range: "auto | 576-9000",
+        unit: "bytes",
+        meaning: "largest IP packet: 1500 on the link and 1280 to a target behind a router, or this",
+        read: |parameters, f| match parameters.mtu {
+            None => f.write_str("auto"),
+            Some(mtu) => write!(f, "{mtu}"),
+        },
+        write: |parameters, value| {
+            parameters.mtu = if value == "auto" { None } else { Some(bounded(value, 576, 9000)?) };
+            Some(())
+        },
+    },
     ParameterInfo {
         name: "isid",
         range: "mac | 12 hexadecimal digits",
@@ -684,6 +697,8 @@ mod tests {
             ("chap_algorithms", "md5,md5"),
             ("header_digest", "CRC32C"),
             ("header_digest", "crc32c,"),
+            ("mtu", "575"),
+            ("mtu", "9001"),
             ("vlan", "4095"),
             ("vlan", "none"),
             ("nic", "00:20.0"),
@@ -716,6 +731,7 @@ mod tests {
         let mut parameters = Parameters::default();
         parameters.set("nic", "0a:1f.7").unwrap();
         parameters.set("vlan", "4094").unwrap();
+        parameters.set("mtu", "9000").unwrap();
         parameters.set("isid", "80abCDef0123").unwrap();
         parameters.set("portal_group", "0").unwrap();
         parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
@@ -740,6 +756,7 @@ mod tests {
             let info = Parameters::list().iter().find(|info| info.name == "nic").unwrap();
             assert_eq!(parameters.value(info).to_string(), text.to_lowercase());
         }
+        assert_eq!(parameters.mtu, Some(9000));
         assert_eq!(parameters.vlan, VlanChoice::Tagged(VlanId::new(4094).unwrap()));
         assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));
         assert_eq!(parameters.target_portal_group_tag, Some(0));

@@ -48,30 +48,32 @@ pub struct Configuration {
     pub address_check: AddressCheck,
     /// A name server to ask before those that the address came with.
     pub dns: Option<IpAddr>,
-    /// Largest IP packet, 576 to 1500 bytes (1280 at least for IPv6).
-    pub mtu: u16,
+    /// Largest IP packet, 576 bytes at least (1280 for IPv6), and at most what the device
+    /// [carries](crate::device::EthernetDevice::max_mtu). `None`: 1500 on the link, and 1280 to a
+    /// target behind a router.
+    pub mtu: Option<u16>,
     /// Unpredictable: TCP sequence numbers, source ports and DNS identifiers come from it
     /// (CVE-2023-45236).
     pub random_seed: u64,
 }
 
 impl Configuration {
-    /// Without a VLAN, with the MTU of Ethernet, and an address that is announced and used.
+    /// Without a VLAN, with the MTU that each path surely has, and an address that is announced and used.
     #[must_use]
     pub const fn new(mac: [u8; 6], addressing: Addressing, random_seed: u64) -> Self {
         let address_check = AddressCheck::Announce;
-        Self { mac, vlan: None, addressing, address_check, dns: None, mtu: 1500, random_seed }
+        Self { mac, vlan: None, addressing, address_check, dns: None, mtu: None, random_seed }
     }
 
     /// Whether every value can be used.
-    pub(super) fn check(&self) -> Result<(), ConfigurationError> {
+    pub(super) fn check(&self, most: u16) -> Result<(), ConfigurationError> {
         let mac = self.mac;
         if mac[0] & 1 != 0 || mac == [0; 6] {
             return Err(ConfigurationError::Mac(mac));
         }
         let least = if self.addressing.is_ipv6() { 1280 } else { 576 };
-        if !(least..=1500).contains(&self.mtu) {
-            return Err(ConfigurationError::Mtu(self.mtu));
+        if let Some(mtu) = self.mtu.filter(|mtu| !(least..=most).contains(mtu)) {
+            return Err(ConfigurationError::Mtu { mtu, least, most });
         }
         let Addressing::Static { address, prefix, gateway, .. } = self.addressing else {
             return Ok(());
@@ -102,8 +104,15 @@ pub enum ConfigurationError {
     Prefix(u8),
     /// The gateway is not a station's address, or of the other family.
     Gateway(IpAddr),
-    /// The MTU is outside what the family and Ethernet allow.
-    Mtu(u16),
+    /// The MTU is outside what the family and the device allow.
+    Mtu {
+        /// What was asked for.
+        mtu: u16,
+        /// What the family asks of every link.
+        least: u16,
+        /// What the device carries.
+        most: u16,
+    },
 }
 
 impl fmt::Display for ConfigurationError {
@@ -117,8 +126,8 @@ impl fmt::Display for ConfigurationError {
             Self::Gateway(gateway) => {
                 write!(f, "the gateway {gateway} is not a station's address of our family")
             }
-            Self::Mtu(mtu) => {
-                write!(f, "an MTU of {mtu}: 576 to 1500 works, 1280 to 1500 for IPv6")
+            Self::Mtu { mtu, least, most } => {
+                write!(f, "an MTU of {mtu}: {least} to {most} works with this device and address")
             }
         }
     }

@@ -10,6 +10,7 @@ use smoltcp::time::Instant;
 use super::duplicate::Checks;
 use super::message::{self, Mac, Message, Received};
 use super::neighbour::Neighbours;
+use super::path::{Path, TooBig};
 use super::router::Routers;
 use crate::watch::Watch;
 
@@ -25,6 +26,7 @@ pub(super) struct Neighbourhood {
     pub(super) mac: Mac,
     pub(super) neighbours: Neighbours,
     pub(super) checks: Checks,
+    pub(super) path: Path,
     /// Only where IPv6 is spoken.
     pub(super) routers: Option<Routers>,
     pub(super) answers: Vec<Message, ANSWER_LIMIT>,
@@ -38,6 +40,7 @@ impl Neighbourhood {
             mac,
             neighbours: Neighbours::default(),
             checks: Checks::default(),
+            path: Path::default(),
             routers: is_ipv6.then(Routers::default),
             answers: Vec::new(),
             touched: true,
@@ -135,11 +138,25 @@ impl Gate {
     /// Nobody else holds the neighbourhood while a frame passes; a frame that came while somebody
     /// did would be one lost.
     fn holds_back(&self, frame: &[u8]) -> bool {
+        let now = self.now.get();
         let is_kept = match self.neighbourhood.try_borrow_mut() {
-            Ok(mut neighbourhood) => neighbourhood.received(self.now.get(), frame),
+            Ok(mut neighbourhood) => {
+                if let Some(said) = TooBig::read(frame)
+                    && self.is_under_way(&said)
+                    && neighbourhood.path.heard(now, &said)
+                {
+                    neighbourhood.touched = true;
+                }
+                neighbourhood.received(now, frame)
+            }
             Err(_) => true,
         };
-        is_kept || self.watch.refuses(frame, self.now.get())
+        is_kept || self.watch.refuses(frame, now)
+    }
+
+    fn is_under_way(&self, said: &TooBig) -> bool {
+        let TooBig { target, ports, sequence, .. } = *said;
+        self.watch.recovery(|recovery| recovery.is_under_way(target.into(), ports, sequence))
     }
 
     fn sent(&self, frame: &[u8]) {

@@ -89,17 +89,18 @@ fn values_that_cannot_be_used_are_named() {
         assert_eq!(make(&|c| c.addressing = fixed("10.0.2.15", 24, Some(gateway))), error);
     }
     for mtu in [0, 575, 1501, 9000] {
-        assert_eq!(make(&|c| c.mtu = mtu), Some(E::Mtu(mtu)));
+        let expected = E::Mtu { mtu, least: 576, most: 1500 };
+        assert_eq!(make(&|c| c.mtu = Some(mtu)), Some(expected));
     }
-    let v6 = |mtu| make(&|c| (c.mtu, c.addressing) = (mtu, fixed("fec0::1", 64, None)));
-    assert_eq!((v6(1279), v6(1280)), (Some(E::Mtu(1279)), None));
+    let v6 = |mtu| make(&|c| (c.mtu, c.addressing) = (Some(mtu), fixed("fec0::1", 64, None)));
+    assert_eq!((v6(1279), v6(1280)), (Some(E::Mtu { mtu: 1279, least: 1280, most: 1500 }), None));
 }
 
 #[test]
 fn a_smaller_mtu_limits_both_directions() {
     let (ours, theirs) = cable();
     let mut configuration = configuration(fixed("10.0.2.15", 24, None));
-    configuration.mtu = 600;
+    configuration.mtu = Some(600);
     let sockets = forever(Sockets::new());
     let stack = NetStack::new(ours, sockets, &configuration, SECOND).unwrap();
     let stream = isboot_transport::tcp::TcpStream::new(

@@ -5,6 +5,7 @@ mod connection;
 mod dhcp;
 mod duplicate;
 mod frames;
+mod mtu;
 mod neighbour;
 mod resolve;
 mod router;

@@ -9,6 +9,9 @@ use isboot_transport::link::Link;
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
+/// What a router answers to a frame that it cannot pass on.
+pub(crate) type Router = fn(&[u8]) -> Option<Vec<u8>>;
+
 /// What both ends share.
 #[derive(Default)]
 pub(crate) struct Cable {
@@ -16,6 +19,10 @@ pub(crate) struct Cable {
     /// Every frame that end 0 sent.
     pub(crate) sent: Vec<Vec<u8>>,
     pub(crate) unplugged: bool,
+    /// Every frame that end 1 sent.
+    pub(crate) came: Vec<Vec<u8>>,
+    /// What is on the way to end 1: answers what it cannot pass on.
+    pub(crate) router: Option<Router>,
     /// Our end's device no longer answers.
     pub(crate) gone: bool,
     /// Frames of end 1 are lost.
@@ -73,6 +80,12 @@ impl End {
         }
         if self.number == 0 {
             cable.sent.push(frame.clone());
+            if let Some(answer) = cable.router.and_then(|router| router(&frame)) {
+                cable.queues[0].push_back(answer);
+                return;
+            }
+        } else {
+            cable.came.push(frame.clone());
         }
         if cable.unplugged || (self.number == 1 && cable.silent) {
             return;
