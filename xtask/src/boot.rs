@@ -1,6 +1,7 @@
 //! `cargo xtask boot`: everything that a boot needs, then the boot.
 
 use crate::images;
+use crate::newer_qemu;
 use crate::packages::{self, Purpose};
 use crate::process::Task;
 
@@ -40,6 +41,10 @@ fn prepare(options: &mut Vec<String>) -> Result<(), String> {
             eprintln!("Going on with the built-in target.");
             options.splice(0..0, ["--target".to_owned(), "builtin".to_owned()]);
         }
+    }
+    let names_igb = |option: &String| option == "igb" || option == "--nic=igb";
+    if options.iter().any(|option| names_igb(option) || option.starts_with("--matrix")) {
+        newer_qemu::ensure()?;
     }
     println!("Building the kernel's images");
     images::build()?;

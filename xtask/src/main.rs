@@ -5,6 +5,7 @@ mod conformance;
 mod coverage;
 mod fuzz;
 mod images;
+mod newer_qemu;
 mod packages;
 mod panics;
 mod process;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::fuzz;
+use crate::newer_qemu;
 use crate::process::Task;
 
 /// Something that a Debian package brings.
@@ -81,7 +82,8 @@ const BARE_METAL_PROOF: &str = "the proof that the core builds for x86_64-unknow
 pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
     let missing = missing(Purpose::Test);
     let needs_fuzzer = lacks_cargo_fuzz();
-    if missing.is_empty() && !needs_fuzzer {
+    let needs_qemu = !newer_qemu::is_there();
+    if missing.is_empty() && !needs_fuzzer && !needs_qemu {
         println!("Nothing is missing.");
         return Ok(0);
     }
@@ -91,6 +93,9 @@ pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
     if needs_fuzzer {
         println!("missing: {:<16} fuzzing, on the nightly toolchain", "cargo-fuzz");
     }
+    if needs_qemu {
+        println!("missing: {:<16} igb, which the one in PATH lacks", "a newer QEMU");
+    }
     if only_check {
         return Ok(1);
     }
@@ -98,6 +103,7 @@ pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
         install(&missing)?;
     }
     ensure_cargo_fuzz()?;
+    newer_qemu::ensure()?;
     Ok(0)
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Task, build_folder, is_interrupted, root};
-use crate::{boot, conformance, fuzz, images, packages, panics, proof};
+use crate::{boot, conformance, fuzz, images, newer_qemu, packages, panics, proof};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -147,6 +147,7 @@ fn summary(results: &[(&Step, Option<(Outcome, Duration)>)], taken: Duration) ->
 fn setup() -> Outcome {
     packages::ensure(packages::Purpose::Test)?;
     packages::ensure_cargo_fuzz()?;
+    newer_qemu::ensure()?;
     Ok("everything is there".to_owned())
 }
 
