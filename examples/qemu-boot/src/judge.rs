@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::boot::{End, Seen};
 use crate::knock;
 use crate::machine::{Ending, NIC_SLOT, mac_text};
-use crate::plan::{Digest, Firmware, GUEST_MAC, Interrupts, Nic, Plan, Start};
+use crate::plan::{Digest, Firmware, GUEST_MAC, Interrupts, Plan, Start};
 use crate::stage::{GUEST_STAGES, SECOND_ATTACH, Stage};
 use crate::watch::Sighting;
 
@@ -49,7 +49,7 @@ pub fn judge(plan: &Plan, seen: &Seen) -> Vec<Check> {
         Check::new("the guest passes", ending(seen)),
         Check::new("every stage is seen, in order", order(plan, seen)),
         Check::new("the table is where this firmware leaves it", table_place(plan, seen)),
-        Check::new("the NIC is the one that the table names", nic(plan, seen)),
+        Check::new("the NIC is the one that it shall use", nic(plan, seen)),
         Check::new("the NIC interrupts as it was asked to", interrupts(plan, seen)),
         Check::new("the processor sleeps when the NIC interrupts, and only then", idle(plan, seen)),
         Check::new("the digests are those asked for", digests(plan, seen)),
@@ -264,18 +264,13 @@ fn digests(plan: &Plan, seen: &Seen) -> Result<String, String> {
 fn first_block(plan: &Plan, seen: &Seen) -> Result<String, String> {
     let micros = stage(seen, Stage::FirstBlock)?.guest_micros.ok_or("the event has no time")?;
     let seconds = |micros: u64| micros as f64 / 1e6;
-    let text = match plan.nic {
-        Nic::E1000 => format!(
-            "{:.3} s after kernel entry, {:.0} s of which the emulated 82540EM receives nothing",
-            seconds(micros),
-            seconds(E1000_PAUSE_MICROS)
-        ),
-        Nic::E1000e => format!("{:.3} s after kernel entry", seconds(micros)),
-    };
-    let own = match plan.nic {
-        Nic::E1000 => micros.saturating_sub(E1000_PAUSE_MICROS),
-        Nic::E1000e => micros,
-    };
+    let mut text = format!("{:.3} s after kernel entry", seconds(micros));
+    let mut own = micros;
+    if plan.nic.pauses() {
+        own = micros.saturating_sub(E1000_PAUSE_MICROS);
+        let pause = seconds(E1000_PAUSE_MICROS);
+        text.push_str(&format!(", {pause:.0} s of which the emulated NIC receives nothing"));
+    }
     if own < FIRST_BLOCK_LIMIT_MICROS { Ok(text) } else { Err(text) }
 }
 
@@ -456,6 +451,7 @@ mod tests {
     use super::*;
     use crate::boot::{Capture, ImageFinding};
     use crate::pcap::Frame;
+    use crate::plan::Nic;
     use crate::plan::tests::plan;
     use crate::target::{LoggedSession, expected_luns};
     use crate::watch::tests::watched;

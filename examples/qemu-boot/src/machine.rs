@@ -10,7 +10,9 @@ use isboot_tests::process::{Line, Process, RigError};
 use serde::Serialize;
 
 use crate::knock::{self, Knocker};
-use crate::plan::{Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Ip, Plan, Start, TableFault};
+use crate::plan::{
+    Disturbance, Firmware, GUEST_MAC, INITIATOR_NAME, Ip, Nic, Plan, Start, TableFault,
+};
 use crate::qmp::Qmp;
 use crate::switch::{Port, Switch};
 use crate::table;
@@ -20,6 +22,9 @@ use crate::target::Target;
 const LOW_TABLE_ADDRESS: u32 = 0x9_8000;
 /// The NIC's device number on bus 0.
 pub const NIC_SLOT: u8 = 3;
+/// That of a NIC which only firmware uses.
+const FIRMWARE_SLOT: u8 = 5;
+const FIRMWARE_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x15, 0xb2, 0x01];
 /// Hubs from here on are those of NICs that nobody is to use.
 const FIRST_HUB: u8 = 8;
 /// Captured bytes of each frame: the headers, unless the capture is kept for a person.
@@ -28,7 +33,6 @@ const CAPTURED_HEADERS: u32 = 128;
 pub const IPXE_FAILURE: &str = "isboot-script failed: ";
 
 const OVMF: [&str; 3] = ["/usr/share/OVMF", "/usr/share/edk2/ovmf", "/usr/share/edk2/x64"];
-const IPXE_ROMS: [&str; 3] = ["/usr/lib/ipxe/qemu", "/usr/share/qemu", "/usr/share/ipxe/qemu"];
 
 /// A running machine.
 #[derive(Debug)]
@@ -227,7 +231,7 @@ fn command(
         let (what, path) = (what.to_owned(), path.display().to_string());
         move |error: std::io::Error| RigError::Failed(format!("{what} {path}: {error}"))
     };
-    let mut command = Command::new("qemu-system-x86_64");
+    let mut command = Command::new(qemu(plan));
     // RDRAND: mutual CHAP needs a source of randomness for its challenge.
     let processor = match plan.disturbance {
         Disturbance::NoEntropy => "qemu64,-rdrand,-rdseed",
@@ -268,29 +272,32 @@ fn command(
             fs::copy(&from, tftp.join(image)).map_err(io("copying", &from))?;
             let script = ipxe_script(plan, target, image);
             fs::write(tftp.join("boot.ipxe"), script).map_err(io("writing into", &tftp))?;
-            command
-                .arg("-netdev")
-                .arg(format!("user,id=n,{forward},tftp={},bootfile=boot.ipxe", tftp.display()));
-            match plan.firmware {
-                Firmware::Bios => command.arg("-device").arg(format!("{device},bootindex=0")),
-                Firmware::Uefi => {
-                    let rom =
-                        find(&IPXE_ROMS, &format!("efi-{}.rom", plan.nic.name()), "ipxe-qemu")?;
-                    let code = find(&OVMF, "OVMF_CODE_4M.fd", "ovmf")?;
-                    let fresh = find(&OVMF, "OVMF_VARS_4M.fd", "ovmf")?;
-                    let variables = files.variables();
-                    fs::copy(&fresh, &variables).map_err(io("copying", &fresh))?;
-                    command
-                        .arg("-drive")
-                        .arg(format!("if=pflash,format=raw,readonly=on,file={}", code.display()));
-                    command
-                        .arg("-drive")
-                        .arg(format!("if=pflash,format=raw,file={}", variables.display()));
-                    command
-                        .arg("-device")
-                        .arg(format!("{device},bootindex=0,romfile={}", rom.display()))
-                }
-            };
+            let boot = format!("tftp={},bootfile=boot.ipxe", tftp.display());
+            if plan.firmware == Firmware::Uefi {
+                let code = find(&OVMF, "OVMF_CODE_4M.fd", "ovmf")?;
+                let fresh = find(&OVMF, "OVMF_VARS_4M.fd", "ovmf")?;
+                let variables = files.variables();
+                fs::copy(&fresh, &variables).map_err(io("copying", &fresh))?;
+                command
+                    .arg("-drive")
+                    .arg(format!("if=pflash,format=raw,readonly=on,file={}", code.display()));
+                command
+                    .arg("-drive")
+                    .arg(format!("if=pflash,format=raw,file={}", variables.display()));
+            }
+            // QEMU knows which of iPXE's ROMs is its model's, and for BIOS and UEFI alike.
+            if plan.has_firmware_nic() {
+                let mac = mac_text(FIRMWARE_MAC);
+                command.args(["-netdev", &format!("user,id=firmware,{boot}")]);
+                command.arg("-device").arg(format!(
+                    "e1000,netdev=firmware,addr={FIRMWARE_SLOT:#x},mac={mac},bootindex=0"
+                ));
+                command.args(["-netdev", &format!("user,id=n,{forward}")]);
+                command.arg("-device").arg(format!("{device},romfile="));
+            } else {
+                command.args(["-netdev", &format!("user,id=n,{forward},{boot}")]);
+                command.arg("-device").arg(format!("{device},bootindex=0"));
+            }
         }
         Start::Direct => {
             let netdevs = match (plan.disturbance, switch) {
@@ -335,6 +342,15 @@ fn add_others(command: &mut Command, plan: &Plan) {
         let hub = FIRST_HUB + number;
         command.arg("-netdev").arg(format!("hubport,id=other{number},hubid={hub}"));
         command.arg("-device").arg(format!("{device},netdev=other{number},mac={mac},romfile="));
+    }
+}
+
+/// The program for the machine of `plan`.
+fn qemu(plan: &Plan) -> PathBuf {
+    match &plan.qemu {
+        Some(program) => program.clone(),
+        None if plan.nic == Nic::Igb && plan.newer_qemu.is_file() => plan.newer_qemu.clone(),
+        None => PathBuf::from("qemu-system-x86_64"),
     }
 }
 

@@ -27,7 +27,7 @@ struct Arguments {
     /// Firmware: SeaBIOS, or OVMF with iPXE's EFI driver
     #[arg(long, value_enum, default_value = "bios")]
     firmware: Firmware,
-    /// Network card: e1000 is an 82540EM, e1000e an 82574L
+    /// Network card: e1000 is an 82540EM, e1000e an 82574L, igb an 82576
     #[arg(long, value_enum, default_value = "e1000")]
     nic: Nic,
     /// CRC32C digests that the session must have
@@ -72,6 +72,10 @@ struct Arguments {
     /// [default: boot-module in the build folder, where `cargo xtask boot` puts them]
     #[arg(long, value_name = "FOLDER")]
     images: Option<PathBuf>,
+    /// QEMU to run [default: qemu-system-x86_64; for igb tools/qemu in the build folder, where
+    /// `cargo xtask setup` puts a newer one when the system's is too old]
+    #[arg(long, value_name = "PROGRAM")]
+    qemu: Option<PathBuf>,
     /// Longest time of one run, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "300")]
     timeout: u64,
@@ -87,7 +91,7 @@ struct Arguments {
     /// Show every line of the console too
     #[arg(long, conflicts_with = "json")]
     console: bool,
-    /// Run all combinations of firmware, NIC and digest; `--matrix=ci` eight that cover all pairs
+    /// Run all combinations of firmware, NIC and digest; `--matrix=ci` some that cover most pairs
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true,
           default_missing_value = "all")]
     matrix: Option<Matrix>,
@@ -106,7 +110,7 @@ const EXAMPLES: &str = "\
 Examples:
   qemu-boot                                    boot once and judge
   qemu-boot --firmware uefi --nic e1000e --digest both
-  qemu-boot --matrix --report report.json      all sixteen combinations
+  qemu-boot --matrix --report report.json      all forty combinations
   qemu-boot --fault list                       what must fail, and how
   qemu-boot --fault link-down                  one of them
   qemu-boot --degraded all                     what must be lived with
@@ -335,6 +339,8 @@ impl Arguments {
             block_bytes: self.block_size,
             words: self.words.clone(),
             images,
+            qemu: self.qemu.clone(),
+            newer_qemu: build_folder()?.join("tools/qemu/usr/bin/qemu-system-x86_64"),
             directory: self.directory()?,
             keep: self.keep,
             limit: Duration::from_secs(self.timeout),

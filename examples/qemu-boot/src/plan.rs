@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use crate::disk_image::Written;
+use crate::machine::NIC_SLOT;
 
 /// The MAC address of the machine's NIC.
 pub const GUEST_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x15, 0xb0, 0x07];
@@ -46,8 +47,18 @@ pub enum Firmware {
 pub enum Nic {
     /// 82540EM.
     E1000,
+    /// 82544GC.
+    #[value(name = "e1000-82544gc")]
+    #[serde(rename = "e1000-82544gc")]
+    I82544gc,
+    /// 82545EM.
+    #[value(name = "e1000-82545em")]
+    #[serde(rename = "e1000-82545em")]
+    I82545em,
     /// 82574L.
     E1000e,
+    /// 82576, which QEMU has since 8.0.
+    Igb,
 }
 
 /// How the NIC is to tell the kernel that there is work.
@@ -237,6 +248,10 @@ pub struct Plan {
     pub words: Vec<String>,
     /// Where the kernel's images are.
     pub images: PathBuf,
+    /// The QEMU to run; `None`: the one in PATH, or the newer one where the NIC needs it.
+    pub qemu: Option<PathBuf>,
+    /// Where a newer QEMU than that in PATH may be.
+    pub newer_qemu: PathBuf,
     /// Where the files of the run go.
     pub directory: PathBuf,
     /// Leave image, log and capture.
@@ -279,8 +294,17 @@ impl Nic {
     pub const fn name(self) -> &'static str {
         match self {
             Self::E1000 => "e1000",
+            Self::I82544gc => "e1000-82544gc",
+            Self::I82545em => "e1000-82545em",
             Self::E1000e => "e1000e",
+            Self::Igb => "igb",
         }
+    }
+
+    /// Whether QEMU's model is the one that receives nothing for a second after each write of RCTL.
+    #[must_use]
+    pub const fn pauses(self) -> bool {
+        matches!(self, Self::E1000 | Self::I82544gc | Self::I82545em)
     }
 }
 
@@ -448,6 +472,9 @@ impl Plan {
                 words.push(format!("demo.write={number},{offset},{bytes},{seed}"));
             }
         }
+        if self.has_firmware_nic() {
+            words.push(format!("isboot.nic=00:{NIC_SLOT:02x}.0"));
+        }
         if self.twice {
             words.push("demo.twice=yes".to_owned());
         }
@@ -456,6 +483,14 @@ impl Plan {
         }
         words.extend(self.words.iter().cloned());
         words
+    }
+
+    /// Whether firmware and iPXE use a NIC of their own: iPXE's driver gives an 82576 legacy
+    /// descriptors, which QEMU's igb does not serve, and waits for a link that its PHY was not told
+    /// to negotiate. The kernel is told then to use the other NIC than the table names.
+    #[must_use]
+    pub fn has_firmware_nic(&self) -> bool {
+        self.nic == Nic::Igb && self.start == Start::Ipxe
     }
 
     /// The function of the NIC: the second of a board, where there are others.
@@ -573,6 +608,8 @@ pub(crate) mod tests {
             block_bytes: 512,
             words: Vec::new(),
             images: PathBuf::from("images"),
+            qemu: None,
+            newer_qemu: PathBuf::from("qemu"),
             directory: PathBuf::from("run"),
             keep: false,
             limit: Duration::from_secs(300),
