@@ -187,17 +187,27 @@ impl Design {
             Self::I82575 | Self::I82576 => {
                 registers.write(EIAC_82575, 0);
                 registers.write(EIAM, 0);
+                if self == Self::I82576 {
+                    registers.write(GPIE, 0);
+                } else {
+                    registers.update(CTRL_EXT, ctrl_ext::EIAME | ctrl_ext::PBA_CLR, 0);
+                }
             }
         }
         let _ = read_and_clear(registers);
     }
 
-    /// Masks everything; what a handler may do as well.
-    pub(crate) fn mask_all<H: Hal>(self, registers: &Registers<H>) {
+    fn mask_all<H: Hal>(self, registers: &Registers<H>) {
         registers.write(IMC, ALL);
         if matches!(self, Self::I82575 | Self::I82576) {
             registers.write(EIMC, ALL);
         }
+    }
+
+    /// Masks what interrupts in this mode, for a handler that sees that the part did not.
+    pub(crate) fn mask_by_hand<H: Hal>(self, registers: &Registers<H>, mode: Mode) {
+        let by_vector = self.mask(mode, false).vectors != 0;
+        registers.write(if by_vector { EIMC } else { IMC }, ALL);
     }
 
     /// Programs causes and vectors for a mode, everything masked.
@@ -273,11 +283,18 @@ impl Design {
 
     /// Lets through what a [`mask`](Self::mask) names.
     pub(crate) fn unmask<H: Hal>(self, registers: &Registers<H>, mask: Mask) {
-        if mask.causes != 0 {
+        if mask.vectors != 0 {
             registers.write(IMS, mask.causes);
         }
+        self.unmask_again(registers, mask);
+    }
+
+    /// Lets through what an interrupt has masked: the vector, where there are vectors.
+    pub(crate) fn unmask_again<H: Hal>(self, registers: &Registers<H>, mask: Mask) {
         if mask.vectors != 0 {
             registers.write(EIMS, mask.vectors);
+        } else if mask.causes != 0 {
+            registers.write(IMS, mask.causes);
         }
     }
 

@@ -163,7 +163,7 @@ pub(crate) fn acknowledge<H: Hal>(registers: &Registers<H>, line: &Line, design:
     if is_ours && !is_first {
         // The part did not mask itself: by hand, and whatever is left of its causes with it.
         registers.write(ICR, pending);
-        design.mask_all(registers);
+        design.mask_by_hand(registers, mode);
     } else if enabled != 0 {
         let is_cleared = design.reading_clears(mode, causes);
         if !is_cleared || line.writes_back.load(Ordering::SeqCst) {

@@ -117,7 +117,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// What came between the last poll and this call is either seen by the look at the ring
     /// here, or raises its interrupt. One register write; none when polled.
     pub fn rearm(&mut self) -> bool {
-        self.let_through();
+        if let Some(mask) = self.arm() {
+            self.design().unmask_again(&self.part.registers, mask);
+        }
         let waits = self.receive.peek().is_some();
         if !waits {
             self.watchdog.interrupts.sleeps();
@@ -125,16 +127,23 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         waits
     }
 
+    /// As [`rearm`](Self::rearm), whatever was masked and why; the host does not sleep.
     pub(super) fn let_through(&mut self) {
-        if let Some(line) = self.interrupts.line
-            && self.interrupts.mode != Mode::Polled
-        {
-            let is_full = !self.transmit.has_room();
-            let mask = self.design().mask(self.interrupts.mode, is_full);
-            self.interrupts.mask = mask;
-            line.arm(mask.causes);
+        if let Some(mask) = self.arm() {
             self.design().unmask(&self.part.registers, mask);
         }
+    }
+
+    /// Tells the handler what is about to be let through.
+    fn arm(&mut self) -> Option<Mask> {
+        let mode = self.interrupts.mode;
+        let line = self.interrupts.line.filter(|_| mode != Mode::Polled)?;
+        // What has left is news only to who waits for room.
+        let is_full = !self.transmit.has_room();
+        let mask = self.design().mask(mode, is_full);
+        self.interrupts.mask = mask;
+        line.arm(mask.causes);
+        Some(mask)
     }
 
     /// Reads and clears the causes of an interrupt, where no handler can run: a kernel with a
