@@ -405,8 +405,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if mtu != self.mtu {
             self.mtu = mtu;
             self.device.set_mtu(mtu);
-            let seed = self.random.next();
-            self.interface = new_interface(self.configuration.mac, seed, &mut self.device, now);
+            self.begin_anew(now);
         }
     }
 
@@ -425,6 +424,18 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let advertised = neighbourhood.routers.as_ref().and_then(Routers::mtu);
         let said = self.destination.and_then(|target| neighbourhood.path.limit(now, target));
         [advertised, said].into_iter().flatten().fold(unknown, u16::min)
+    }
+
+    /// Before a connection: what smoltcp's numbers were so far, such as those of DHCP that the
+    /// whole network hears, tells nothing of the next initial sequence number (RFC 6528 §3).
+    pub(crate) fn renew_numbers(&mut self, now: Duration) {
+        self.begin_anew(now);
+        self.configure(now);
+    }
+
+    fn begin_anew(&mut self, now: Duration) {
+        let seed = self.random.next();
+        self.interface = new_interface(self.configuration.mac, seed, &mut self.device, now);
     }
 
     /// When something of the neighbourhood is due.

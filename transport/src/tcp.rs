@@ -329,6 +329,7 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
             return Err(StreamError::LinkDown);
         }
         self.stack.prepare(now, portal.ip());
+        self.stack.renew_numbers(now);
         if !self.stack.has_route(portal.ip()) {
             return Err(match self.stack.address_state() {
                 AddressState::Configured(_) => StreamError::NoRoute,

@@ -255,6 +255,38 @@ fn after_an_abort_it_connects_at_once_from_another_port() {
     assert_eq!(resets, 20, "the peer is told");
 }
 
+/// smoltcp's numbers can be run forwards and backwards by who has seen enough of them, and DHCP
+/// shows some to the whole network. Here somebody knows the generator's very first state.
+#[test]
+fn sequence_numbers_are_not_guessed_from_numbers_that_smoltcp_showed() {
+    let mut state = {
+        #[expect(deprecated, reason = "the hash that the stack makes its numbers with")]
+        let mut hash = std::hash::SipHasher::new_with_keys(42, 0x6973_626f_6f74_6970);
+        std::hash::Hasher::write(&mut hash, &1_u64.to_le_bytes());
+        std::hash::Hasher::finish(&hash)
+    };
+    let mut next = || {
+        state = state.wrapping_mul(0xbb2e_fcec_3c39_611d).wrapping_add(0x7590_ef39);
+        (state >> (29 - (state >> 61))) as u32
+    };
+    let foreseen: Vec<u32> = std::iter::repeat_with(&mut next).take(1000).collect();
+    let mut world = World::v4();
+    for _ in 0..20 {
+        world.connect();
+        world.stream.abort();
+        world.peer.poll(world.now);
+        world.peer.listen();
+    }
+    let cable = world.peer.end.cable();
+    let syns = cable.sent.iter().filter(|frame| frame.len() > 47 && frame[47] == SYN);
+    let numbers: Vec<u32> = syns
+        .map(|frame| u32::from_be_bytes([frame[38], frame[39], frame[40], frame[41]]))
+        .collect();
+    assert_eq!(numbers.len(), 20);
+    assert!(numbers.iter().all(|number| !foreseen.contains(number)), "{numbers:08x?}");
+    assert!((1..20).all(|n| !numbers[..n].contains(&numbers[n])), "{numbers:08x?}");
+}
+
 #[test]
 fn ports_and_sequence_numbers_follow_the_seed() {
     let first = |seed: u64| {
