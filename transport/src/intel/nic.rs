@@ -9,6 +9,7 @@ mod error;
 mod frames;
 mod identify;
 mod interrupts;
+mod link;
 mod part;
 mod queue;
 mod start;
@@ -18,16 +19,15 @@ use core::time::Duration;
 
 use crate::hal::Hal;
 use crate::intel::ids::Model;
-use crate::intel::phy::Phy;
-use crate::intel::registers::{CTRL, MPC, STATUS, ctrl, status};
+use crate::intel::registers::MPC;
 use crate::intel::ring::{ReceiveRing, Shape, TransmitRing};
-use crate::link::Link;
 use crate::pci::{ConfigSpace, PciAddress};
 
 pub use error::{AttachError, DetachError, Step};
 pub use frames::{Frame, Receiver, Transmitter};
 pub use identify::Identity;
 use interrupts::Interrupts;
+use link::{Wire, decode_link};
 use part::Part;
 use watch::Watchdog;
 pub use watch::{Notice, Trouble};
@@ -89,7 +89,7 @@ pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     interrupts: Interrupts<H>,
     watchdog: Watchdog,
     mac: [u8; 6],
-    link_was_up: bool,
+    wire: Wire,
     /// Pieces of a frame are being dropped until its last one.
     discarding: bool,
     statistics: Statistics,
@@ -131,7 +131,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             interrupts: Interrupts::new(options.interrupt_spacing),
             watchdog: Watchdog::default(),
             mac,
-            link_was_up: false,
+            wire: Wire::default(),
             discarding: false,
             statistics: Statistics::default(),
         };
@@ -182,27 +182,6 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         self.receive.count()
     }
 
-    /// Reads the state of the wire: one register, so not for every poll.
-    pub fn link(&mut self) -> Link {
-        let value = self.part.registers.read(STATUS);
-        let link = match decode_link(value) {
-            _ if self.watchdog.has_given_up() => Link::Gone,
-            // The watchdog still hopes.
-            Link::Gone if self.watchdog.is_trying() => Link::Down,
-            link => link,
-        };
-        let is_up = link.is_up();
-        if is_up && !self.link_was_up {
-            self.set_flow_control();
-            self.adapt_to_speed(link);
-        }
-        if self.link_was_up && !is_up {
-            self.statistics.link_losses = self.statistics.link_losses.saturating_add(1);
-        }
-        self.link_was_up = is_up;
-        link
-    }
-
     /// Counters since the attach. Reads a register of the part.
     pub fn statistics(&mut self) -> Statistics {
         self.count_missed();
@@ -239,43 +218,4 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             Transmitter { registers, ring: &mut self.transmit, transmitted },
         )
     }
-
-    /// Keeps a link that is up, or whose PHY is about to have one; else negotiates anew.
-    fn start_link(&mut self) {
-        if self.link().is_up() {
-            return;
-        }
-        let phy = Phy::new(&self.part.hal, &self.part.registers);
-        let negotiated = match phy.is_negotiating() {
-            Ok(true) => Ok(()),
-            Ok(false) => phy.restart_autonegotiation(),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = negotiated {
-            // Without a PHY that answers, the link may still come: say so and go on.
-            log::warn!("{} {}: PHY: {error:?}", self.part.model.name, self.part.address);
-        }
-    }
-
-    fn set_flow_control(&self) {
-        let phy = Phy::new(&self.part.hal, &self.part.registers);
-        let sent = if self.part.model.family.quirks().no_pause_sent { 0 } else { ctrl::TFCE };
-        let set = if phy.pause_agreed() == Ok(true) { ctrl::RFCE | sent } else { 0 };
-        self.part.registers.update(CTRL, ctrl::RFCE | ctrl::TFCE, set);
-    }
-}
-
-fn decode_link(value: u32) -> Link {
-    if value == u32::MAX {
-        return Link::Gone;
-    }
-    if value & status::LU == 0 {
-        return Link::Down;
-    }
-    let megabits = match value >> status::SPEED_SHIFT & 3 {
-        0 => 10,
-        1 => 100,
-        _ => 1000,
-    };
-    Link::Up { megabits, full_duplex: value & status::FD != 0 }
 }

@@ -376,6 +376,8 @@ pub mod ctrl {
     pub const LRST: u32 = 1 << 3;
     /// Automatic speed detection.
     pub const ASDE: u32 = 1 << 5;
+    /// Full duplex.
+    pub const FD: u32 = 1 << 0;
     /// Set link up.
     pub const SLU: u32 = 1 << 6;
     /// Force speed.
@@ -386,8 +388,6 @@ pub mod ctrl {
     pub const LANPHYPC_OVERRIDE: u32 = 1 << 16;
     /// See LANPHYPC_OVERRIDE.
     pub const LANPHYPC_VALUE: u32 = 1 << 17;
-    /// Software-defined pin 1: the optics see light. Loss of signal is the pin being low.
-    pub const SWDPIN1: u32 = 1 << 19;
     /// Software-defined pin 2: data of the PHY's bus (82543).
     pub const MDIO: u32 = 1 << 20;
     /// Software-defined pin 3: clock of the PHY's bus (82543).

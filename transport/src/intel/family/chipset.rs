@@ -19,6 +19,7 @@ pub(super) const ICH9: Quirks = Quirks {
     reset_wait: Duration::from_millis(20),
     eeprom_done: EepromDone::Wished,
     eeprom: Eeprom::ChipsetFlash,
+    phy_bus: PhyBus::MdicScanned,
     ctrl_ext: (0, 1 << 22 | RO_DIS),
     status_clear: status::PHYRA,
     link_bias: true,
@@ -60,6 +61,7 @@ pub(super) const PCH: Quirks = Quirks {
     longest_frame: frame::FOUR_KILOBYTES,
     phy_bus: PhyBus::MdicTwoAddresses,
     phy_care: PhyCare::Pch,
+    link_settles: true,
     ctrl_ext: (0, PHYPDEN | 1 << 22 | RO_DIS),
     receive_kilobytes: 26,
     noise_offset: 0x6565_6565,
@@ -73,6 +75,7 @@ pub(super) const PCH2: Quirks = Quirks {
     // The others belong to the management engine.
     receive_addresses: 1,
     phy_care: PhyCare::Pch2,
+    link_settles: false,
     pause_time: 0x0650,
     no_pause_sent: false,
     noise_offset: 0,
@@ -90,13 +93,16 @@ pub(super) const LPT: Quirks = Quirks {
     ..PCH2
 };
 
+/// I218 with ultra low power.
+pub(super) const LPT_LP: Quirks = Quirks { ultra_low_power: true, ..LPT };
+
 /// I219 of the 100 and 200 series.
 pub(super) const SPT: Quirks = Quirks {
     phy_care: PhyCare::Spt,
     // With three requests under way transmission stops: two.
     tarc0: (3 << 28, 3 << 23 | 3 << 26 | 2 << 28),
     flush_rings: true,
-    ..LPT
+    ..LPT_LP
 };
 
 /// I219 of the 300 and 400 series.
@@ -106,7 +112,7 @@ pub(super) const CNP: Quirks = SPT;
 pub(super) const TGP: Quirks = Quirks { wake_clock_on: true, ..CNP };
 
 /// I219 of Meteor Lake to Arrow Lake.
-pub(super) const MTP: Quirks = CNP;
+pub(super) const MTP: Quirks = Quirks { late_k1_exit: true, ..CNP };
 
 /// I219 of Panther Lake and later: no dynamic power gating.
 pub(super) const PTP: Quirks = Quirks { ctrl_ext: (DPG_EN, PHYPDEN | 1 << 22 | RO_DIS), ..MTP };

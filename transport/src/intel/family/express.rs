@@ -51,6 +51,7 @@ pub(super) const I82572: Quirks = Quirks {
     link_power_states_off: L1,
     elects: true,
     phy_configured_bit: true,
+    assumed_phy: IGP_OF_82571,
     ctrl_ext: (DMA_DYN_CLK_EN, 0),
     receive_kilobytes: 32,
     rfctl_set: rfctl::IPV6_EX_DIS | rfctl::NEW_IPV6_EXT_DIS,
@@ -119,5 +120,7 @@ pub(super) const I80003: Quirks = Quirks {
     ..COMMON
 };
 
+/// What the PHY inside 82571 and 82572 would say.
+const IGP_OF_82571: u32 = 0x02a8_0380;
 /// CTRL_EXT.DMA_DYN_CLK_EN: clock gating which loses descriptors.
 const DMA_DYN_CLK_EN: u32 = 1 << 19;

@@ -57,8 +57,10 @@ pub enum Family {
     Pch,
     /// PCH of the 6 and 7 series: 82579.
     Pch2,
-    /// PCH of the 8 and 9 series: I217, I218.
+    /// PCH of the 8 and 9 series: I217, and the I218 that are alike.
     Lpt,
+    /// PCH of the 8 and 9 series: I218 with ultra low power.
+    LptLp,
     /// PCH of the 100 and 200 series and Lewisburg: I219.
     Spt,
     /// PCH of the 300 and 400 series: I219.
@@ -109,6 +111,7 @@ impl Family {
         Self::Pch,
         Self::Pch2,
         Self::Lpt,
+        Self::LptLp,
         Self::Spt,
         Self::Cnp,
         Self::Tgp,
@@ -148,6 +151,7 @@ impl Family {
             Self::Pch => &chipset::PCH,
             Self::Pch2 => &chipset::PCH2,
             Self::Lpt => &chipset::LPT,
+            Self::LptLp => &chipset::LPT_LP,
             Self::Spt => &chipset::SPT,
             Self::Cnp => &chipset::CNP,
             Self::Tgp => &chipset::TGP,
@@ -235,6 +239,14 @@ pub struct Quirks {
     pub phy_bus: PhyBus,
     /// What the PHY needs beyond what all of them do.
     pub phy_care: PhyCare,
+    /// The PHY's identifier, where it cannot be read while firmware configures it; 0: read it.
+    pub assumed_phy: u32,
+    /// The PHY may be in ultra low power, out of which it must be helped.
+    pub ultra_low_power: bool,
+    /// The PHY's clock needs longer to come back (K1 exit).
+    pub late_k1_exit: bool,
+    /// A fresh link at 1000 Mbit/s needs 200 ms before it carries frames.
+    pub link_settles: bool,
     /// KABGTXD needs another bias than the reset gives it.
     pub link_bias: bool,
 
@@ -414,6 +426,8 @@ pub enum Eeprom {
 pub enum PhyBus {
     /// MDIC, PHY address 1.
     Mdic,
+    /// MDIC; the PHY is wherever one answers.
+    MdicScanned,
     /// MDIC; address 1 for pages 768 and above, else 2.
     MdicTwoAddresses,
     /// CTRL bits which are the bus's two wires.
@@ -425,6 +439,8 @@ pub enum PhyBus {
 pub enum PhyCare {
     /// Nothing.
     None,
+    /// Inside 82541 and 82547: analogue settings after its reset.
+    Igp1,
     /// 82563 beside the 80003ES2LAN.
     Gg82563,
     /// 82577, 82578.

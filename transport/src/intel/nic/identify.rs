@@ -1,7 +1,8 @@
 //! A look at a controller that may be somebody else's: nothing of it changes.
 
+use super::Nic;
 use super::error::{AttachError, Step};
-use super::{Nic, decode_link};
+use super::link::decode_link;
 use crate::hal::Hal;
 use crate::intel::ids::{Model, Refused};
 use crate::intel::nvm;

@@ -85,6 +85,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if matches!(quirks.lock, Lock::Swsm | Lock::SwFwSync) {
             semaphore::forget_stale(&self.hal, &self.registers, quirks.elects);
         }
+        self.wake_phy();
         self.reset(Reset::TakeOver)?;
         pci::disable_bus_master(config, address);
         Ok(())

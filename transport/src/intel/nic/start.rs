@@ -42,9 +42,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         let clear = ctrl::FRCSPD | ctrl::FRCDPX | ctrl::LRST | ctrl::VME | ctrl::RFCE | ctrl::TFCE;
         let clear = clear | automatic | quirks.ctrl_clear;
         registers.update(CTRL, clear, ctrl::SLU | quirks.ctrl_set);
-        registers.write(FCAL, PAUSE_ADDRESS_LOW);
-        registers.write(FCAH, PAUSE_ADDRESS_HIGH);
-        registers.write(FCT, PAUSE_TYPE);
+        if !quirks.fixed_pause_address {
+            registers.write(FCAL, PAUSE_ADDRESS_LOW);
+            registers.write(FCAH, PAUSE_ADDRESS_HIGH);
+            registers.write(FCT, PAUSE_TYPE);
+        }
         registers.write(FCTTV, quirks.pause_time);
         // Pause when a tenth of the packet memory is left, go on two frames below that.
         let bytes = packet_memory(&self.part).saturating_mul(1024);

@@ -46,6 +46,8 @@ registers! {
     SW_FW_SYNC = 0x5b5c;
     /// Future extended NVM 11 (I219).
     FEXTNVM11 = 0x5bbc;
+    /// Future extended NVM 12 (I219).
+    FEXTNVM12 = 0x5bc0;
     /// What the check sequence of noise starts from (82577, 82578).
     CRC_OFFSET = 0x5f50;
     /// The first word of the fuses (I210, I211).
@@ -121,6 +123,8 @@ pub mod kmrn {
     pub const REN: u32 = 1 << 21;
     /// Register: FIFO control.
     pub const FIFO_CTRL: u32 = 0;
+    /// Register: time-outs.
+    pub const TIMEOUTS: u32 = 4;
     /// Register: power states of the link.
     pub const K1_CONFIG: u32 = 7;
     /// K1_CONFIG: the link may sleep.
@@ -137,6 +141,8 @@ pub mod kmrn {
     pub const HD_CTRL_10_100: u16 = 4;
     /// Register: operation mode, controller to PHY.
     pub const MAC2PHY_OPMODE: u32 = 31;
+    /// MAC2PHY_OPMODE: a change of the cable is told as one of the link (PCH).
+    pub const OPMODE_LSC2CSC: u16 = 1 << 1;
     /// MAC2PHY_OPMODE: electrical idle.
     pub const OPMODE_E_IDLE: u16 = 0x2000;
     /// FIFO_CTRL: both directions around the FIFO.
@@ -205,6 +211,14 @@ pub mod fextnvm4 {
 pub mod fextnvm7 {
     /// SMBus is not left on PERST.
     pub const DISABLE_SMB_PERST: u32 = 1 << 5;
+}
+
+/// FEXTNVM12 fields.
+pub mod fextnvm12 {
+    /// Which power state the PHY's clock may enter.
+    pub const PHYPD_CTRL: u32 = 3 << 22;
+    /// P1.
+    pub const PHYPD_CTRL_P1: u32 = 2 << 22;
 }
 
 /// FEXTNVM11 bits.

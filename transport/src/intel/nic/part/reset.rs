@@ -5,9 +5,11 @@ use core::time::Duration;
 use super::{AttachError, Part, Step};
 use crate::hal::{Hal, wait_until};
 use crate::intel::descriptor::Format;
-use crate::intel::family::{Eeprom, EepromDone, PhyReset, Quirks, ResetBy, Veto};
+use crate::intel::family::{Eeprom, EepromDone, PhyBus, PhyCare, PhyReset, Quirks, ResetBy, Veto};
+use crate::intel::ids::Media;
 use crate::intel::nic::queue;
 use crate::intel::nvm;
+use crate::intel::phy::chipset::wake;
 use crate::intel::registers::{
     CRC_OFFSET, CTRL, CTRL_DUP, CTRL_EXT, EECD, EEMNGCTL, FWSM, GCR, GCR2, KABGTXD, MANC, PBA, PBS,
     RCTL, STATUS, TCTL, ctrl, ctrl_ext, eecd, eemngctl, fwsm, kabgtxd, manc, rctl, status, tctl,
@@ -81,7 +83,23 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         registers.write(TCTL, tctl::PSP);
         registers.update(CTRL, ctrl::MASTER_DISABLE, 0);
         self.set_bits(quirks);
-        self.alive(Step::Reset)
+        self.alive(Step::Reset)?;
+        if purpose == Reset::TakeOver && quirks.phy_care != PhyCare::None {
+            let cared = self.with_phy(|phy| phy.care_after_reset(with_phy));
+            self.say_phy("take its settings", cared);
+        }
+        Ok(())
+    }
+
+    /// Makes a chipset's PHY answer, unless its link is up, which says that it does.
+    pub(super) fn wake_phy(&self) {
+        let quirks = self.quirks();
+        let is_up = self.registers.read(STATUS) & status::LU != 0;
+        if quirks.phy_bus == PhyBus::MdicTwoAddresses && !is_up && self.model.media == Media::Copper
+        {
+            let woken = wake::wake(&self.hal, &self.registers, quirks, self.may_reset_phy());
+            self.say_phy("wake up", woken);
+        }
     }
 
     /// Packet memory is shared out before a reset, which empties it and keeps the shares
