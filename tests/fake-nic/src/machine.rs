@@ -310,6 +310,11 @@ impl Clock for Machine {
     fn spin(&self) {
         self.interrupts();
     }
+
+    fn wait(&self, time: Duration) {
+        self.advance(time);
+        self.interrupts();
+    }
 }
 
 // SAFETY: memory comes from the global allocator and goes back only when the machine is renewed;

@@ -114,25 +114,6 @@ fn bus_requests_that_never_drain_do_not_stop_it() {
 }
 
 #[test]
-fn a_part_that_goes_at_any_step_is_noticed() {
-    for behaviour in both() {
-        let needed = {
-            let machine = Machine::new(behaviour);
-            let _nic = attach(machine).unwrap();
-            machine.touches()
-        };
-        for gone_after in 0..needed {
-            let machine = Machine::new(Behaviour { gone_after, ..behaviour });
-            let error = attach_fails(machine);
-            assert!(
-                matches!(error, AttachError::Gone { .. } | AttachError::NoMac { .. }),
-                "{error}"
-            );
-        }
-    }
-}
-
-#[test]
 fn the_mac_address_comes_from_the_eeprom_when_the_registers_have_none() {
     for behaviour in both() {
         for receive_address in [[0; 6], [0xff; 6], [1, 0, 0x5e, 0, 0, 1]] {

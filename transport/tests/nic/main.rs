@@ -3,10 +3,13 @@
 mod attach;
 mod cost;
 mod detach;
+
+mod families;
 mod formats;
 mod identify;
 mod interrupt;
 mod receive;
+mod removal;
 mod transmit;
 mod vlan;
 mod watch;

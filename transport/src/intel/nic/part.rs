@@ -93,8 +93,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
 
     pub(super) fn mac_address(&self) -> Result<[u8; 6], AttachError> {
         let (address, quirks) = (self.address, self.quirks());
-        let mac = nvm::mac_address(&self.hal, &self.registers, quirks);
-        mac.ok_or(match quirks.eeprom {
+        if let Some(mac) = nvm::mac_address(&self.hal, &self.registers, quirks) {
+            return Ok(mac);
+        }
+        // All ones are no address, and no fault of the EEPROM's.
+        self.alive(Step::ReadEeprom)?;
+        Err(match quirks.eeprom {
             Eeprom::ChipsetFlash => AttachError::MacInChipset { address },
             _ => AttachError::NoMac { address },
         })
