@@ -237,7 +237,7 @@ fn a_link_that_is_up_is_kept_and_one_that_is_down_negotiated() {
     let machine = Machine::new(Behaviour { link_up: false, ..Behaviour::default() });
     let mut nic = attach(machine).unwrap();
     assert_eq!(nic.link(), Link::Down);
-    assert_eq!(machine.bmcr_writes(), 1);
+    assert_ne!(machine.bmcr_writes(), 0, "negotiation was started");
     machine.state_mut().behaviour.link_up = true;
     assert!(nic.link().is_up());
     machine.state_mut().behaviour.link_up = false;
