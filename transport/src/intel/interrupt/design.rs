@@ -69,8 +69,10 @@ mod ivar {
 /// IVAR0 and IVAR_MISC of the 82576 and later (I210 §8.8.15, §8.8.16): eight bits an entry.
 mod ivar_82576 {
     const VALID: u32 = 1 << 7;
-    /// Queue 0 in both directions by vector 0.
+    /// Queue 0 in both directions.
     pub(super) const QUEUE_0: u32 = VALID | VALID << 8;
+    /// Receive queue 0 by vector 0; transmit queue 0 by vector 1, which can be masked by itself.
+    pub(super) const QUEUE_0_APART: u32 = VALID | (VALID | 1) << 8;
     /// Other causes by vector 0.
     pub(super) const OTHER: u32 = VALID << 8;
 }
@@ -90,10 +92,13 @@ mod eicr_82575 {
     const TX_QUEUE0: u32 = 1 << 8;
     const OTHER: u32 = 1 << 31;
     pub(super) const ALL: u32 = RX_QUEUE0 | TX_QUEUE0 | OTHER;
+    /// All but that frames have left.
+    pub(super) const NEEDED: u32 = RX_QUEUE0 | OTHER;
 }
 
-/// Vector 0 in EICR, EIMS, EIAC and EIAM of the 82576 and later.
-const VECTOR_0: u32 = 1;
+/// Vectors in EICR, EIMS, EIAC and EIAM of the 82576 and later.
+const VECTOR_0: u32 = 1 << 0;
+const VECTOR_1: u32 = 1 << 1;
 
 const ALL: u32 = u32::MAX;
 
@@ -123,10 +128,10 @@ const LINE_82576: &[Setting] = &[
 
 const MESSAGES_82576: &[Setting] = &[
     stays(GPIE, ALL, gpie::NSICR | gpie::MULTIPLE_MSIX | gpie::EIAME | gpie::PBA_SUPPORT),
-    stays(IVAR0, 0xffff, ivar_82576::QUEUE_0),
+    stays(IVAR0, 0xffff, ivar_82576::QUEUE_0_APART),
     stays(IVAR_MISC, 0xff00, ivar_82576::OTHER),
-    moves(EIAC_82575, ALL, VECTOR_0),
-    moves(EIAM, ALL, VECTOR_0),
+    moves(EIAC_82575, ALL, VECTOR_0 | VECTOR_1),
+    moves(EIAM, ALL, VECTOR_0 | VECTOR_1),
     moves(IAM, ALL, 0),
 ];
 
@@ -158,20 +163,31 @@ impl Design {
 
     /// What to unmask. `transmit`: also tell when a frame has left.
     pub(crate) const fn mask(self, mode: Mode, transmit: bool) -> Mask {
+        // Besides what vectors report.
+        const OTHERS: u32 = icr::LSC | icr::DRSTA;
         let (causes, sent) = match (self, mode) {
             (_, Mode::Polled) => return Mask { causes: 0, vectors: 0 },
             (Self::I82574, Mode::Msix) => (CAUSES_82574, icr::TXQ0),
-            // Frames are reported by the vector; these are the other causes.
             (Self::I82575, Mode::Msix) => {
-                return Mask { causes: icr::LSC | icr::DRSTA, vectors: eicr_82575::ALL };
+                let vectors = if transmit { eicr_82575::ALL } else { eicr_82575::NEEDED };
+                return Mask { causes: OTHERS, vectors };
             }
             (Self::I82576, Mode::Msix) => {
-                return Mask { causes: icr::LSC | icr::DRSTA, vectors: VECTOR_0 };
+                let vectors = if transmit { VECTOR_0 | VECTOR_1 } else { VECTOR_0 };
+                return Mask { causes: OTHERS, vectors };
             }
             (Self::I82575 | Self::I82576, _) => (CAUSES | icr::DOUTSYNC | icr::DRSTA, icr::TXDW),
             _ => (CAUSES, icr::TXDW),
         };
         Mask { causes: if transmit { causes | sent } else { causes }, vectors: 0 }
+    }
+
+    /// How many entries of the MSI-X table are used, all with the same message.
+    pub(crate) const fn vectors(self) -> u32 {
+        match self {
+            Self::I82576 => 2,
+            _ => 1,
+        }
     }
 
     /// Masks everything, and undoes what a mode set up, so that nothing is raised any more.

@@ -296,7 +296,7 @@ struct Table<H: Hal> {
 impl<H: Hal + Clone> Table<H> {
     const PAGE: u64 = 4096;
 
-    /// Turns MSI-X on with the message in vector 0 and every other vector masked.
+    /// Turns MSI-X on with the message in the vectors in use and every other one masked.
     fn write<C: ConfigSpace>(
         part: &Part<H, C>,
         mapped: Option<Self>,
@@ -312,8 +312,10 @@ impl<H: Hal + Clone> Table<H> {
         for vector in 0..capability.vectors {
             table.mapping.write(table.word(vector, 3), MsiX::MASKED);
         }
-        for (word, value) in (0..).zip(entry) {
-            table.mapping.write(table.word(0, word), value);
+        for vector in 0..Self::used(part).min(capability.vectors) {
+            for (word, value) in (0..).zip(entry) {
+                table.mapping.write(table.word(vector, word), value);
+            }
         }
         capability.unmask(&part.config, part.address);
         Ok(table)
@@ -335,18 +337,25 @@ impl<H: Hal + Clone> Table<H> {
     /// What is no longer as it was written.
     fn fault<C: ConfigSpace>(&self, part: &Part<H, C>, message: Message) -> Option<&'static str> {
         let [low, high, data, _] = MsiX::entry(message).ok()?;
-        let read = |word| self.mapping.read(self.word(0, word));
-        if let Some(what) = self.capability.fault(&part.config, part.address) {
-            Some(what)
-        } else if (read(0), read(1)) != (low, high) {
-            Some("MSI-X entry address")
-        } else if read(2) != data {
-            Some("MSI-X entry data")
-        } else if read(3) & MsiX::MASKED != 0 {
-            Some("MSI-X entry mask")
-        } else {
-            None
-        }
+        let fault_of = |vector| {
+            let read = |word| self.mapping.read(self.word(vector, word));
+            if (read(0), read(1)) != (low, high) {
+                Some("MSI-X entry address")
+            } else if read(2) != data {
+                Some("MSI-X entry data")
+            } else if read(3) & MsiX::MASKED != 0 {
+                Some("MSI-X entry mask")
+            } else {
+                None
+            }
+        };
+        let fault = self.capability.fault(&part.config, part.address);
+        let used = 0..Self::used(part).min(self.capability.vectors);
+        fault.or_else(|| used.into_iter().find_map(fault_of))
+    }
+
+    fn used<C: ConfigSpace>(part: &Part<H, C>) -> u32 {
+        part.model.family.quirks().interrupts.vectors()
     }
 
     fn word(&self, vector: u32, word: u32) -> Register {
