@@ -99,6 +99,18 @@ pub struct TcpStream<'a, D: EthernetDevice> {
     next_poll: Option<Duration>,
 }
 
+/// The largest receive buffer that a [`TcpStream`] takes: what the device's receive ring can hold as
+/// segments. The smaller the MTU, the smaller it is.
+#[must_use]
+pub fn receive_limit<D: EthernetDevice>(stack: &NetStack<'_, D>) -> usize {
+    stack.device().receive_frames().saturating_mul(segment_size(stack))
+}
+
+/// The data of one segment behind the larger headers: IPv6 and TCP without options.
+fn segment_size<D: EthernetDevice>(stack: &NetStack<'_, D>) -> usize {
+    usize::from(stack.mtu()).saturating_sub(60)
+}
+
 /// What the caller asked for and got so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
@@ -122,21 +134,21 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
     ///
     /// # Errors
     /// [`BufferError`] when the receive buffer, which is the window that the peer may fill at
-    /// once, is more than the device's receive ring can hold, or a buffer is tiny.
+    /// once, is more than the device's receive ring can hold ([`receive_limit`]), or a buffer is
+    /// tiny.
     pub fn new(
         mut stack: NetStack<'a, D>,
         receive: &'a mut [u8],
         transmit: &'a mut [u8],
         options: TcpOptions,
     ) -> Result<Self, BufferError> {
-        // The larger headers: IPv6 and TCP without options.
-        let segment = usize::from(stack.mtu()).saturating_sub(60);
+        let segment = segment_size(&stack);
         for len in [receive.len(), transmit.len()] {
             if len < segment {
                 return Err(BufferError::TooSmall { len, least: segment });
             }
         }
-        let most = stack.device().receive_frames().saturating_mul(segment);
+        let most = receive_limit(&stack);
         if receive.len() > most {
             return Err(BufferError::ReceiveTooLarge { len: receive.len(), most });
         }

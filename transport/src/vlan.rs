@@ -299,6 +299,8 @@ fn protocol(frame: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
     use std::vec::Vec;
 
     const ADDRESSES: [u8; 12] = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12];
@@ -376,6 +378,34 @@ mod tests {
             assert_eq!(short, untouched);
         }
         assert_eq!(open(&mut whole.clone(), vlan(7)), Ok(4));
+    }
+
+    proptest! {
+        /// Whatever comes: a frame that is for us is what it was without its tag, any other is
+        /// left as it is.
+        #[test]
+        fn no_byte_is_lost_or_made_up(
+            bytes in vec(any::<u8>(), 0..40),
+            tagged in any::<bool>(),
+            number in 0_u16..16,
+            ours in 0_u16..4,
+        ) {
+            let mut frame = bytes.clone();
+            if tagged && bytes.len() >= HEAD {
+                let number = if number < 8 { ours } else { number };
+                frame[12..14].copy_from_slice(&C_TAG.to_be_bytes());
+                frame[14..16].copy_from_slice(&number.to_be_bytes());
+            }
+            let before = frame.clone();
+            match open(&mut frame, VlanId::new(ours)) {
+                Ok(0) => prop_assert_eq!(&frame, &before),
+                Ok(begin) => {
+                    prop_assert_eq!(begin, TAG);
+                    prop_assert_eq!(&frame[begin..], [&before[..12], &before[HEAD..]].concat());
+                }
+                Err(_) => prop_assert_eq!(&frame, &before),
+            }
+        }
     }
 
     /// A buffer as long as what is asked of it, or none.

@@ -229,6 +229,8 @@ fn variants() -> Outcome {
     shown(&["--start", "direct", "--chap", "one-way"], "chap.json")?;
     shown(&["--start", "direct", "--chap", "mutual", "--digest", "both"], "mutual-chap.json")?;
     shown(&["--start", "direct", "--ip", "v6", "--nic", "e1000e"], "ipv6.json")?;
+    let routers = "--start direct --ip v6 --vlan 7 --nic e1000e -- isboot.address=slaac";
+    shown(&routers.split(' ').collect::<Vec<_>>(), "slaac.json")?;
     shown(&["--start", "direct", "--vlan", "7", "--digest", "both"], "vlan.json")?;
     let all = "--start direct --ip v6 --vlan 4094 --chap mutual --digest both --nic e1000e";
     shown(&all.split(' ').collect::<Vec<_>>(), "ipv6-vlan-mutual-chap.json")?;
@@ -283,9 +285,9 @@ fn shown(options: &[&str], report: &str) -> Outcome {
     fs::create_dir_all(&folder)
         .map_err(|error| format!("creating {}: {error}", folder.display()))?;
     let report = folder.join(report);
-    let mut options = options.to_vec();
     let path = report.to_string_lossy();
-    options.extend(["--report", &path]);
+    // First: what comes after `--` is for the kernel.
+    let options = [&["--report", &path], options].concat();
     let task = boot::task(&options);
     let ended = task.show()?;
     if !ended.is_success() {

@@ -5,8 +5,8 @@ use core::net::IpAddr;
 use isboot::boot::{BootPlan, Parameters};
 use isboot_transport::device::NicDevice;
 use isboot_transport::hal::wait_until;
-use isboot_transport::netstack::{AddressState, NetStack, Sockets};
-use isboot_transport::tcp::{TcpOptions, TcpStream};
+use isboot_transport::netstack::{AddressState, Addressing, NetStack, Sockets};
+use isboot_transport::tcp::{TcpOptions, TcpStream, receive_limit};
 use isboot_transport::vlan::{VlanDrops, VlanId};
 
 use crate::arena;
@@ -24,7 +24,7 @@ type Device = NicDevice<Machine, ConfigPorts>;
 /// The connection that the initiator moves its bytes over.
 pub(crate) type Stream = TcpStream<'static, Device>;
 
-/// What the target may have under way to us. The receive ring of the card holds more.
+/// What the target may have under way to us, where the receive ring of the card holds as much.
 const RECEIVE_BUFFER: usize = 256 * 1024;
 const TRANSMIT_BUFFER: usize = 128 * 1024;
 
@@ -53,14 +53,24 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
     Event::new("address")
         .field("ip", format_args!("{}/{}", address.address, address.prefix))
         .field("gateway", OrNone(address.gateway))
-        .field("origin", if address.dhcp_server.is_some() { "dhcp" } else { "ibft" });
+        .field("origin", origin(plan.addressing));
 
     let options =
         TcpOptions { connect_timeout: parameters.timeouts.connect, ..TcpOptions::default() };
     let memory = || "no memory for the TCP buffers";
-    let receive = arena::buffer(RECEIVE_BUFFER).ok_or_else(memory).during("tcp")?;
+    let window = RECEIVE_BUFFER.min(receive_limit(&stack));
+    let receive = arena::buffer(window).ok_or_else(memory).during("tcp")?;
     let transmit = arena::buffer(TRANSMIT_BUFFER).ok_or_else(memory).during("tcp")?;
     TcpStream::new(stack, receive, transmit, options).during("tcp")
+}
+
+/// Who gave the address.
+fn origin(addressing: Addressing) -> &'static str {
+    match addressing {
+        Addressing::Static { .. } => "ibft",
+        Addressing::Dhcp => "dhcp",
+        Addressing::Slaac => "routers",
+    }
 }
 
 /// Where nobody answers in a VLAN: which, and what came instead. Nothing where there is none.
