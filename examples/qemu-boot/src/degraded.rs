@@ -3,7 +3,7 @@
 
 use crate::boot::Seen;
 use crate::judge::{Check, judge};
-use crate::plan::{Breakage, Disturbance, Interrupts, Nic, Plan, Start};
+use crate::plan::{Breakage, Disturbance, Firmware, Interrupts, Nic, Plan, Start};
 
 /// A run that must succeed with less.
 #[derive(Debug)]
@@ -19,20 +19,42 @@ pub struct Degraded {
     nic: Nic,
     /// Bytes of LUN 0: enough reading for the guest to notice.
     lun_bytes: u64,
+    /// BIOS is passed by; UEFI starts the kernel by way of iPXE.
+    firmware: Firmware,
+    words: &'static [&'static str],
 }
 
 const MIB: u64 = 1 << 20;
 
+const WHOLE: Degraded = Degraded {
+    name: "",
+    what: "",
+    says: "",
+    disturbance: Disturbance::Nothing,
+    interrupts: Interrupts::None,
+    nic: Nic::E1000e,
+    lun_bytes: 64 * MIB,
+    firmware: Firmware::Bios,
+    words: &[],
+};
+
 /// All of them.
-pub static DEGRADED: [Degraded; 7] = [
+pub static DEGRADED: [Degraded; 8] = [
     Degraded {
         name: "no-entropy",
         what: "the processor has no random numbers, and nobody insists on them",
         says: "no source of randomness",
         disturbance: Disturbance::NoEntropy,
-        interrupts: Interrupts::None,
-        nic: Nic::E1000e,
-        lun_bytes: 64 * MIB,
+        ..WHOLE
+    },
+    Degraded {
+        name: "firmware-entropy",
+        what: "the processor has no random numbers, but firmware has, and they are insisted on",
+        says: "the processor has no randomness",
+        disturbance: Disturbance::FirmwareEntropy,
+        firmware: Firmware::Uefi,
+        words: &["isboot.require_entropy=yes"],
+        ..WHOLE
     },
     Degraded {
         name: "no-local-apic",
@@ -40,8 +62,7 @@ pub static DEGRADED: [Degraded; 7] = [
         says: "no local APIC: polling",
         disturbance: Disturbance::NoLocalApic,
         interrupts: Interrupts::Msix,
-        nic: Nic::E1000e,
-        lun_bytes: 64 * MIB,
+        ..WHOLE
     },
     Degraded {
         name: "no-messages",
@@ -49,8 +70,7 @@ pub static DEGRADED: [Degraded; 7] = [
         says: "msi cannot be used: no interrupt reached the handler",
         disturbance: Disturbance::Broken(Breakage::NoMessages),
         interrupts: Interrupts::Msix,
-        nic: Nic::E1000e,
-        lun_bytes: 64 * MIB,
+        ..WHOLE
     },
     Degraded {
         name: "deaf",
@@ -58,8 +78,7 @@ pub static DEGRADED: [Degraded; 7] = [
         says: "no way to interrupt that works: polling",
         disturbance: Disturbance::Broken(Breakage::Deaf),
         interrupts: Interrupts::Msix,
-        nic: Nic::E1000e,
-        lun_bytes: 64 * MIB,
+        ..WHOLE
     },
     Degraded {
         name: "masked-vector",
@@ -67,8 +86,8 @@ pub static DEGRADED: [Degraded; 7] = [
         says: "was not as it was set",
         disturbance: Disturbance::Broken(Breakage::MaskedVector),
         interrupts: Interrupts::Msix,
-        nic: Nic::E1000e,
         lun_bytes: 256 * MIB,
+        ..WHOLE
     },
     Degraded {
         name: "lost-vector",
@@ -76,8 +95,8 @@ pub static DEGRADED: [Degraded; 7] = [
         says: "interrupts by msix do not come: now by msi",
         disturbance: Disturbance::Broken(Breakage::LostVector),
         interrupts: Interrupts::Msix,
-        nic: Nic::E1000e,
         lun_bytes: 256 * MIB,
+        ..WHOLE
     },
     Degraded {
         name: "storm",
@@ -86,7 +105,7 @@ pub static DEGRADED: [Degraded; 7] = [
         disturbance: Disturbance::Broken(Breakage::Storm),
         interrupts: Interrupts::Intx,
         nic: Nic::E1000,
-        lun_bytes: 64 * MIB,
+        ..WHOLE
     },
 ];
 
@@ -97,15 +116,21 @@ impl Degraded {
         DEGRADED.iter().find(|degraded| degraded.name == name)
     }
 
-    /// `plan` with this broken, started without iPXE.
+    /// `plan` with this broken, started without iPXE where that is possible.
     #[must_use]
     pub fn applied_to(&self, plan: &Plan) -> Plan {
         Plan {
-            start: Start::Direct,
+            start: match self.firmware {
+                Firmware::Bios => Start::Direct,
+                Firmware::Uefi => Start::Ipxe,
+            },
             disturbance: self.disturbance,
             interrupts: self.interrupts,
             nic: self.nic,
             lun_bytes: self.lun_bytes,
+            firmware: self.firmware,
+            memory_mib: self.firmware.least_memory_mib().max(plan.memory_mib),
+            words: self.words.iter().map(|word| (*word).to_owned()).collect(),
             ..plan.clone()
         }
     }

@@ -234,11 +234,15 @@ fn command(
     let mut command = Command::new(qemu(plan));
     // RDRAND: mutual CHAP needs a source of randomness for its challenge.
     let processor = match plan.disturbance {
-        Disturbance::NoEntropy => "qemu64,-rdrand,-rdseed",
+        Disturbance::NoEntropy | Disturbance::FirmwareEntropy => "qemu64,-rdrand,-rdseed",
         Disturbance::NoLocalApic => "qemu64,+rdrand,-apic",
         _ => "qemu64,+rdrand",
     };
     command.args(["-accel", "tcg", "-cpu", processor, "-m", &plan.memory_mib.to_string()]);
+    if plan.disturbance == Disturbance::FirmwareEntropy {
+        command.args(["-object", "rng-random,id=random,filename=/dev/urandom"]);
+        command.args(["-device", "virtio-rng-pci,rng=random"]);
+    }
     command.args(["-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4"]);
     command.arg("-qmp").arg(format!("unix:{},server=on,wait=off", monitor.display()));

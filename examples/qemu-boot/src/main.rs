@@ -350,10 +350,7 @@ impl Arguments {
     }
 
     fn memory_for(&self, firmware: Firmware) -> u32 {
-        self.memory.unwrap_or(match firmware {
-            Firmware::Bios => 32,
-            Firmware::Uefi => 256,
-        })
+        self.memory.unwrap_or(firmware.least_memory_mib())
     }
 
     fn directory(&self) -> Result<PathBuf, RigError> {

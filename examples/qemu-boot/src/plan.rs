@@ -193,6 +193,9 @@ pub enum Disturbance {
     NoLocalApic,
     /// The processor has no random numbers.
     NoEntropy,
+    /// The processor has no random numbers, but the machine has a device for them, and firmware a
+    /// driver for that.
+    FirmwareEntropy,
     /// The kernel breaks the NIC's way to interrupt while it works; see [`Breakage`].
     Broken(Breakage),
 }
@@ -278,6 +281,15 @@ pub struct LunPlan {
 }
 
 impl Firmware {
+    /// Memory that a machine must have, in MiB: UEFI needs most of it for itself.
+    #[must_use]
+    pub const fn least_memory_mib(self) -> u32 {
+        match self {
+            Self::Bios => 32,
+            Self::Uefi => 256,
+        }
+    }
+
     /// As on the command line.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -5,6 +5,7 @@ use core::ptr;
 use core::slice;
 
 use uefi_raw::protocol::loaded_image::LoadedImageProtocol;
+use uefi_raw::protocol::rng::RngProtocol;
 use uefi_raw::table::boot::{AllocateType, BootServices, MemoryDescriptor, MemoryType};
 use uefi_raw::table::system::SystemTable;
 use uefi_raw::{Guid, Handle, Status, guid};
@@ -15,6 +16,7 @@ use crate::ARENA_BYTES;
 use crate::boot_cell::BootCell;
 use crate::command_line::CommandLine;
 use crate::console;
+use crate::entropy;
 
 const ACPI_2: Guid = guid!("8868e871-e4f1-11d3-bc22-0080c73c8881");
 const ACPI_1: Guid = guid!("eb9d2d30-2d88-11d3-9a16-0090273fc14d");
@@ -45,6 +47,9 @@ unsafe extern "efiapi" fn uefi_main(
     // SAFETY: as above.
     let boot_services = unsafe { &*system_table.boot_services };
 
+    if let Some(seed) = random_seed(boot_services) {
+        entropy::take_from_firmware(seed);
+    }
     let command_line = command_line(boot_services, image);
     let rsdp = rsdp(system_table);
     let arena = allocate_below_4_gib(boot_services, ARENA_BYTES);
@@ -82,6 +87,27 @@ fn command_line(boot_services: &BootServices, image: Handle) -> CommandLine {
     let unit = |index| unsafe { options.wrapping_add(index).read_unaligned() };
     let text = char::decode_utf16((0..units).map(unit).take_while(|&unit| unit != 0));
     CommandLine::from_chars(text.map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)))
+}
+
+/// 32 bytes of firmware's own randomness, where it has any (UEFI 2.10 §37.5).
+fn random_seed(boot_services: &BootServices) -> Option<[u8; 32]> {
+    let mut found: *mut c_void = ptr::null_mut();
+    // SAFETY: a boot service, called as UEFI 2.10 §7.3.16 says.
+    let status = unsafe {
+        (boot_services.locate_protocol)(&RngProtocol::GUID, ptr::null_mut(), &raw mut found)
+    };
+    if status != Status::SUCCESS || found.is_null() {
+        return None;
+    }
+    let protocol = found.cast::<RngProtocol>();
+    // SAFETY: firmware gave this protocol.
+    let get_rng = unsafe { (*protocol).get_rng };
+    let mut seed = [0; 32];
+    // SAFETY: the protocol's function with its own `this`, firmware's default algorithm, and room
+    // for so many bytes.
+    let status = unsafe { get_rng(protocol, ptr::null(), seed.len(), seed.as_mut_ptr()) };
+    let is_filled = seed.as_chunks::<8>().0.iter().all(|word| *word != [0; 8]);
+    (status == Status::SUCCESS && is_filled).then_some(seed)
 }
 
 fn rsdp(system_table: &SystemTable) -> Option<u64> {
