@@ -9,6 +9,7 @@ mod formats;
 mod identify;
 mod interrupt;
 mod receive;
+mod recovery;
 mod removal;
 mod transmit;
 mod vlan;
