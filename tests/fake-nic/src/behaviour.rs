@@ -30,6 +30,8 @@ pub struct Behaviour {
     pub config_goes: bool,
     /// The other end of the wire is there.
     pub link_up: bool,
+    /// At the other end of a fibre somebody negotiates.
+    pub partner_negotiates: bool,
     /// What RAL0 and RAH0 hold after a reset.
     pub receive_address: [u8; 6],
     /// What the EEPROM holds; `None`: reads never end.
@@ -75,6 +77,7 @@ impl Default for Behaviour {
             gone_after: u64::MAX,
             config_goes: false,
             link_up: true,
+            partner_negotiates: true,
             receive_address: MAC,
             eeprom: Some(MAC),
             has_flash: true,

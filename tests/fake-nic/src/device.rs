@@ -15,8 +15,9 @@ use crate::phy::Phy;
 use crate::receive::Receive;
 use crate::register::{
     CTRL, CTRL_DUP, CTRL_EXT, EECD, EECD_I210, EEMNGCTL, EERD, EERD_I210, ICR, INVM, KMRNCTRLSTA,
-    MDIC, MDICNFG, PBA, RAH0, RAL0, RDBAL, RDH, RDLEN, RDT, RXDCTL, SRRCTL, STATISTICS, STATUS,
-    SWSM, TARC0, TARC1, TDBAL, TDH, TDLEN, TDT, TXDCTL, ctrl, ctrl_ext, eecd, status,
+    MDIC, MDICNFG, PBA, RAH0, RAL0, RDBAL, RDH, RDLEN, RDT, RXCW, RXDCTL, SRRCTL, STATISTICS,
+    STATUS, SWSM, TARC0, TARC1, TDBAL, TDH, TDLEN, TDT, TXCW, TXDCTL, ctrl, ctrl_ext, eecd, rxcw,
+    status, txcw,
 };
 use crate::transmit::Transmit;
 
@@ -199,6 +200,9 @@ impl State {
         let value = self.get(register);
         match register {
             STATUS => self.read_status(),
+            RXCW if self.behaviour.link_up => {
+                rxcw::SYNCH | if self.behaviour.partner_negotiates { rxcw::C } else { 0 }
+            }
             CTRL => {
                 if value & ctrl::RST != 0 && self.reset_reads_left != u32::MAX {
                     match self.reset_reads_left.checked_sub(1) {
@@ -259,7 +263,10 @@ impl State {
 
     /// The other end is there, and both PHY and MAC want it.
     pub(crate) fn is_link_up(&self) -> bool {
-        self.behaviour.link_up && self.get(CTRL) & ctrl::SLU != 0 && self.phy.is_awake()
+        // Fibre: by negotiation, or because software says so.
+        let negotiated = self.get(TXCW) & txcw::ANE != 0 && self.behaviour.partner_negotiates;
+        let wanted = negotiated || self.get(CTRL) & ctrl::SLU != 0;
+        self.behaviour.link_up && wanted && self.phy.is_awake()
     }
 
     pub(crate) fn write(&mut self, offset: u32, value: u32) {

@@ -22,6 +22,8 @@ pub const EIAC: u32 = 0x00dc;
 pub const IAM: u32 = 0x00e0;
 pub const IVAR: u32 = 0x00e4;
 pub const RCTL: u32 = 0x0100;
+pub const TXCW: u32 = 0x0178;
+pub const RXCW: u32 = 0x0180;
 pub const TCTL: u32 = 0x0400;
 pub const EXTCNF_CTRL: u32 = 0x0f00;
 pub const PBA: u32 = 0x1000;
@@ -144,4 +146,13 @@ pub mod icr {
     pub const OTHER: u32 = 1 << 24;
     pub const DRSTA: u32 = 1 << 30;
     pub const INT_ASSERTED: u32 = 1 << 31;
+}
+
+pub mod txcw {
+    pub const ANE: u32 = 1 << 31;
+}
+
+pub mod rxcw {
+    pub const C: u32 = 1 << 29;
+    pub const SYNCH: u32 = 1 << 30;
 }

@@ -19,6 +19,8 @@ pub(super) struct Wire {
     was_up: bool,
     /// When a link came up that cannot be used at once (82578).
     settling_since: Option<Duration>,
+    /// The link was up before we came.
+    is_kept: bool,
     /// When the other end of a fibre was first heard without negotiating.
     silent_since: Option<Duration>,
     /// The fibre's link is up because we say so: the other end does not negotiate.
@@ -57,6 +59,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             self.part.start_fibre();
         }
         let is_up = decode_link(self.part.registers.read(STATUS)).is_up();
+        self.wire.is_kept = is_up;
         if is_up || self.part.model.media != Media::Copper {
             let _ = self.link();
             return;
@@ -107,31 +110,30 @@ impl Wire {
         link
     }
 
-    /// A fresh link at 1000 Mbit/s of the 82578 carries nothing until, after 200 ms, its transmit
-    /// multiplexer was turned.
+    /// A fresh link of the 82578 at 1000 Mbit/s stalls unless it is left alone for 200 ms.
     fn let_settle<H: Hal + Clone, C: ConfigSpace>(
         &mut self,
         part: &Part<H, C>,
         link: Link,
     ) -> Link {
         const SETTLING: Duration = Duration::from_millis(200);
-        let is_fresh = link.is_up() && !self.was_up;
-        if !part.quirks().link_settles
-            || !is_fresh
-            || !matches!(link, Link::Up { megabits: 1000, .. })
-        {
+        let is_gigabit = matches!(link, Link::Up { megabits: 1000, .. });
+        let is_fresh = is_gigabit && !self.was_up && !core::mem::take(&mut self.is_kept);
+        if !is_fresh || !part.quirks().link_settles {
             self.settling_since = None;
+            return link;
+        }
+        if self.settling_since.is_none() && !part.has_82578() {
             return link;
         }
         let now = part.hal.now();
         let since = *self.settling_since.get_or_insert(now);
-        if now.saturating_sub(since) < SETTLING {
-            return Link::Down;
+        if now.saturating_sub(since) >= SETTLING {
+            self.settling_since = None;
+            link
+        } else {
+            Link::Down
         }
-        self.settling_since = None;
-        let turned = part.with_phy(|phy| phy.unstall_82578());
-        part.say_phy("turn its multiplexer", turned);
-        link
     }
 }
 
@@ -166,6 +168,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         }
         let agreed = self.with_phy(|phy| {
             phy.care_after_link_change(link)?;
+            if link.is_up() && self.quirks().link_settles {
+                phy.unstall_82578()?;
+            }
             match link {
                 Link::Up { full_duplex: true, .. } => phy.pause(),
                 _ => Ok(None),
@@ -179,6 +184,10 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         let obey = if obey { ctrl::RFCE } else { 0 };
         self.registers.update(CTRL, ctrl::RFCE | ctrl::TFCE, send | obey);
         self.say_phy("follow its link", agreed.map(drop));
+    }
+
+    fn has_82578(&self) -> bool {
+        self.with_phy(|phy| Ok(phy.is_82578())) == Ok(true)
     }
 
     /// Lends the PHY, under its lock.

@@ -56,11 +56,15 @@ impl<H: Hal> Phy<'_, H> {
         const MUX_DATA_CTRL: At = At::page(776, 16);
         const GEN_TO_MAC: u16 = 1 << 10;
         const FORCE_SPEED: u16 = 1 << 2;
-        if self.kind() != Kind::I82578 {
+        if !self.is_82578() {
             return Ok(());
         }
         self.write(MUX_DATA_CTRL, GEN_TO_MAC | FORCE_SPEED)?;
         self.write(MUX_DATA_CTRL, GEN_TO_MAC)
+    }
+
+    pub(crate) fn is_82578(&self) -> bool {
+        self.kind() == Kind::I82578
     }
 
     /// At 10 Mbit/s half duplex the controller collides too often with the usual gap.
