@@ -45,10 +45,19 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
         }
         found
     });
-    let AddressState::Configured(address) = stack.address_state() else {
-        let limit = parameters.address_timeout.as_secs();
-        let text = format_args!("no answer to DHCP within {limit} s{}", OnVlan::of(&stack));
-        return Err(Failure::new("address", text));
+    let limit = parameters.address_timeout.as_secs();
+    let address = match (stack.address_state(), plan.addressing) {
+        (AddressState::Configured(address), _) => address,
+        (AddressState::Duplicate(conflict), _) => return Err(Failure::new("address", conflict)),
+        (AddressState::Pending, from) => {
+            let what = match from {
+                Addressing::Static { .. } => "it is not known whether the iBFT's address is free",
+                Addressing::Dhcp => "no answer to DHCP",
+                Addressing::Slaac => "no router advertises an address",
+            };
+            let text = format_args!("{what} within {limit} s{}", OnVlan::of(&stack));
+            return Err(Failure::new("address", text));
+        }
     };
     Event::new("address")
         .field("ip", format_args!("{}/{}", address.address, address.prefix))

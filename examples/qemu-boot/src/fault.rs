@@ -50,7 +50,7 @@ const RIGHT: Fault = Fault {
 };
 
 /// All of them.
-pub static FAULTS: [Fault; 14] = [
+pub static FAULTS: [Fault; 15] = [
     Fault {
         name: "no-ibft",
         what: "firmware left no iBFT",
@@ -95,6 +95,17 @@ pub static FAULTS: [Fault; 14] = [
         table: TableFault::NoAddress,
         disturbance: Disturbance::NobodyAnswers,
         words: &["isboot.address_timeout=8"],
+        ..RIGHT
+    },
+    Fault {
+        name: "no-router",
+        what: "the address is to come from routers, and there is none",
+        during: "address",
+        says: &["router", "VLAN 7"],
+        limit: Duration::from_secs(10),
+        disturbance: Disturbance::NobodyAnswers,
+        vlan: Some(7),
+        words: &["isboot.address=slaac", "isboot.address_timeout=2"],
         ..RIGHT
     },
     Fault {
