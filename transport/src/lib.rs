@@ -81,6 +81,7 @@
 extern crate std;
 
 pub mod checksum;
+mod congestion;
 pub mod device;
 pub mod entropy;
 pub mod hal;

@@ -21,6 +21,7 @@ use smoltcp::wire::{
     TcpSeqNumber,
 };
 
+use crate::congestion::CongestionWindow;
 use crate::watch::Segment;
 
 /// Duplicates behind which more than this many segments' worth arrived are lost: DupThresh − 1
@@ -34,6 +35,10 @@ const SLACK: Duration = Duration::from_millis(10);
 /// Once a loss is known, what answers take beyond a round trip is an ordering matter
 /// (RFC 8985 §6.2): no less than this, for polls are not at once.
 const LEAST_REORDERING_WAIT: Duration = Duration::from_millis(1);
+/// Prompts by time that may be no more than probes.
+const PROBES: u32 = 2;
+/// What every station takes (RFC 9293 §3.7.1).
+const SMALLEST_FULL_SEGMENT: u16 = 536;
 /// Doubling ends here: a link that comes back is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A window that differs, the window as it was, and three duplicates: whatever smoltcp had counted
@@ -67,6 +72,7 @@ pub(crate) struct LossRecovery {
     attempts: u32,
     /// When the peer was last heard.
     heard: Duration,
+    congestion: CongestionWindow,
 }
 
 /// Addresses and ports, ours first, as in the frames that we send.
@@ -97,6 +103,7 @@ impl LossRecovery {
         let length = u32::try_from(tcp.segment_len()).unwrap_or(0);
         let end = begin.wrapping_add(length);
         if tcp.syn() {
+            let full = tcp.options_summary().ok().and_then(|options| options.max_segment_size);
             let is_again = self.path.is_some_and(|path| path.ports == ports);
             *self = Self {
                 path: Some(Path {
@@ -111,6 +118,7 @@ impl LossRecovery {
                 timed: (!is_again).then_some((end, now)),
                 since: now,
                 heard: now,
+                congestion: CongestionWindow::new(full.unwrap_or(SMALLEST_FULL_SEGMENT).into()),
                 ..Self::default()
             };
             return;
@@ -131,6 +139,10 @@ impl LossRecovery {
                 self.timed = Some((end, now));
             }
         } else if begin == self.acknowledged {
+            if !self.is_resent {
+                // smoltcp's own idea: it has seen three duplicates itself.
+                self.congestion.lost();
+            }
             (self.since, self.is_resent) = (now, true);
             self.timed = None;
         }
@@ -184,6 +196,9 @@ impl LossRecovery {
         let Some(path) = self.path else { return false };
         let acknowledged = path.first.wrapping_add(acknowledged);
         if is_after(acknowledged, self.acknowledged) {
+            let outstanding = u32::try_from(outstanding).unwrap_or(u32::MAX);
+            let bytes = acknowledged.wrapping_sub(self.acknowledged);
+            self.congestion.delivered(bytes, outstanding);
             self.progress(now, acknowledged);
         }
         if outstanding == 0 {
@@ -200,6 +215,13 @@ impl LossRecovery {
                 Some(due) if now >= due => self.attempts = self.attempts.saturating_add(1),
                 _ => return false,
             }
+        }
+        // A probe of something that may only be late counts for nothing.
+        if is_proven || self.mended_at.is_some() {
+            self.congestion.lost();
+        }
+        if self.attempts > PROBES {
+            self.congestion.timed_out();
         }
         self.since = now;
         self.is_resent = true;
@@ -251,6 +273,11 @@ impl LossRecovery {
     /// There is no connection any more.
     pub(crate) fn forget(&mut self) {
         *self = Self::default();
+    }
+
+    /// Bytes that may be under way at once.
+    pub(crate) const fn congestion_window(&self) -> u32 {
+        self.congestion.window()
     }
 
     /// When the peer was last heard, or the connection begun.

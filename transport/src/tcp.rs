@@ -416,14 +416,18 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
+        let window = self.stack.recovery(|recovery| recovery.congestion_window());
+        let window = usize::try_from(window).unwrap_or(usize::MAX);
         let socket = self.socket_mut();
-        if !socket.can_send() {
+        let before = socket.send_queue();
+        // What the socket has it sends at once.
+        let most = window.saturating_sub(before);
+        if !socket.can_send() || most == 0 {
             return None;
         }
-        let before = socket.send_queue();
         let result = socket.send(|room| {
-            let len = room.len();
-            let (filled, result) = fill(room);
+            let len = room.len().min(most);
+            let (filled, result) = fill(room.get_mut(..len).unwrap_or_default());
             (filled.min(len), result)
         });
         let filled = socket.send_queue().saturating_sub(before);

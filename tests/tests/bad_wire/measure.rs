@@ -74,3 +74,45 @@ fn measure_against_linux_and_istgt() {
         });
     }
 }
+
+/// A switch port that is slower than ours, or one with a small buffer: what the writes reach, and
+/// how many frames it had to drop for that.
+#[test]
+#[ignore = "a measurement"]
+fn measure_a_narrow_way() {
+    println!(
+        "{:>12} {:>6} {:>8} {:>6} {:>12} {:>10} {:>10}",
+        "bit/s", "queue", "one way", "lost", "write MB/s", "sent", "dropped"
+    );
+    for (rate_of_it, queue) in
+        [(1_000_000_000, 128), (1_000_000_000, 16), (100_000_000, 128), (100_000_000, 16)]
+    {
+        for delay in [50, 2000].map(Duration::from_micros) {
+            for lost in [0, 1] {
+                let capacity = Some(Capacity { rate: rate_of_it, queue });
+                let faults = Faults {
+                    delay,
+                    lost,
+                    capacity,
+                    only_from: Some(Side::Initiator),
+                    ..Faults::default()
+                };
+                let target = Target::builder("iqn.2001-04.com.example:disks")
+                    .lun(Lun::memory(16 * MIB))
+                    .times(0, 20)
+                    .build();
+                let mut segment = Segment::new(&target, &[], faults);
+                segment.become_ready();
+                let data = Random(3).bytes(16 * MIB as usize);
+                let (sent, dropped) = (segment.sent(Side::Initiator).len(), segment.harmed());
+                let write = segment.write(&data);
+                println!(
+                    "{rate_of_it:>12} {queue:>6} {delay:>8?} {lost:>4} % {:>12.2} {:>10} {:>10}",
+                    rate(data.len(), write),
+                    segment.sent(Side::Initiator).len() - sent,
+                    segment.harmed() - dropped
+                );
+            }
+        }
+    }
+}

@@ -27,10 +27,7 @@ fn whole_lun(parameters: &[(&str, &str)], faults: &Faults) -> (Target, Segment) 
         assert!(target.read_lun(0, 0, data.len()).unwrap() == data, "{faults:?}");
     }
     // What the network made of a PDU is not the initiator's fault.
-    let violations = target.violations();
-    let own = violations.iter().filter(|violation| !violation.what.contains("wrong"));
-    assert_eq!(own.count(), 0, "{faults:?}: {violations:?}");
-    assert!(faults.falsified > 0 || violations.is_empty(), "{faults:?}: {violations:?}");
+    assert!(faults.falsified > 0 || target.violations().is_empty(), "{faults:?}");
     (target, segment)
 }
 
@@ -62,6 +59,26 @@ fn one_lost_frame_of_a_hundred_costs_a_tenth_of_the_throughput() {
     };
     let (whole, lossy) = (time(0), time(1));
     assert!(lossy < whole * 5 / 4, "{whole:?}, {lossy:?}");
+}
+
+/// A port with room for a third of what we could send at once: it is not flooded.
+#[test]
+fn a_small_switch_is_not_flooded() {
+    let capacity = Some(Capacity { queue: 16, ..Capacity::GIGABIT });
+    let target = target();
+    let mut segment = Segment::new(&target, &[], Faults { capacity, ..Faults::default() });
+    segment.become_ready();
+    let dropped = segment.harmed();
+    let sent = segment.sent(Side::Initiator).len();
+    let mut took = Duration::ZERO;
+    for seed in 0..8 {
+        took += segment.write(&Random(seed).bytes(LUN as usize));
+    }
+    let dropped = (segment.harmed() - dropped) as usize;
+    let sent = segment.sent(Side::Initiator).len() - sent;
+    assert!(dropped * 20 < sent, "{dropped} of {sent} frames");
+    // 16 MiB at a gigabit take an eighth of a second.
+    assert!(took < Duration::from_millis(500), "{took:?}");
 }
 
 /// A sum that does not hold is a lost frame, and nothing worse.
