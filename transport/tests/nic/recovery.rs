@@ -58,7 +58,7 @@ fn a_connection_ends_when_the_part_was_removed() {
     let mut connection = Connection::over(Behaviour::i82574());
     connection.may_lose();
     connection.machine.remove();
-    let limit = connection.now + Duration::from_secs(2);
+    let limit = connection.now + Duration::from_secs(4);
     while connection.stream.stack().link() != Link::Gone {
         connection.turn();
         assert!(connection.now < limit);

@@ -452,12 +452,15 @@ fn all_ones_once_is_nothing() {
 }
 
 #[test]
-fn a_part_that_was_removed_is_let_go_at_once() {
+fn a_part_that_was_removed_is_let_go() {
     for (behaviour, mode) in every() {
         let mut host = Host::interrupting(behaviour, mode);
         host.machine.deliver(&frame(0, 100));
         host.machine.remove();
         host.ticks(3);
+        assert_eq!(host.take_notices(), []);
+        assert_eq!(host.nic.link(), Link::Down, "it may come back");
+        host.ticks(20);
         assert_eq!(host.take_notices(), [Notice::Removed]);
         host.assert_received(0..1);
         assert_eq!(host.nic.link(), Link::Gone);
@@ -467,6 +470,26 @@ fn a_part_that_was_removed_is_let_go_at_once() {
         assert_eq!(host.take_notices(), []);
         assert_eq!(host.machine.state().accesses, before, "nobody asks a part that is gone");
         assert!(host.nic.detach().is_err());
+    }
+}
+
+#[test]
+fn a_bridge_that_is_reset_takes_nothing_away() {
+    for (behaviour, mode) in every() {
+        let mut host = Host::interrupting(behaviour, mode);
+        let there = host.machine.state().behaviour;
+        host.machine.deliver(&frame(0, 100));
+        host.machine.remove();
+        host.ticks(10);
+        host.machine.state_mut().behaviour = there;
+        host.machine.lose_power();
+        host.ticks(15);
+        assert_eq!(host.take_notices(), [Notice::Restarted { why: Trouble::Unanswered }], "{mode}");
+        for number in 1..20 {
+            host.deliver(number);
+        }
+        host.assert_received(0..20);
+        assert_eq!(host.nic.interrupt_mode(), mode);
     }
 }
 

@@ -239,7 +239,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         }
     }
 
-    fn say_unusable(&self, mode: Mode, why: &Unusable) {
+    pub(super) fn say_unusable(&self, mode: Mode, why: &Unusable) {
         let Part { model, address, .. } = &self.part;
         log::warn!("{} {address}: {mode} cannot be used: {why}", model.name);
     }

@@ -150,7 +150,10 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// After a reset of the part: the mode in use, or the best that can still be had.
     pub(super) fn use_mode_again(&mut self, wanted: Mode) {
         let mut mode = wanted;
-        while mode != Mode::Polled && self.program(mode).is_err() {
+        while mode != Mode::Polled
+            && let Err(why) = self.program(mode)
+        {
+            self.say_unusable(mode, &why);
             mode = mode.next();
         }
         if mode != Mode::Polled {

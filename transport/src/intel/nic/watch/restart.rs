@@ -18,6 +18,10 @@ const HEALTHY_AFTER: Duration = Duration::from_secs(60);
 /// A part that cannot be started so many times in a row is given up.
 const ATTEMPTS: u32 = 5;
 
+/// A part that does not even answer in configuration space for so long was removed. A link or a
+/// bridge that is reset is back before.
+const REMOVED_AFTER: Duration = Duration::from_secs(2);
+
 /// What is remembered of resets.
 #[derive(Default)]
 pub(super) struct Restarts {
@@ -28,6 +32,8 @@ pub(super) struct Restarts {
     failures: u32,
     /// How it interrupted before.
     mode: Mode,
+    /// Nothing answers at its address since.
+    absent_since: Option<Duration>,
 }
 
 impl Restarts {
@@ -60,10 +66,16 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     }
 
     pub(super) fn try_again(&mut self, now: Duration) -> Option<Notice> {
+        let absent_since = &mut self.watchdog.restarts.absent_since;
         if !pci::is_present(&self.part.config, self.part.address) {
+            let since = *absent_since.get_or_insert(now);
+            if now.saturating_sub(since) < REMOVED_AFTER {
+                return None;
+            }
             self.watchdog.state = State::GivenUp;
             return Some(Notice::Removed);
         }
+        *absent_since = None;
         self.restart(Trouble::Unanswered, now)
     }
 
