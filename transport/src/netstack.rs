@@ -28,11 +28,11 @@ mod random;
 mod resolve;
 mod router;
 
-pub use configuration::{Addressing, Configuration, ConfigurationError};
+pub use configuration::{Addressing, Configuration, ConfigurationError, link_local};
 pub use duplicate::{AddressCheck, Conflict};
 pub use resolve::ResolveError;
 
-use configuration::{identifier, is_station, link_local};
+use configuration::{identifier, is_station};
 use dhcp::{Dhcp, Lease};
 use gate::{Gate, Neighbourhood, Telling};
 use message::{MESSAGE_LIMIT, Mac, Message};
@@ -312,6 +312,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// Sends what the sockets want to send; says whether it could, which it cannot without link.
     pub(crate) fn egress(&mut self, now: Duration) -> bool {
         self.watch_link(now);
+        self.ask_name_servers(now);
         if !self.link.is_up() {
             return false;
         }
@@ -340,6 +341,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
                 break;
             }
         }
+        self.ask_name_servers(now);
         if self.link.is_up() {
             self.tend(now);
         }
@@ -371,15 +373,19 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.tend_at = now;
     }
 
-    /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
-    fn tend(&mut self, now: Duration) {
-        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(now, &mut self.sockets));
+    /// Goes on with a name that is asked for; time passes for that without a link, too.
+    fn ask_name_servers(&mut self, now: Duration) {
         let is_ipv6 = match self.state {
             AddressState::Configured(Address { address, .. }) => Some(address.is_ipv6()),
             _ => None,
         };
         let (sockets, servers) = (&mut self.sockets, &self.name_servers);
         self.resolver.poll(now, sockets, servers, is_ipv6, &mut self.random);
+    }
+
+    /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
+    fn tend(&mut self, now: Duration) {
+        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(now, &mut self.sockets));
         let touched = core::mem::take(&mut self.gate.neighbourhood().touched);
         if !changed && !touched && now < self.tend_at {
             return;

@@ -28,8 +28,13 @@ pub(crate) type Stream = TcpStream<'static, Device>;
 const RECEIVE_BUFFER: usize = 256 * 1024;
 const TRANSMIT_BUFFER: usize = 128 * 1024;
 
-/// Gives the card an address: the plan's, or one from DHCP.
-pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Result<Stream, Failure> {
+/// Gives the card an address: the plan's, or one from DHCP or a router. The plan gets the target's,
+/// where it only has a name.
+pub(crate) fn start(
+    nic: Nic,
+    plan: &mut BootPlan,
+    parameters: &Parameters,
+) -> Result<Stream, Failure> {
     let configuration = plan.network(nic.mac(), random_seed(parameters)?, parameters);
     let sockets = arena::place(Sockets::new()).ok_or("no memory for sockets").during("address")?;
     let mut stack = NetStack::new(NicDevice::new(nic), sockets, &configuration, clock::now())
@@ -64,6 +69,12 @@ pub(crate) fn start(nic: Nic, plan: &BootPlan, parameters: &Parameters) -> Resul
         .field("gateway", OrNone(address.gateway))
         .field("origin", origin(plan.addressing));
 
+    if let Some(name) = &plan.server_name {
+        let found = resolve(&mut stack, name)?;
+        Event::new("name").field("host", name).field("ip", found);
+        plan.resolved(found);
+    }
+
     let options =
         TcpOptions { connect_timeout: parameters.timeouts.connect, ..TcpOptions::default() };
     let memory = || "no memory for the TCP buffers";
@@ -79,6 +90,22 @@ fn origin(addressing: Addressing) -> &'static str {
         Addressing::Static { .. } => "ibft",
         Addressing::Dhcp => "dhcp",
         Addressing::Slaac => "routers",
+    }
+}
+
+/// The address of the target's server. The name servers' own patience bounds the wait.
+fn resolve(stack: &mut NetStack<'_, Device>, name: &str) -> Result<IpAddr, Failure> {
+    let unresolved =
+        |error| Failure::new("name", format_args!("{name} in parameter root_path: {error}"));
+    stack.resolve(name).map_err(unresolved)?;
+    loop {
+        let now = clock::now();
+        stack.poll(now);
+        if let Some(result) = stack.resolved() {
+            return result.map_err(unresolved);
+        }
+        let next = stack.poll_at(now);
+        interrupt::rest(stack.device_mut().nic_mut(), next);
     }
 }
 

@@ -16,6 +16,6 @@ pub use nic::{NicFound, NoSuchNic, WantedNic};
 pub use parameters::{
     AddressSource, NicChoice, ParameterError, ParameterInfo, Parameters, VlanChoice,
 };
-pub use plan::{BootPlan, BootTarget, PlanError};
+pub use plan::{BootPlan, BootTarget, HostName, PlanError};
 pub use root_path::{RootPath, RootPathError};
 pub use status::Status;

@@ -1,6 +1,7 @@
 //! Parameters by name, so that any kernel can take them from its command line, loader or shell.
 
 use core::fmt;
+use core::net::IpAddr;
 use core::str::FromStr;
 
 use isboot_ibft::{MacAddress, PciAddress};
@@ -72,6 +73,8 @@ pub struct Parameters {
     pub address: AddressSource,
     /// How the address is checked for being somebody else's too.
     pub address_check: AddressCheck,
+    /// A name server to ask before those that the address came with.
+    pub dns: Option<IpAddr>,
     /// Largest IP packet, in bytes; `None` is 1500 on the link and 1280 to a target behind a router.
     pub mtu: Option<u16>,
     /// Initiator part of the session identifier, in wire order (RFC 7143 §11.12.5); `None` is
@@ -119,6 +122,7 @@ impl Default for Parameters {
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             address_check: AddressCheck::Announce,
+            dns: None,
             mtu: None,
             isid: None,
             target_portal_group_tag: None,
@@ -436,6 +440,20 @@ const TABLE: &[ParameterInfo] = &[
                 "probe" => AddressCheck::Probe,
                 _ => return None,
             };
+            Some(())
+        },
+    },
+    ParameterInfo {
+        name: "dns",
+        range: "ibft | an IPv4 or IPv6 address",
+        unit: "",
+        meaning: "name server for a host name in root_path: where the address comes from, or this",
+        read: |parameters, f| match parameters.dns {
+            None => f.write_str("ibft"),
+            Some(address) => write!(f, "{address}"),
+        },
+        write: |parameters, value| {
+            parameters.dns = if value == "ibft" { None } else { Some(value.parse().ok()?) };
             Some(())
         },
     },

@@ -3,18 +3,18 @@
 //! Made once; the table's memory is not needed afterwards, and can be wiped of its secrets.
 
 use core::fmt;
-use core::net::SocketAddr;
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use heapless::String;
 use isboot_ibft::{ChapType, Ibft, LunEncoding, MacAddress, Nic, Target, Text};
-use isboot_transport::netstack::{Addressing, Configuration};
+use isboot_transport::netstack::{Addressing, Configuration, link_local};
 use isboot_transport::vlan::VlanId;
 
 use super::nic::{NicFound, NoSuchNic, WantedNic};
 use super::parameters::{AddressSource, NicChoice, Parameters, VlanChoice};
 use super::root_path::RootPath;
 use crate::login::{
-    Authentication, Credentials, Excerpt, Host, LoginConfig, Name, NameError, Secret, SecretError,
+    Authentication, Credentials, Host, LoginConfig, Name, NameError, Secret, SecretError,
 };
 use crate::pdu::digest::Crc32cFunction;
 use crate::pdu::serial::SerialNumber;
@@ -28,8 +28,12 @@ pub struct BootPlan {
     pub initiator_name: Name,
     /// The target's iSCSI name.
     pub target_name: Name,
-    /// Where the target listens.
+    /// Where the target listens. Its address is unspecified while nobody has resolved
+    /// [`server_name`](Self::server_name), if there is one.
     pub portal: SocketAddr,
+    /// The host name of the target's server, when a root path gives that and no address: for
+    /// whoever has a network to [resolve](Self::resolved) before a session begins.
+    pub server_name: Option<HostName>,
     /// The logical unit to boot from.
     pub lun: LogicalUnitNumber,
     /// Which network interface to use.
@@ -47,6 +51,9 @@ pub struct BootPlan {
     /// is reached through the same interface.
     pub alternative: Option<BootTarget>,
 }
+
+/// A host name as text.
+pub type HostName = String<{ Host::MAX_NAME_LENGTH }>;
 
 /// A target of a table, and the disk to boot from there.
 #[derive(Clone, Debug)]
@@ -83,8 +90,6 @@ pub enum PlanError {
     Credentials(&'static str),
     /// Neither a table nor a root path says what to boot from: nothing is sent anywhere.
     NotConfigured,
-    /// The root path's server is this host name, and nothing here resolves names.
-    ServerIsAName(Excerpt),
     /// The table's VLAN is none: to speak without a tag would be to speak to another network.
     Vlan(u16),
 }
@@ -114,11 +119,6 @@ impl fmt::Display for PlanError {
             }
             Self::NotConfigured => f.write_str(
                 "there is no iBFT and parameter root_path is not set: nothing to boot from",
-            ),
-            Self::ServerIsAName(name) => write!(
-                f,
-                "the root path names its server {name}, and host names are not resolved; give an \
-                 address"
             ),
             Self::Vlan(field) => write!(
                 f,
@@ -182,6 +182,7 @@ impl BootPlan {
         Ok(Self {
             nic: wanted_nic(nic.as_ref(), parameters),
             addressing: addressing(nic.as_ref(), parameters, target.portal),
+            server_name: server_name(parameters),
             vlan: vlan(nic.as_ref(), parameters)?,
             alternative,
             ..target.plan(initiator_name, isid)
@@ -203,7 +204,13 @@ impl BootPlan {
         let nic = wanted_nic(None, parameters);
         let vlan = vlan(None, parameters)?;
         let addressing = addressing(None, parameters, target.portal);
-        Ok(Self { nic, vlan, addressing, ..target.plan(initiator_name, isid) })
+        Ok(Self {
+            nic,
+            vlan,
+            addressing,
+            server_name: server_name(parameters),
+            ..target.plan(initiator_name, isid)
+        })
     }
 
     /// A plan for a process with sockets of its own: no table and no network interface; LUN 0, and
@@ -219,6 +226,7 @@ impl BootPlan {
             initiator_name,
             target_name,
             portal,
+            server_name: None,
             lun: LogicalUnitNumber::ZERO,
             nic: WantedNic::Any,
             isid,
@@ -227,6 +235,11 @@ impl BootPlan {
             authentication: Authentication::None,
             alternative: None,
         }
+    }
+
+    /// The address of [`server_name`](Self::server_name), as a name server gave it.
+    pub fn resolved(&mut self, address: IpAddr) {
+        self.portal.set_ip(address);
     }
 
     /// Which of the interfaces found is wanted: its place. The plan takes its identity from that
@@ -252,11 +265,20 @@ impl BootPlan {
         random_seed: u64,
         parameters: &Parameters,
     ) -> Configuration {
+        let addressing = match (self.addressing, self.portal.ip()) {
+            // No router has to say anything first.
+            (Addressing::Slaac, IpAddr::V6(portal)) if portal.is_unicast_link_local() => {
+                let address = IpAddr::V6(link_local(mac));
+                Addressing::Static { address, prefix: 64, gateway: None, dns: None }
+            }
+            (addressing, _) => addressing,
+        };
         Configuration {
             vlan: self.vlan,
             mtu: parameters.mtu,
             address_check: parameters.address_check,
-            ..Configuration::new(mac, self.addressing, random_seed)
+            dns: parameters.dns,
+            ..Configuration::new(mac, addressing, random_seed)
         }
     }
 
@@ -326,15 +348,13 @@ impl BootTarget {
                 == Some(&root_path.target_name)
         };
         let known = table.and_then(|table| table.targets_in_order().find(named));
-        let portal = match &root_path.server {
-            Host::Address(address) => SocketAddr::new(*address, root_path.port),
-            Host::Name(host) => {
-                return Err(PlanError::ServerIsAName(Excerpt::of(host.as_bytes())));
-            }
+        let address = match root_path.server {
+            Host::Address(address) => address,
+            Host::Name(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
         };
         Ok(Self {
             target_name: root_path.target_name.clone(),
-            portal,
+            portal: SocketAddr::new(address, root_path.port),
             lun: root_path.lun,
             authentication: known
                 .map_or(Ok(Authentication::None), |known| authentication(&known))?,
@@ -345,6 +365,14 @@ impl BootTarget {
         let Self { target_name, portal, lun, authentication } = self;
         let plan = BootPlan::without_table(initiator_name, target_name, portal, isid);
         BootPlan { lun, authentication, ..plan }
+    }
+}
+
+/// The host name in the root path, if there is one.
+fn server_name(parameters: &Parameters) -> Option<HostName> {
+    match &parameters.root_path.as_ref()?.server {
+        Host::Name(name) => Some(name.clone()),
+        Host::Address(_) => None,
     }
 }
 
@@ -440,9 +468,12 @@ fn credentials(
 
 #[cfg(test)]
 mod tests {
+    use std::string::ToString;
+
     use isboot_ibft::PciAddress;
     use isboot_ibft::Secret as IbftSecret;
     use isboot_ibft::builder::{InitiatorRepr, NicRepr, TableRepr, TargetRepr};
+    use isboot_transport::netstack::AddressCheck;
 
     use super::*;
 
@@ -475,6 +506,38 @@ mod tests {
         assert_eq!(login(&plan, &[]).isid, [0x14, 0x54, 0x00, 0x12, 0x34, 0x56]);
         assert_eq!(login(&plan, &[("isid", "80000a0b0c0d")]).isid, [0x80, 0, 10, 11, 12, 13]);
         assert!(login(&plan, &[]).check().is_ok());
+    }
+
+    /// Without a table: the portal's own family is asked for an address, unless a parameter says
+    /// which; the link's own needs nobody.
+    #[test]
+    fn an_address_that_nobody_gives_is_asked_for_in_the_portals_family() {
+        let network = |server: &str, settings: &[(&str, &str)]| {
+            let mut parameters = Parameters::default();
+            let path = std::format!("iscsi:{server}::::iqn.2001-04.com.example:disks");
+            for (name, value) in [("root_path", path.as_str())].iter().chain(settings) {
+                parameters.set(name, value).unwrap();
+            }
+            let initiator = Name::new("iqn.2026-11.org.example:host").unwrap();
+            let plan = BootPlan::from_parameters(&parameters, initiator, [0x80, 0, 0, 0, 0, 1]);
+            plan.unwrap().network([0x52, 0x54, 0, 0x12, 0x34, 0x56], 1, &parameters)
+        };
+        assert_eq!(network("192.0.2.2", &[]).addressing, Addressing::Dhcp);
+        assert_eq!(network("[2001:db8::2]", &[]).addressing, Addressing::Slaac);
+        assert_eq!(network("disks.example.org", &[]).addressing, Addressing::Dhcp);
+        let slaac = ("address", "slaac");
+        assert_eq!(network("disks.example.org", &[slaac]).addressing, Addressing::Slaac);
+        assert_eq!(network("[2001:db8::2]", &[("address", "dhcp")]).addressing, Addressing::Dhcp);
+        let Addressing::Static { address, prefix: 64, gateway: None, dns: None } =
+            network("[fe80::2]", &[]).addressing
+        else {
+            panic!("a target on the link is reached without a router");
+        };
+        assert_eq!(address.to_string(), "fe80::5054:ff:fe12:3456");
+        let settings = [("dns", "192.0.2.53"), ("address_check", "probe")];
+        let network = network("192.0.2.2", &settings);
+        assert_eq!(network.dns, Some("192.0.2.53".parse().unwrap()));
+        assert_eq!(network.address_check, AddressCheck::Probe);
     }
 
     #[test]

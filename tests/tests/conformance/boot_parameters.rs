@@ -81,13 +81,16 @@ fn b_bt_03_an_ipv6_server_stands_in_brackets() {
 }
 
 #[test]
-fn b_bt_04_a_host_name_is_an_error_that_names_it() {
-    let text = format!("iscsi:store.example.com::::{DISK}");
+fn b_bt_04_a_host_name_is_left_for_who_can_resolve_it() {
+    let text = format!("iscsi:store.example.com::3261::{DISK}");
     let path = read(&text).unwrap();
     assert_eq!(path.server, Host::Name("store.example.com".try_into().unwrap()));
-    let error = plan(&text).unwrap_err();
-    assert!(matches!(error, PlanError::ServerIsAName(_)), "{error:?}");
-    assert!(error.to_string().contains("store.example.com"), "{error}");
+    let mut plan = plan(&text).unwrap();
+    assert_eq!(plan.server_name.as_deref(), Some("store.example.com"));
+    assert!(plan.portal.ip().is_unspecified());
+    plan.resolved("2001:db8::5".parse().unwrap());
+    assert_eq!(plan.portal, "[2001:db8::5]:3261".parse().unwrap());
+    assert_eq!(self::plan(&format!("iscsi:192.0.2.2::::{DISK}")).unwrap().server_name, None);
 }
 
 #[test]

@@ -150,7 +150,8 @@ pub(super) const fn identifier(mac: [u8; 6]) -> [u8; 8] {
 }
 
 /// The link-local address made from a MAC address (RFC 4862 §5.3).
-pub(super) const fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+#[must_use]
+pub const fn link_local(mac: [u8; 6]) -> Ipv6Addr {
     let [a, b, c, d, e, f, g, h] = identifier(mac);
     Ipv6Addr::from_octets([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a, b, c, d, e, f, g, h])
 }

@@ -358,6 +358,15 @@ fn servers_are_asked_in_turn_three_times_over_seven_seconds() {
     assert_eq!(result, Err(ResolveError::Refused(ip("10.0.2.3"), 5)));
 }
 
+/// A caller that waits for the answer does not wait for ever.
+#[test]
+fn time_passes_without_a_link() {
+    let mut rig = Rig::v4();
+    rig.end.cable().unplugged = true;
+    assert_eq!(rig.ask(NAME, |_| vec![]), Err(ResolveError::TimedOut(ip("10.0.2.3"))));
+    assert!((7..8).contains(&rig.now.as_secs()), "{:?}", rig.now);
+}
+
 #[test]
 fn errors_say_who_said_what() {
     let server = ip("10.0.2.3");
