@@ -42,6 +42,8 @@ pub(crate) struct Registers<H: Hal> {
     hal: H,
     base: NonNull<u8>,
     len: usize,
+    /// Firmware uses them too: see [`Mapping::arbitrate`].
+    arbitrated: bool,
 }
 
 impl<H: Hal> Registers<H> {
@@ -55,6 +57,9 @@ impl<H: Hal> Registers<H> {
     }
 
     pub(crate) fn write(&self, register: Register, value: u32) {
+        if self.arbitrated {
+            self.await_firmware();
+        }
         if let Some(pointer) = self.pointer(register) {
             // SAFETY: as in `read`.
             unsafe { self.hal.write(pointer, value) }
@@ -66,9 +71,44 @@ impl<H: Hal> Registers<H> {
         self.write(register, (self.read(register) & !clear) | set);
     }
 
+    /// Writes a tail. Where firmware uses the registers too, a write may be lost or mixed with its
+    /// own; a tail that stays wrong would let the part use memory that is not ours, so both
+    /// directions are stopped then, which the watchdog notices.
+    pub(crate) fn write_tail(&self, register: Register, value: u32) {
+        const ATTEMPTS: u32 = 10;
+        self.write(register, value);
+        if !self.arbitrated {
+            return;
+        }
+        for _ in 0..ATTEMPTS {
+            if self.read(register) == value {
+                return;
+            }
+            self.write(register, value);
+        }
+        log::warn!("firmware keeps {} from being written", register.name());
+        self.update(RCTL, rctl::EN, 0);
+        self.update(TCTL, tctl::EN, 0);
+    }
+
+    /// Waits until firmware is done with the registers (FWSM.PCIM2PCI), at most 100 ms.
+    fn await_firmware(&self) {
+        const LIMIT: Duration = Duration::from_millis(100);
+        let _ = wait_until(&self.hal, LIMIT, || self.read(FWSM) & fwsm::PCIM2PCI == 0);
+    }
+
     /// Makes posted writes reach the part.
     pub(crate) fn flush(&self) {
         let _ = self.read(STATUS);
+    }
+
+    /// The same window, for a [`Reach`].
+    fn again(&self) -> Self
+    where
+        H: Clone,
+    {
+        let Self { hal, base, len, arbitrated } = self;
+        Self { hal: hal.clone(), base: *base, len: *len, arbitrated: *arbitrated }
     }
 
     fn pointer(&self, register: Register) -> Option<NonNull<u32>> {
@@ -104,8 +144,17 @@ impl<H: Hal> Mapping<H> {
     /// cannot.
     pub(crate) fn new(hal: H, bus_address: u64, len: usize) -> Option<Self> {
         let base = hal.map(bus_address, len)?;
-        let mapping = Self { registers: Registers { hal, base, len }, gate: None, is_held: false };
+        let mapping = Self {
+            registers: Registers { hal, base, len, arbitrated: false },
+            gate: None,
+            is_held: false,
+        };
         (base.addr().get() & 3 == 0).then_some(mapping)
+    }
+
+    /// Makes every write wait for firmware that uses the registers at the same time (82579).
+    pub(crate) fn arbitrate(&mut self) {
+        self.registers.arbitrated = true;
     }
 
     /// Lets handlers reach the registers through `gate`, until the mapping is dropped.
@@ -122,8 +171,7 @@ impl<H: Hal> Mapping<H> {
                 ticket
             }
         };
-        let Registers { hal, base, len } = &self.registers;
-        Reach { registers: Registers { hal: hal.clone(), base: *base, len: *len }, gate, ticket }
+        Reach { registers: self.registers.again(), gate, ticket }
     }
 
     /// Shuts handlers out for good, and waits for those who are inside: from now on only the
@@ -152,7 +200,7 @@ impl<H: Hal> Drop for Mapping<H> {
             log::warn!("a handler did not return: the registers that it uses stay mapped");
             return;
         }
-        let Registers { hal, base, len } = &self.registers;
+        let Registers { hal, base, len, .. } = &self.registers;
         // SAFETY: `base` is of a map of this length. No pointer into it outlives `self`: every
         // `Reach` was shut out above, and nobody is inside.
         unsafe { hal.unmap(*base, *len) }
@@ -176,9 +224,7 @@ impl<H: Hal> Reach<H> {
 
 impl<H: Hal + Clone> Clone for Reach<H> {
     fn clone(&self) -> Self {
-        let Registers { hal, base, len } = &self.registers;
-        let registers = Registers { hal: hal.clone(), base: *base, len: *len };
-        Self { registers, gate: self.gate, ticket: self.ticket }
+        Self { registers: self.registers.again(), gate: self.gate, ticket: self.ticket }
     }
 }
 

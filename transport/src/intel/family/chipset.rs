@@ -101,12 +101,13 @@ pub(super) const SPT: Quirks = Quirks {
     phy_care: PhyCare::Spt,
     // With three requests under way transmission stops: two.
     tarc0: (3 << 28, 3 << 23 | 3 << 26 | 2 << 28),
+    iosf_override: true,
     flush_rings: true,
     ..LPT_LP
 };
 
 /// I219 of the 300 and 400 series.
-pub(super) const CNP: Quirks = SPT;
+pub(super) const CNP: Quirks = Quirks { tarc0: ICH9.tarc0, iosf_override: false, ..SPT };
 
 /// I219 of the 500 to 700 series.
 pub(super) const TGP: Quirks = Quirks { wake_clock_on: true, ..CNP };

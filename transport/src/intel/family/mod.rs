@@ -313,6 +313,8 @@ pub struct Quirks {
     pub keep_receiver_until_reset: bool,
     /// Firmware may hold the registers: writes wait for FWSM.PCIM2PCI, tails are read back.
     pub firmware_holds_registers: bool,
+    /// IOSFPC bit 16 must be set, or transmitted data is damaged.
+    pub iosf_override: bool,
     /// Rings must be empty before a reset when configuration word 0xe4 says so.
     pub flush_rings: bool,
 }

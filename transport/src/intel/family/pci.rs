@@ -75,6 +75,7 @@ pub(super) const I82540: Quirks = Quirks {
     interrupts: Design::I8254x,
     keep_receiver_until_reset: false,
     firmware_holds_registers: false,
+    iosf_override: false,
     flush_rings: false,
 };
 

@@ -76,7 +76,7 @@ impl<'a, H: Hal> Receiver<'a, H> {
 
     fn write_tail(&mut self) {
         let tail = self.ring.tail();
-        self.registers.write(RDT, tail);
+        self.registers.write_tail(RDT, tail);
     }
 }
 
@@ -142,7 +142,7 @@ impl<H: Hal> Transmitter<'_, H> {
     pub fn flush(&mut self) {
         if self.ring.is_untold() {
             let tail = self.ring.tail();
-            self.registers.write(TDT, tail);
+            self.registers.write_tail(TDT, tail);
         }
     }
 }

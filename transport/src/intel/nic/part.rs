@@ -1,5 +1,6 @@
 //! The controller without its rings: take-over, reset, hand-back.
 
+mod flush;
 mod reset;
 
 use core::time::Duration;
@@ -10,8 +11,8 @@ use crate::hal::{Hal, wait_until};
 use crate::intel::family::{DriverLoaded, Eeprom, Lock, Quirks};
 use crate::intel::ids::Model;
 use crate::intel::registers::{
-    CTRL_EXT, MTA, Mapping, RAH0, RAL0, RDBAH, RDBAL, RDLEN, Register, STATUS, SWSM, TDBAH, TDBAL,
-    TDLEN, WINDOW, ctrl_ext, swsm,
+    CTRL_EXT, FWSM, MTA, Mapping, RAH0, RAL0, RDBAH, RDBAL, RDLEN, Register, STATUS, SWSM, TDBAH,
+    TDBAL, TDLEN, WINDOW, ctrl_ext, fwsm, swsm,
 };
 use crate::intel::{nvm, semaphore};
 use crate::pci::{self, ConfigSpace, PciAddress, SavedBars};
@@ -41,9 +42,13 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         let bar = pci::memory_bar(&config, address, 0)
             .map_err(|error| AttachError::Bar { address, error })?;
         pci::enable_memory(&config, address);
-        let Some(registers) = Mapping::new(hal.clone(), bar.address, WINDOW) else {
+        let Some(mut registers) = Mapping::new(hal.clone(), bar.address, WINDOW) else {
             return Err(AttachError::Unmapped { address, bus_address: bar.address });
         };
+        let firmware_runs = registers.read(FWSM) & fwsm::FW_VALID != 0;
+        if model.family.quirks().firmware_holds_registers && firmware_runs {
+            registers.arbitrate();
+        }
         let windows = SavedBars::of(&config, address);
         let line_was_enabled = pci::is_interrupt_line_enabled(&config, address);
         let part = Self {

@@ -237,8 +237,8 @@ pub mod phy_ctrl {
 
 /// IOSFPC bits.
 pub mod iosfpc {
-    /// Asked for by the I219 specification update together with two requests in TARC0.
-    pub const SUSPEND_OVERRIDE: u32 = 1 << 16;
+    /// Bit 16: without it, and with more than two requests in TARC0, data is damaged (I219).
+    pub const WITHOUT_NAME_16: u32 = 1 << 16;
 }
 
 /// KABGTXD bits.

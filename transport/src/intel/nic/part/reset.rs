@@ -11,8 +11,9 @@ use crate::intel::nic::queue;
 use crate::intel::nvm;
 use crate::intel::phy::chipset::wake;
 use crate::intel::registers::{
-    CRC_OFFSET, CTRL, CTRL_DUP, CTRL_EXT, EECD, EEMNGCTL, FWSM, GCR, GCR2, KABGTXD, MANC, PBA, PBS,
-    RCTL, STATUS, TCTL, ctrl, ctrl_ext, eecd, eemngctl, fwsm, kabgtxd, manc, rctl, status, tctl,
+    CRC_OFFSET, CTRL, CTRL_DUP, CTRL_EXT, EECD, EEMNGCTL, FWSM, GCR, GCR2, IOSFPC, KABGTXD, MANC,
+    PBA, PBS, RCTL, STATUS, TCTL, ctrl, ctrl_ext, eecd, eemngctl, fwsm, iosfpc, kabgtxd, manc,
+    rctl, status, tctl,
 };
 use crate::intel::semaphore::{self, Resource};
 use crate::pci::{self, ConfigSpace};
@@ -46,18 +47,25 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             queue::stop(self);
         }
         if self.quirks().express {
-            registers.update(CTRL, 0, ctrl::MASTER_DISABLE);
-            // A part that does not drain is reset all the same.
-            let _ = wait_until(&self.hal, Duration::from_millis(80), || {
-                registers.read(STATUS) & status::MASTER_ENABLED == 0
-            });
+            self.drain();
         }
+    }
+
+    /// Lets bus requests end and allows no new ones. A part that does not drain is reset all the
+    /// same.
+    pub(super) fn drain(&self) {
+        const LIMIT: Duration = Duration::from_millis(80);
+        let registers = &self.registers;
+        registers.update(CTRL, 0, ctrl::MASTER_DISABLE);
+        let _ =
+            wait_until(&self.hal, LIMIT, || registers.read(STATUS) & status::MASTER_ENABLED == 0);
     }
 
     /// Resets the part and brings back what a reset must, with both directions off.
     pub(super) fn reset(&self, purpose: Reset) -> Result<(), AttachError> {
         let registers = &self.registers;
         let quirks = self.quirks();
+        let flushed = self.flush_queues();
         self.share_packet_memory(quirks);
         let with_phy = purpose == Reset::TakeOver && self.must_reset_phy(quirks);
         // A reset in the middle of a transfer would hang the PHY's bus. It is done all the same
@@ -73,6 +81,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         self.await_register(Step::Reset, CTRL, Duration::from_millis(100), |value| {
             value & ctrl::RST == 0
         })?;
+        drop(flushed);
         self.await_eeprom(quirks)?;
         drop(held);
         quirks.interrupts.silence(registers);
@@ -244,6 +253,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         }
         if quirks.gcr2_set != 0 {
             registers.update(GCR2, 0, quirks.gcr2_set);
+        }
+        if quirks.iosf_override {
+            registers.update(IOSFPC, 0, iosfpc::WITHOUT_NAME_16);
         }
         if quirks.link_bias {
             registers.update(KABGTXD, 0, kabgtxd::BGSQLBIAS);
