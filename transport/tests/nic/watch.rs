@@ -263,10 +263,13 @@ fn a_mask_that_was_lost_is_set_again_and_what_waited_is_heard() {
     for (behaviour, mode) in every() {
         let mut host = Host::interrupting(behaviour, mode);
         host.machine.poke(IMS, 0);
-        // The watchdog comes before the host sleeps again, which would set the mask as well.
-        host.machine.advance(TICK);
-        let now = host.machine.now();
-        assert_eq!(host.nic.watch(now), Some(Notice::MaskRestored), "{mode}");
+        // The watchdog comes before the host sleeps again, which would set the mask as well. One
+        // look proves nothing: the message may be under way of a frame that was taken out already.
+        for notice in [None, Some(Notice::MaskRestored)] {
+            host.machine.advance(TICK);
+            let now = host.machine.now();
+            assert_eq!(host.nic.watch(now), notice, "{mode}");
+        }
         let before = host.machine.state().interrupts.handled;
         host.deliver(0);
         assert_eq!(host.machine.state().interrupts.handled, before + 1, "{mode}");

@@ -28,6 +28,8 @@ pub(in super::super) struct InterruptWatch {
     last_strike: Duration,
     next_check: Duration,
     link_was_up: Option<bool>,
+    /// Masked at the last look, after so many interrupts.
+    masked: Option<u32>,
 }
 
 /// An interrupt that should come, or have come.
@@ -137,7 +139,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             && line.interrupts() == count
             && self.watchdog.interrupts.due.is_none()
             && self.receive.peek().is_none();
-        if !is_mask_lost {
+        // Twice in a row: the message may be under way of a frame that was taken out meanwhile.
+        let masked_before = self.watchdog.interrupts.masked.take() == Some(count);
+        if is_mask_lost && !masked_before {
+            self.watchdog.interrupts.masked = Some(count);
+        }
+        if !is_mask_lost || !masked_before {
             return None;
         }
         if self.watchdog.interrupts.strike(now) {
