@@ -20,6 +20,7 @@ use crate::register::{
     status, txcw,
 };
 use crate::transmit::Transmit;
+use crate::wires::Wires;
 
 /// What one access of a register takes.
 const ACCESS: Duration = Duration::from_micros(1);
@@ -55,6 +56,7 @@ pub struct State {
     pub(crate) touches: u64,
     registers: Vec<u32>,
     microwire: Microwire,
+    wires: Wires,
     words: [u16; 64],
     kumeran: [u16; 32],
     reset_reads_left: u32,
@@ -88,6 +90,7 @@ impl State {
             touches: 0,
             registers: vec![0; 0x8000],
             microwire: Microwire::default(),
+            wires: Wires::default(),
             words: [0; 64],
             kumeran: [0; 32],
             reset_reads_left: 0,
@@ -95,15 +98,18 @@ impl State {
             reset_at: None,
             behaviour,
         };
+        let stale = u32::from(state.behaviour.holders.stale_smbi);
+        state.set(SWSM, stale);
         state.power_on();
         state
     }
 
     /// What a reset leaves.
     pub(crate) fn power_on(&mut self) {
+        let swsm = self.get(SWSM);
         self.registers.fill(0);
         self.interrupt_power_on();
-        self.semaphores_power_on();
+        self.semaphores_reset(swsm);
         self.receive = Receive::default();
         self.transmit = Transmit::default();
         let [a, b, c, d, e, f] = self.behaviour.receive_address;
@@ -333,6 +339,11 @@ impl State {
         if value & ctrl::RST == 0 {
             let was_up = self.is_link_up();
             self.set(CTRL, value);
+            if self.traits.wires && !self.behaviour.phy_dead && !self.behaviour.phy_refuses {
+                let is_up = self.behaviour.link_up;
+                let pins = self.wires.write(value, &mut self.phy, is_up);
+                self.set(CTRL, pins);
+            }
             if self.is_link_up() != was_up {
                 self.link_changed();
             }

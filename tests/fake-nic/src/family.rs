@@ -86,10 +86,12 @@ pub enum Lock {
 pub enum Paging {
     /// Not at all.
     None,
-    /// Register 31 holds the page of registers 16 to 30.
+    /// Register 31 holds the page of registers 16 to 30, times 32.
     Register31,
     /// Register 22 holds the page of every register.
     Register22,
+    /// Register 22 holds the page of registers 16 to 31.
+    Register22Upper,
     /// Register 31 of address 1 holds the page, times 32; pages from 768 on answer at address 1,
     /// others at address 2.
     Chipset,
@@ -232,14 +234,14 @@ impl Family {
             Self::I82574 => Traits {
                 lock: Lock::MdioOwnership,
                 phy_id: 0x0141_0cb1,
-                paging: Paging::Register22,
+                paging: Paging::Register22Upper,
                 interrupting: Interrupting::I82574,
                 ..EXPRESS
             },
             Self::I82583 => Traits {
                 lock: Lock::MdioOwnership,
                 phy_id: 0x0141_0cb1,
-                paging: Paging::Register22,
+                paging: Paging::Register22Upper,
                 ..EXPRESS
             },
             Self::I80003 => Traits {

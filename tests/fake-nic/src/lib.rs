@@ -31,8 +31,7 @@
 //! masks, write-back formats, MPC and RNBC, the resets of chipsets, pages of PHYs, Microwire,
 //! fuses. No real part has confirmed it.
 //!
-//! Not modelled: segmentation and more than one queue; the flash of chipsets; the wires of the
-//! 82543's PHY; SerDes and fibre; I/O windows; order of writes on the bus, which needs real
+//! Not modelled: segmentation and more than one queue; the flash of chipsets; SerDes and fibre; I/O windows; order of writes on the bus, which needs real
 //! hardware to go wrong.
 
 mod behaviour;
@@ -49,6 +48,7 @@ mod receive;
 pub mod register;
 mod semaphore;
 mod transmit;
+mod wires;
 
 pub use behaviour::{Behaviour, MAC};
 pub use config::{BAR, TABLE, at};

@@ -134,10 +134,10 @@ impl Machine {
         self.state().part
     }
 
-    /// Writes of the PHY's control register.
+    /// How often the PHY was told to negotiate anew.
     #[must_use]
-    pub fn bmcr_writes(&self) -> usize {
-        self.state().phy.bmcr_writes
+    pub fn negotiations(&self) -> usize {
+        self.state().phy.negotiations
     }
 
     /// Whether the function may use memory by itself.
@@ -256,6 +256,11 @@ impl Machine {
     /// Lets up to `count` held frames go; `report` says whether done bits are written.
     pub fn complete(&self, count: u32, report: bool) {
         self.state_mut().transmit(count, report);
+    }
+
+    /// Writes the done bits of descriptors that were sent and not reported.
+    pub fn report(&self) {
+        self.state_mut().report();
     }
 
     /// Transmit descriptors between head and tail.

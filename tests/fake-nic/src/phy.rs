@@ -20,8 +20,8 @@ pub(crate) struct Phy {
     page: u16,
     /// The link bit of BMSR latches low.
     is_link_latched_down: bool,
-    /// Writes of BMCR.
-    pub(crate) bmcr_writes: usize,
+    /// How often negotiation was started anew.
+    pub(crate) negotiations: usize,
 }
 
 impl Phy {
@@ -44,7 +44,7 @@ impl Phy {
             registers: defaults.map(|(register, value)| ((0, register), value)).into(),
             page: 0,
             is_link_latched_down: false,
-            bmcr_writes: 0,
+            negotiations: 0,
         }
     }
 
@@ -82,13 +82,14 @@ impl Phy {
 
     pub(crate) fn write(&mut self, address: u8, register: u8, value: u16) {
         match (self.paging, register) {
-            (Paging::Register31, 31) | (Paging::Register22, 22) => self.page = value,
+            (Paging::Register31, 31) => self.page = value >> 5,
+            (Paging::Register22 | Paging::Register22Upper, 22) => self.page = value,
             (Paging::Chipset, 31) if address == 1 => self.page = value >> 5,
             _ => {}
         }
         let place = self.place(address, register);
         if place == (0, BMCR) {
-            self.bmcr_writes += 1;
+            self.negotiations += usize::from(value & RESTART != 0);
             // Both clear themselves.
             self.poke(0, BMCR, value & !(RESET | RESTART));
         } else {
@@ -111,6 +112,7 @@ impl Phy {
             Paging::None => 0,
             Paging::Register31 if register > 15 && register != 31 => self.page,
             Paging::Register22 if register != 22 => self.page,
+            Paging::Register22Upper if register > 15 && register != 22 => self.page,
             // Address 2 has the pages below 768.
             Paging::Chipset if register > 15 && register != 31 => match (address, self.page) {
                 (1, 768..) | (2, ..768) => self.page,

@@ -34,9 +34,11 @@ pub struct Holders {
 }
 
 impl State {
-    pub(crate) fn semaphores_power_on(&mut self) {
+    /// What a reset leaves: SWSM is between agents that outlive it, of which the first to come
+    /// finds it as `swsm` was.
+    pub(crate) fn semaphores_reset(&mut self, swsm: u32) {
         let holders = self.behaviour.holders;
-        self.set(SWSM, u32::from(holders.stale_smbi));
+        self.set(SWSM, swsm);
         self.set(SW_FW_SYNC, holders.firmware_resources << FIRMWARE_SHIFT);
         self.set(EXTCNF_CTRL, 0);
         let is_allowed = !holders.firmware_forbids_phy_reset;
@@ -92,9 +94,8 @@ impl State {
 
     /// What is held on the driver's side: nothing, once it is gone.
     pub(crate) fn held(&self) -> u32 {
-        let stale = u32::from(self.behaviour.holders.stale_smbi);
-        (self.get(SWSM) & SWESMBI)
-            | (self.get(SWSM) & SMBI & !stale)
+        let uses_swsm = matches!(self.traits.lock, Lock::Swsm | Lock::SwFwSync);
+        (if uses_swsm { self.get(SWSM) & (SMBI | SWESMBI) } else { 0 })
             | (self.get(SW_FW_SYNC) & 0xffff) << 8
             | (self.get(EXTCNF_CTRL) & OWNED) << 24
     }

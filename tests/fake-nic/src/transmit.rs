@@ -28,6 +28,8 @@ pub(crate) struct Transmit {
     context: Option<(usize, usize)>,
     /// Whether a fragment of this frame asked for it.
     wants_sum: bool,
+    /// Reports asked for and not given yet: where, and the byte.
+    unreported: Vec<(u64, u8)>,
 }
 
 impl State {
@@ -92,15 +94,24 @@ impl State {
             }
             self.transmit.fetched.retain(|(at, _)| *at != head);
             let reports = self.take(content);
-            if report && reports {
+            if reports {
                 let at = self.base(TDBAL) + u64::from(head) * 16 + 12;
-                let status = content[12] | DD;
-                self.dma_write(at, &[status]);
+                self.transmit.unreported.push((at, content[12] | DD));
+            }
+            if report {
+                self.report();
             }
             self.set(TDH, (head + 1) % slots);
             let is_idle = self.transmit_backlog() == 0;
             let cause = if reports && report { icr::TXDW } else { 0 };
             self.raise(cause | if is_idle { icr::TXQE } else { 0 });
+        }
+    }
+
+    /// Writes the done bits that are due, in order.
+    pub(crate) fn report(&mut self) {
+        for (at, status) in std::mem::take(&mut self.transmit.unreported) {
+            self.dma_write(at, &[status]);
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use isboot_transport::hal::Clock;
 use isboot_transport::intel::family::Family;
-use isboot_transport::intel::ids::{MODELS, Model};
+use isboot_transport::intel::ids::{MODELS, Media, Model};
 use isboot_transport::intel::nic::Nic;
 use isboot_transport::intel::registers::{CTRL_EXT, IMS, RCTL, RDBAL, RDLEN, TCTL, TDBAL, TDLEN};
 use isboot_transport::link::Link;
@@ -14,11 +14,12 @@ use isboot_transport::link::Link;
 use crate::fake::{self, ADDRESS, Behaviour, Event, MAC, Machine, Part};
 use crate::{frame, small};
 
-/// One device id of each family.
+/// One device id of each family, with a PHY if there is such.
 pub(crate) fn one_each() -> impl Iterator<Item = &'static Model> {
     Family::ALL.iter().map(|family| {
-        let model = MODELS.iter().find(|model| model.family == *family);
-        model.unwrap_or_else(|| panic!("{family:?} has no device id"))
+        let mut models = MODELS.iter().filter(|model| model.family == *family);
+        let with_phy = models.clone().find(|model| model.media == Media::Copper);
+        with_phy.or_else(|| models.next()).unwrap_or_else(|| panic!("{family:?} has no device id"))
     })
 }
 
@@ -50,8 +51,17 @@ pub(crate) fn to_us(number: u32, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Looks at the link until it is up: some need a moment before they can be used.
+pub(crate) fn await_link(machine: Machine, nic: &mut Nic<Machine, Machine>) {
+    let begin = machine.now();
+    while !nic.link().is_up() {
+        machine.advance(Duration::from_millis(50));
+        assert!(machine.now() - begin < Duration::from_secs(5), "no link");
+    }
+}
+
 /// Bus mastering off, nothing enabled, nothing held, nothing told to firmware.
-fn assert_handed_back(machine: Machine) {
+pub(crate) fn assert_handed_back(machine: Machine) {
     assert!(!machine.is_bus_master());
     for register in [RCTL, TCTL] {
         assert_eq!(machine.peek(register) & 2, 0, "{} is enabled", register.name());
@@ -98,6 +108,7 @@ fn three_turns_of_both_rings_in_every_family() {
         machine.leave_running();
         for life in 0..2 {
             let mut nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+            await_link(machine, &mut nic);
             assert_eq!(nic.link(), Link::Up { megabits: 1000, full_duplex: true });
             machine.state_mut().sent.clear();
             for number in 0..48 + life {
@@ -155,5 +166,22 @@ fn nothing_is_written_to_firmwares_memory_once_any_of_ours_is_taken() {
             drop(nic);
             assert_handed_back(machine);
         }
+    });
+}
+#[test]
+fn no_family_does_what_its_datasheet_forbids() {
+    for_each(one_each(), |model| {
+        let machine = Machine::new(Behaviour { link_up: false, ..behaviour(model) });
+        let mut nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+        machine.set_link(true);
+        await_link(machine, &mut nic);
+        machine.set_link(false);
+        assert!(!nic.link().is_up());
+        machine.set_link(true);
+        await_link(machine, &mut nic);
+        assert_eq!(nic.statistics().link_losses, 1);
+        nic.detach().unwrap();
+        assert_eq!(machine.violations(), [""; 0]);
+        assert_handed_back(machine);
     });
 }

@@ -6,6 +6,7 @@ mod detach;
 
 mod families;
 mod formats;
+mod hardships;
 mod identify;
 mod interrupt;
 mod receive;

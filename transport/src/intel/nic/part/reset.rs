@@ -56,7 +56,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     pub(super) fn drain(&self) {
         const LIMIT: Duration = Duration::from_millis(80);
         let registers = &self.registers;
-        registers.update(CTRL, 0, ctrl::MASTER_DISABLE);
+        // A reset that never ended is not begun again by the way.
+        registers.update(CTRL, ctrl::RST, ctrl::MASTER_DISABLE);
         let _ =
             wait_until(&self.hal, LIMIT, || registers.read(STATUS) & status::MASTER_ENABLED == 0);
     }
