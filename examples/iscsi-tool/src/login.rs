@@ -20,8 +20,19 @@ pub(crate) const SECRET_VARIABLE: &str = "ISBOOT_CHAP_SECRET";
 const MUTUAL_SECRET_VARIABLE: &str = "ISBOOT_CHAP_MUTUAL_SECRET";
 
 /// The library's parameters about the boot path; here the host's own network is used.
-const BOOT_ONLY: [&str; 8] =
-    ["instance", "target", "root_path", "nic", "address", "mtu", "link_timeout", "address_timeout"];
+const BOOT_ONLY: [&str; 11] = [
+    "instance",
+    "target",
+    "root_path",
+    "nic",
+    "interrupts",
+    "vlan",
+    "address",
+    "address_check",
+    "mtu",
+    "link_timeout",
+    "address_timeout",
+];
 
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Login")]

@@ -599,6 +599,20 @@ mod tests {
         assert_eq!(planned(0, Some("8")), Ok(Some(8)));
     }
 
+    #[test]
+    fn without_a_table_parameters_choose_vlan_and_interface() {
+        let mut parameters = Parameters::default();
+        let disk = "iscsi:192.0.2.1::::iqn.2001-04.com.example:disk";
+        for (name, value) in [("root_path", disk), ("vlan", "8"), ("nic", "52:54:00:12:34:56")] {
+            parameters.set(name, value).unwrap();
+        }
+        let host = Name::new("iqn.2026-11.org.example:host").unwrap();
+        let plan = BootPlan::from_parameters(&parameters, host, [0x80, 0, 0, 0, 0, 1]).unwrap();
+        assert_eq!(plan.vlan, VlanId::new(8));
+        let mac = MacAddress([0x52, 0x54, 0x00, 0x12, 0x34, 0x56]);
+        assert_eq!(plan.nic, WantedNic::Mac(mac));
+    }
+
     fn mutual<'a>() -> TargetRepr<'a> {
         TargetRepr {
             chap_type: 2,

@@ -21,6 +21,7 @@ fn a_wrong_command_line_is_status_2() {
         (vec!["ls", url, "-p", "queue_deep=1"], "there is no such parameter; -p help"),
         (vec!["ls", url, "-p", "queue_depth=0"], "queue_depth takes 1-1024"),
         (vec!["ls", url, "-p", "mtu=1500"], "the host's own network"),
+        (vec!["ls", url, "-p", "vlan=7"], "the host's own network"),
         (vec!["ls", url, "-p", "queue_depth"], "NAME=VALUE"),
         (vec!["ls", url, "--initiator-name", "me"], "an iSCSI name starts with"),
         (vec!["ls", url, "--mutual-user", "disk"], "--mutual-secret-file"),
