@@ -36,8 +36,10 @@ pub struct Faults {
     pub no_int_asserted: bool,
     /// Nothing masks itself, as on QEMU's models.
     pub no_auto_mask: bool,
-    /// IVAR keeps only these bits of what is written.
+    /// IVAR loses these bits of what is written.
     pub ivar_drops: u32,
+    /// The hosting kernel cannot map the MSI-X table.
+    pub table_unmapped: bool,
 }
 
 /// What the interrupts are doing.

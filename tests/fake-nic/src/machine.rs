@@ -348,7 +348,11 @@ unsafe impl Hal for Machine {
         let windows = [(BAR, u64::from(BAR_SIZE)), (TABLE, TABLE_SIZE)];
         let fits = |(base, size)| bus_address >= base && bus_address + len as u64 <= base + size;
         assert!(windows.into_iter().any(fits), "{len} bytes at {bus_address:#x} are no window");
-        self.state_mut().events.push(Event::Map(bus_address));
+        let mut state = self.state_mut();
+        if bus_address == TABLE && state.interrupts.faults.table_unmapped {
+            return None;
+        }
+        state.events.push(Event::Map(bus_address));
         NonNull::new(std::ptr::without_provenance_mut(bus_address as usize))
     }
 

@@ -262,7 +262,7 @@ impl phy::TxToken for Outgoing<'_> {
 }
 
 /// Memory for good, as a kernel has it, kept where a leak checker finds it.
-fn forever<T>(value: T) -> &'static mut T {
+pub(crate) fn forever<T>(value: T) -> &'static mut T {
     static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
     let value = Box::leak(Box::new(value));
     KEPT.lock().unwrap().push(std::ptr::from_ref(value) as usize);

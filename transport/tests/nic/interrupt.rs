@@ -11,12 +11,13 @@ use isboot_transport::intel::registers::{
 };
 use isboot_transport::pci::Message;
 
+use crate::cost::forever;
 use crate::fake::{ADDRESS, BAR, Behaviour, Event, Faults, MESSAGE, Machine, at};
 use crate::{attached, frame, small};
 
 /// A static, as a hosting kernel has one for each controller.
 fn line() -> &'static Line {
-    Box::leak(Box::default())
+    forever(Line::new())
 }
 
 /// A machine whose handler is installed and whose controller interrupts as `wanted`.
@@ -87,9 +88,10 @@ fn a_link_change_reaches_the_handler() {
 #[test]
 fn a_mode_that_does_not_work_falls_back_to_one_that_does() {
     type Change = fn(&mut Faults);
-    let dead: [(Change, Mode); 5] = [
+    let dead: [(Change, Mode); 6] = [
         (|_| {}, Mode::Msix),
         (|faults| faults.ivar_drops = 1 << 19, Mode::Msi),
+        (|faults| faults.table_unmapped = true, Mode::Msi),
         (|faults| faults.msi_x_dead = true, Mode::Msi),
         (
             |faults| {
@@ -487,4 +489,40 @@ fn a_detached_part_of_the_82575_and_later_is_as_it_was_found() {
         }
         assert_eq!(machine.peek(CTRL_EXT) & ctrl_ext::EIAME, 0);
     }
+}
+
+#[test]
+fn why_a_mode_cannot_be_used_is_told() {
+    let lines = crate::log_lines();
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    let told = |nic: &mut Nic<Machine, Machine>, message| {
+        lines.taken();
+        nic.enable_interrupts(Mode::Msix, message).unwrap();
+        lines.taken().join("; ")
+    };
+    assert_eq!(told(&mut nic, Some(MESSAGE)), "");
+    let text = told(&mut nic, None);
+    assert!(text.contains("82574L 00:03.0: msix cannot be used: there is no message"), "{text}");
+    let text = told(&mut nic, Some(Message { address: 0xfee0_0002, ..MESSAGE }));
+    assert!(text.contains("the function cannot write to 0xfee00002"), "{text}");
+    machine.faults(|faults| faults.ivar_drops = 8);
+    assert!(told(&mut nic, Some(MESSAGE)).contains("IVAR does not read as it was written"));
+    machine.faults(|faults| {
+        (faults.ivar_drops, faults.table_unmapped) = (0, true);
+        (faults.msi_dead, faults.line_dead) = (true, true);
+    });
+    let text = told(&mut nic, Some(MESSAGE));
+    // The mapping of before is still there: only a new one would fail.
+    assert!(text.is_empty(), "{text}");
+    drop(nic);
+    let (machine, mut nic) = attached(Behaviour::i82574(), small());
+    machine.install(nic.acknowledger(line()));
+    machine.faults(|faults| {
+        (faults.table_unmapped, faults.msi_dead, faults.line_dead) = (true, true, true);
+    });
+    let text = told(&mut nic, Some(MESSAGE));
+    assert!(text.contains("cannot map its table at 0x"), "{text}");
+    assert!(text.contains("msi cannot be used: no interrupt reached the handler within 100 ms"));
+    assert!(text.contains("intx cannot be used: no interrupt reached"), "{text}");
 }
