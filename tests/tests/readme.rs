@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use isboot::boot::Parameters;
+use isboot_transport::intel::family::Family;
+use isboot_transport::intel::ids::MODELS;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -83,4 +85,63 @@ fn every_link_to_a_file_leads_somewhere() {
         }
     }
     assert!(checked > 0);
+}
+
+/// The parts that `cargo xtask boot --nic` boots, and what QEMU calls them.
+const BOOTED: [(u16, &str); 5] = [
+    (0x100c, "e1000-82544gc"),
+    (0x100e, "e1000"),
+    (0x100f, "e1000-82545em"),
+    (0x10c9, "igb"),
+    (0x10d3, "e1000e"),
+];
+
+#[test]
+fn every_part_is_listed_with_how_it_was_run() {
+    let expected: Vec<String> = Family::ALL
+        .iter()
+        .map(|family| {
+            let models = || MODELS.iter().filter(|model| model.family == *family);
+            let mut chips: Vec<&str> = Vec::new();
+            for model in models() {
+                // I219-LM (13) is an I219-LM of another chipset.
+                let chip = model.name.split(" (").next().unwrap();
+                if !chips.contains(&chip) {
+                    chips.push(chip);
+                }
+            }
+            let ids: Vec<_> = models().map(|model| format!("{:04x}", model.device_id)).collect();
+            let booted: String = models()
+                .filter_map(|model| BOOTED.iter().find(|(id, _)| *id == model.device_id))
+                .map(|(_, name)| format!("QEMU (`{name}`), "))
+                .collect();
+            format!("| {} | {} | {booted}fake |", chips.join(", "), ids.join(" "))
+        })
+        .collect();
+    let readme = readme();
+    let listed: Vec<&str> = readme
+        .lines()
+        .skip_while(|line| !line.starts_with("| chips |"))
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert_eq!(listed, expected);
+    assert!(readme.contains(&format!("{} device ids", MODELS.len())));
+}
+
+#[test]
+fn every_quirk_is_explained() {
+    let source = fs::read_to_string(root().join("transport/src/intel/family/mod.rs")).unwrap();
+    let page = fs::read_to_string(root().join("docs/nic.md")).unwrap();
+    let fields = source
+        .lines()
+        .skip_while(|line| !line.starts_with("pub struct Quirks"))
+        .take_while(|line| *line != "}")
+        .filter_map(|line| line.trim().strip_prefix("pub ")?.split(':').next());
+    let mut count = 0;
+    for field in fields.filter(|field| !field.starts_with("struct")) {
+        assert!(page.contains(&format!("`{field}`")), "docs/nic.md does not explain `{field}`");
+        count += 1;
+    }
+    assert!(count > 40, "{count} fields");
 }
