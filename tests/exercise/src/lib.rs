@@ -7,6 +7,7 @@
 
 mod chap;
 mod framer;
+mod frames;
 mod full_feature;
 #[path = "../../../ibft/tests/exercise/mod.rs"]
 mod ibft;
@@ -31,7 +32,7 @@ pub struct Target {
 }
 
 /// All there is.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 11] = [
     Target { name: "framer", run: framer::framer, longest: 256 },
     Target { name: "text", run: text::text, longest: 256 },
     Target { name: "chap", run: chap::chap, longest: 128 },
@@ -42,6 +43,7 @@ pub const TARGETS: [Target; 10] = [
     Target { name: "report_luns", run: scsi::report_luns, longest: 96 },
     Target { name: "scsi", run: scsi::scsi, longest: 96 },
     Target { name: "ibft_table", run: ibft::table, longest: 1024 },
+    Target { name: "frames", run: frames::frames, longest: 512 },
 ];
 
 /// The target of that name.

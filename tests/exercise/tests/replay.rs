@@ -28,4 +28,16 @@ macro_rules! replays {
     };
 }
 
-replays!(framer, text, chap, login, session, full_feature, sense, report_luns, scsi, ibft_table);
+replays!(
+    framer,
+    text,
+    chap,
+    login,
+    session,
+    full_feature,
+    sense,
+    report_luns,
+    scsi,
+    ibft_table,
+    frames
+);
