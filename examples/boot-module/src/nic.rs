@@ -22,11 +22,15 @@ pub(crate) fn attach(plan: &mut BootPlan) -> Result<Nic, Failure> {
     let found: Vec<NicFound, NICS> = functions.iter().map(look_at).collect();
     let place = plan.choose_nic(&found).during("nic")?;
     let address = functions[place].address;
-    let nic = Nic::attach(Machine, ConfigPorts, address, &Options::default()).during("nic")?;
+    // An address that firmware set is gone with the reset, and is the one that the network knows.
+    let is_wanted = |mac: &MacAddress| match plan.nic {
+        WantedNic::Table { mac: wanted, .. } | WantedNic::Mac(wanted) => *mac == wanted,
+        _ => false,
+    };
+    let wanted = found[place].mac.filter(is_wanted).map(|MacAddress(mac)| mac);
+    let options = Options { mac: wanted, ..Options::default() };
+    let nic = Nic::attach(Machine, ConfigPorts, address, &options).during("nic")?;
     let mac = MacAddress(nic.mac());
-    if let Some(seen) = found[place].mac.filter(|seen| *seen != mac) {
-        log::warn!("{address}: firmware had given it {seen}; its own is {mac}");
-    }
     if let WantedNic::Table { mac: named, .. } = plan.nic
         && named != mac
     {

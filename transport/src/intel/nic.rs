@@ -19,6 +19,7 @@ use core::time::Duration;
 
 use crate::hal::Hal;
 use crate::intel::ids::Model;
+use crate::intel::nvm;
 use crate::intel::registers::MPC;
 use crate::intel::ring::{ReceiveRing, Shape, TransmitRing};
 use crate::pci::{ConfigSpace, PciAddress};
@@ -39,6 +40,9 @@ pub struct Options {
     pub receive_descriptors: u32,
     /// Transmit descriptors, a power of two from 8 to 4096; each has a 2 KiB buffer.
     pub transmit_descriptors: u32,
+    /// The MAC address to use; `None`, or one that is no station's: its own. Firmware may have set
+    /// another, which the reset takes back and the network expects: [`Nic::identify`] tells it.
+    pub mac: Option<[u8; 6]>,
     /// The shortest time between two interrupts, up to 4 ms; zero for none, which suits one
     /// request at a time. 20 to 50 µs save processor time under load and cost as much for each
     /// answer.
@@ -50,6 +54,7 @@ impl Default for Options {
         Self {
             receive_descriptors: 256,
             transmit_descriptors: 64,
+            mac: None,
             interrupt_spacing: Duration::ZERO,
         }
     }
@@ -111,7 +116,10 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         options: &Options,
     ) -> Result<Self, AttachError> {
         let part = Part::take_over(hal, config, address)?;
-        let mac = part.mac_address()?;
+        let mac = match options.mac.filter(|mac| nvm::is_station(*mac)) {
+            Some(mac) => mac,
+            None => part.mac_address()?,
+        };
         let quirks = part.model.family.quirks();
         let shape = |count| Shape {
             format: quirks.format,

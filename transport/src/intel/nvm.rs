@@ -79,7 +79,7 @@ fn address_at<H: Hal>(
 }
 
 /// Whether it can be the address of one station: unicast and not zero.
-fn is_station(mac: [u8; 6]) -> bool {
+pub(crate) fn is_station(mac: [u8; 6]) -> bool {
     let [first, ..] = mac;
     first & 1 == 0 && mac != [0; 6]
 }

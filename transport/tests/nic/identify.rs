@@ -1,10 +1,12 @@
 //! A look that changes nothing: the controller may be another's.
 
-use isboot_transport::intel::nic::{AttachError, Nic, Step};
+use isboot_transport::intel::nic::{AttachError, Nic, Options, Step};
+use isboot_transport::intel::registers::{RAH0, RAL0};
 use isboot_transport::link::Link;
 use isboot_transport::pci::BarError;
 
 use crate::fake::{ADDRESS, Behaviour, Event, MAC, Machine};
+use crate::small;
 
 fn identify(machine: Machine) -> Result<(Option<[u8; 6]>, Link), AttachError> {
     let identity = Nic::identify(machine, &machine, ADDRESS)?;
@@ -33,6 +35,27 @@ fn a_controller_that_runs_for_somebody_else_goes_on() {
         assert_eq!(machine.config(4), command);
         assert!(machine.is_bus_master(), "it goes on receiving");
         assert!(machine.state().accesses <= 3, "{}", machine.state().accesses);
+    }
+}
+
+/// What the network knows the interface by is kept, whatever the EEPROM says.
+#[test]
+fn an_address_that_firmware_had_set_can_be_kept() {
+    const SET: [u8; 6] = [0x02, 0x00, 0x5e, 0x10, 0x20, 0x30];
+    let machine = Machine::new(Behaviour::i82574());
+    machine.poke(RAL0, 0x105e_0002);
+    machine.poke(RAH0, 0x8000_3020);
+    let (mac, _) = identify(machine).unwrap();
+    assert_eq!(mac, Some(SET));
+    let nic = Nic::attach(machine, machine, ADDRESS, &Options { mac, ..small() }).unwrap();
+    assert_eq!(nic.mac(), SET);
+    assert_eq!((machine.peek(RAL0), machine.peek(RAH0)), (0x105e_0002, 0x8000_3020));
+    // The EEPROM has not changed: the next owner finds the interface as it was made.
+    nic.detach().unwrap();
+    assert_eq!(identify(machine).unwrap().0, Some(MAC));
+    for none in [[0; 6], [0xff; 6], [0x33, 0x33, 0, 0, 0, 1]] {
+        let options = Options { mac: Some(none), ..small() };
+        assert_eq!(Nic::attach(machine, machine, ADDRESS, &options).unwrap().mac(), MAC);
     }
 }
 
