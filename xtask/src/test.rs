@@ -244,12 +244,16 @@ fn variants() -> Outcome {
     shown(&["--degraded", "all"], "degraded.json")
 }
 
-/// Every way to interrupt, every card, every firmware, and the card handed on in each way.
-const INTERRUPTS: [&str; 6] = [
+/// Every way to interrupt, every card, every firmware, and each card handed on.
+const INTERRUPTS: [&str; 10] = [
     "--interrupts none --nic e1000 --start direct --twice",
     "--interrupts intx --nic e1000 --start direct --twice",
     "--interrupts intx --nic e1000e --firmware uefi",
+    "--interrupts intx --nic e1000-82544gc --start direct --twice",
+    "--interrupts intx --nic e1000-82545em --start direct --twice",
     "--interrupts msi --nic e1000e --start direct --twice",
+    "--interrupts msi --nic igb --start direct",
+    "--interrupts msix --nic igb --start direct --twice --digest both",
     "--interrupts msix --nic e1000e --start direct --twice --digest both",
     "--interrupts msix --nic e1000e --firmware uefi",
 ];
