@@ -1,6 +1,7 @@
 //! The driver against a controller made of memory.
 
 mod attach;
+mod chips;
 mod cost;
 mod detach;
 
@@ -15,6 +16,7 @@ mod removal;
 mod transmit;
 mod vlan;
 mod watch;
+mod wire;
 
 pub(crate) use isboot_fake_nic as fake;
 
