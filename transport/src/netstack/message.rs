@@ -65,6 +65,8 @@ pub(super) fn read(frame: &[u8]) -> Received<'_> {
     let us_alone = frame.dst_addr().is_unicast();
     match frame.ethertype() {
         EthernetProtocol::Arp => read_arp(frame.payload(), us_alone).unwrap_or(NOTHING),
+        // smoltcp would send to a DHCP server where an offer came from, and panics at no address.
+        EthernetProtocol::Ipv4 if frame.payload().get(12..16) == Some(&[0; 4]) => NOTHING,
         EthernetProtocol::Ipv6 => read_ipv6(frame.payload(), frame.src_addr()),
         _ => Received::Other,
     }

@@ -35,6 +35,8 @@ struct Server {
     /// Requests are refused.
     refusing: bool,
     answering: bool,
+    /// Its packets come from 0.0.0.0.
+    nameless: bool,
     /// Somebody else on the wire answers for neighbours.
     has_peer: bool,
     /// Message types that came in, whether to everyone, and when.
@@ -55,6 +57,7 @@ impl Server {
             name_server: Ipv4Addr::new(10, 0, 2, 3),
             refusing: false,
             answering: true,
+            nameless: false,
             has_peer: false,
             asked: Vec::new(),
             heard: Vec::new(),
@@ -134,7 +137,8 @@ impl Server {
             lease_duration: Some(self.lease),
             additional_options: if self.times.is_some() { &options } else { &[] },
         };
-        Some(udp_frame(self.server, self.offered, &reply))
+        let from = if self.nameless { Ipv4Addr::UNSPECIFIED } else { self.server };
+        Some(udp_frame(from, self.offered, &reply))
     }
 }
 
@@ -334,6 +338,20 @@ fn a_lease_is_renewed_at_its_servers_times() {
     // The next question leaves with the end of the lease.
     let discover = server.heard.iter().find(|(_, kind, _)| *kind == DhcpMessageType::Discover);
     assert_eq!(discover.unwrap().0.as_secs(), 600);
+}
+
+/// An offer from no address: smoltcp would renew the lease there, and panic.
+#[test]
+fn a_server_without_an_address_is_not_heard() {
+    let (ours, theirs) = cable();
+    let mut server = Server { nameless: true, ..Server::new(theirs) };
+    let mut stack = stack(ours, Addressing::Dhcp);
+    let mut now = Duration::ZERO;
+    run(&mut stack, &mut server, &mut now, 400 * SECOND);
+    assert_eq!(stack.address_state(), AddressState::Pending);
+    server.nameless = false;
+    run(&mut stack, &mut server, &mut now, 5 * SECOND);
+    assert_eq!(stack.address_state(), leased());
 }
 
 /// A lease of two minutes outlives the loss of more than two frames.
