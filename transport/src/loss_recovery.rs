@@ -39,6 +39,10 @@ const LEAST_REORDERING_WAIT: Duration = Duration::from_millis(1);
 const PROBES: u32 = 2;
 /// What every station takes (RFC 9293 §3.7.1).
 const SMALLEST_FULL_SEGMENT: u16 = 536;
+/// A peer without room is probed at least this often. smoltcp doubles the wait between its probes to
+/// a minute, and would take the silence that it causes itself for the peer's: a window that opens
+/// for no time and shuts makes it begin with a second again.
+const SHUT_WINDOW_INTERVAL: Duration = Duration::from_secs(5);
 /// Doubling ends here: a link that comes back is noticed soon.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 /// A window that differs, the window as it was, and three duplicates: whatever smoltcp had counted
@@ -70,6 +74,8 @@ pub(crate) struct LossRecovery {
     mended_at: Option<u32>,
     /// Prompts by time, not by evidence, since the last progress.
     attempts: u32,
+    /// There is something to send and the peer has no room.
+    is_shut: bool,
     /// When the peer was last heard.
     heard: Duration,
     congestion: CongestionWindow,
@@ -205,7 +211,15 @@ impl LossRecovery {
             // What is left is an end without data, for smoltcp to send again.
             self.next = acknowledged;
         }
-        if !is_after(self.next, acknowledged) || self.window == 0 {
+        self.is_shut = self.window == 0 && outstanding > 0;
+        if self.is_shut {
+            let is_due = self.poll_at().is_some_and(|due| now >= due);
+            if is_due {
+                self.since = now;
+            }
+            return is_due;
+        }
+        if !is_after(self.next, acknowledged) {
             return false;
         }
         let proof = self.largest.saturating_mul(REORDERED_SEGMENTS);
@@ -253,9 +267,12 @@ impl LossRecovery {
     }
 
     /// When the oldest outstanding segment has been waited for long enough; nothing before a round
-    /// trip was measured, nor for a window that is shut: smoltcp has timers for these.
+    /// trip was measured: smoltcp has a timer for that.
     pub(crate) fn poll_at(&self) -> Option<Duration> {
-        if !is_after(self.next, self.acknowledged) || self.window == 0 {
+        if self.is_shut {
+            return Some(self.heard.max(self.since).saturating_add(SHUT_WINDOW_INTERVAL));
+        }
+        if !is_after(self.next, self.acknowledged) {
             return None;
         }
         let round_trip = self.round_trip?;
@@ -289,8 +306,12 @@ impl LossRecovery {
     /// being the peer's next byte.
     pub(crate) fn prompt(&self, number: usize, due: TcpSeqNumber) -> Option<Prompt> {
         let path = self.path?;
+        if self.is_shut && number > 1 {
+            return None;
+        }
         let is_first = number == 0;
         let window = match self.window {
+            0 if is_first => 1,
             1 if is_first => 2,
             window if is_first => window.saturating_sub(1),
             window => window,
