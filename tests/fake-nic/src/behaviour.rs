@@ -30,6 +30,9 @@ pub struct Behaviour {
     pub config_goes: bool,
     /// The other end of the wire is there.
     pub link_up: bool,
+    /// The PHY claims its link, and the MAC has it only once negotiation was started, as with QEMU's
+    /// igb.
+    pub link_needs_negotiation: bool,
     /// At the other end of a fibre somebody negotiates.
     pub partner_negotiates: bool,
     /// What RAL0 and RAH0 hold after a reset.
@@ -77,6 +80,7 @@ impl Default for Behaviour {
             gone_after: u64::MAX,
             config_goes: false,
             link_up: true,
+            link_needs_negotiation: false,
             partner_negotiates: true,
             receive_address: MAC,
             eeprom: Some(MAC),

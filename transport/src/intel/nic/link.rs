@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::Nic;
 use super::part::Part;
-use crate::hal::Hal;
+use crate::hal::{Hal, wait_until};
 use crate::intel::descriptor::Format;
 use crate::intel::ids::Media;
 use crate::intel::phy::pause::{Agreement, resolve};
@@ -64,10 +64,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             let _ = self.link();
             return;
         }
-        let negotiated = self.part.with_phy(|phy| match phy.is_negotiating() {
-            Ok(true) => Ok(()),
-            Ok(false) => phy.negotiate(),
-            Err(error) => Err(error),
+        let negotiated = self.part.with_phy(|phy| {
+            if phy.is_negotiating()? && self.part.hears_of_link() {
+                return Ok(());
+            }
+            phy.negotiate()
         });
         // Without a PHY that answers, the link may still come: say so and go on.
         self.part.say_phy("start its link", negotiated);
@@ -188,6 +189,14 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
 
     fn has_82578(&self) -> bool {
         self.with_phy(|phy| Ok(phy.is_82578())) == Ok(true)
+    }
+
+    /// Whether the controller has the link that its PHY claims, at once or soon: QEMU's igb hears
+    /// of it only when negotiation was started.
+    fn hears_of_link(&self) -> bool {
+        /// The PHY's word takes microseconds on the chip, and less than this between two chips.
+        const LIMIT: Duration = Duration::from_millis(20);
+        wait_until(&self.hal, LIMIT, || decode_link(self.registers.read(STATUS)).is_up())
     }
 
     /// Lends the PHY, under its lock.
