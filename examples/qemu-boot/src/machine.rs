@@ -231,7 +231,7 @@ fn command(
         let (what, path) = (what.to_owned(), path.display().to_string());
         move |error: std::io::Error| RigError::Failed(format!("{what} {path}: {error}"))
     };
-    let mut command = Command::new(qemu(plan));
+    let mut command = qemu(plan);
     // RDRAND: mutual CHAP needs a source of randomness for its challenge.
     let processor = match plan.disturbance {
         Disturbance::NoEntropy | Disturbance::FirmwareEntropy => "qemu64,-rdrand,-rdseed",
@@ -350,12 +350,23 @@ fn add_others(command: &mut Command, plan: &Plan) {
 }
 
 /// The program for the machine of `plan`.
-fn qemu(plan: &Plan) -> PathBuf {
-    match &plan.qemu {
+fn qemu(plan: &Plan) -> Command {
+    let program = match &plan.qemu {
         Some(program) => program.clone(),
         None if plan.nic == Nic::Igb && plan.newer_qemu.is_file() => plan.newer_qemu.clone(),
         None => PathBuf::from("qemu-system-x86_64"),
+    };
+    let mut command = Command::new(&program);
+    // One that was only unpacked looks for its files where another version's are: its own come
+    // first, and modules, which no machine here needs, from nowhere.
+    let unpacked = program.ancestors().nth(2).filter(|usr| usr.join("share/qemu").is_dir());
+    if let Some(usr) = unpacked.filter(|usr| *usr != Path::new("/usr")) {
+        for files in ["share/qemu", "share/seabios"] {
+            command.arg("-L").arg(usr.join(files));
+        }
+        command.env("QEMU_MODULE_DIR", usr.join("lib/qemu"));
     }
+    command
 }
 
 fn image_path(plan: &Plan, name: &str) -> Result<PathBuf, RigError> {

@@ -12,7 +12,7 @@ use qemu_boot::degraded::{DEGRADED, Degraded};
 use qemu_boot::fault::{FAULTS, Fault};
 use qemu_boot::interrupt;
 use qemu_boot::judge::{Check, judge, judge_answer};
-use qemu_boot::matrix::Matrix;
+use qemu_boot::matrix::{Matrix, on_each_qemu};
 use qemu_boot::plan::{
     Chap, Digest, Disturbance, Firmware, Interrupts, Ip, Nic, Plan, Start, TableFault, TargetChoice,
 };
@@ -91,7 +91,8 @@ struct Arguments {
     /// Show every line of the console too
     #[arg(long, conflicts_with = "json")]
     console: bool,
-    /// Run all combinations of firmware, NIC and digest; `--matrix=ci` some that cover most pairs
+    /// Run all combinations of firmware, NIC and digest; `--matrix=ci` some that cover most pairs;
+    /// `--matrix=qemu` each card on each QEMU that has it
     #[arg(long, value_enum, value_name = "WHICH", num_args = 0..=1, require_equals = true,
           default_missing_value = "all")]
     matrix: Option<Matrix>,
@@ -163,11 +164,12 @@ fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
         _ => Mode::Stages,
     };
     if let Some(matrix) = arguments.matrix {
-        let plans = matrix.combinations().into_iter().map(|(firmware, nic, digest)| {
+        let plans = matrix.combinations().into_iter().flat_map(|(firmware, nic, digest)| {
             let memory_mib = arguments.memory_for(firmware);
-            (Plan { firmware, nic, digest, memory_mib, ..plan.clone() }, Case::Boot)
+            let plan = Plan { firmware, nic, digest, memory_mib, ..plan.clone() };
+            if matrix == Matrix::Qemu { on_each_qemu(&plan) } else { vec![plan] }
         });
-        return several(arguments, mode, plans.collect());
+        return several(arguments, mode, plans.map(|plan| (plan, Case::Boot)).collect());
     }
     match arguments.degraded.as_deref() {
         None => {}

@@ -561,6 +561,9 @@ impl Plan {
             self.digest.name(),
             self.target
         );
+        if let Some(qemu) = &self.qemu {
+            command.push_str(&format!(" --qemu {}", qemu.display()));
+        }
         if self.start == Start::Direct {
             command.push_str(" --start direct");
         }

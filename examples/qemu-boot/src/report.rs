@@ -1,5 +1,7 @@
 //! The report of runs, for machines: what was asked, what was seen, what held.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use crate::boot::Seen;
@@ -21,6 +23,8 @@ pub struct Report {
     pub firmware: Firmware,
     /// Its NIC.
     pub nic: Nic,
+    /// The QEMU that was asked for by name.
+    pub qemu: Option<PathBuf>,
     /// The digests asked for.
     pub digest: Digest,
     /// CHAP in the table.
@@ -70,6 +74,7 @@ impl Report {
             command: plan.command(),
             firmware: plan.firmware,
             nic: plan.nic,
+            qemu: plan.qemu.clone(),
             digest: plan.digest,
             chap: plan.chap,
             ip: plan.ip,

@@ -168,14 +168,14 @@ pub fn row(report: &Report) -> String {
         (Some(name), _) => format!("fault {name}"),
         (_, Some(name)) => format!("degraded {name}"),
         _ => format!(
-            "{:<5} {:<7} {:<7}",
+            "{:<5} {:<13} {:<7}",
             report.firmware.name(),
             report.nic.name(),
             report.digest.name()
         ),
     };
     let mut row = format!(
-        "{}  {what:<22} {:>6.1} s  first block {:>6} s  read {:>6}  write {:>6} MB/s",
+        "{}  {what:<27} {:>6.1} s  first block {:>6} s  read {:>6}  write {:>6} MB/s",
         if report.passed { "pass" } else { "FAIL" },
         report.seconds,
         number(report.first_block_seconds, 3),
@@ -185,10 +185,13 @@ pub fn row(report: &Report) -> String {
     if report.fault.is_some() {
         let sentence = report.errors.first().map_or("no error was reported", |error| &error.text);
         row = format!(
-            "{}  {what:<22} {:>6.1} s  {sentence}",
+            "{}  {what:<27} {:>6.1} s  {sentence}",
             if report.passed { "pass" } else { "FAIL" },
             report.seconds,
         );
+    }
+    if let Some(qemu) = &report.qemu {
+        row.push_str(&format!("  by {}", qemu.display()));
     }
     for check in report.checks.iter().filter(|check| !check.passed) {
         row.push_str(&format!("\n      {}: {}", check.name, check.detail));

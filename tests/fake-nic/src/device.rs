@@ -272,7 +272,7 @@ impl State {
         // Fibre: by negotiation, or because software says so.
         let negotiated = self.get(TXCW) & txcw::ANE != 0 && self.behaviour.partner_negotiates;
         let wanted = negotiated || self.get(CTRL) & ctrl::SLU != 0;
-        let claimed = self.behaviour.link_needs_negotiation && self.phy.bmcr_writes == 0;
+        let claimed = self.behaviour.link_needs_negotiation && self.phy.negotiations == 0;
         self.behaviour.link_up && wanted && !claimed && self.phy.is_awake()
     }
 
