@@ -42,7 +42,8 @@ pub(crate) fn build() -> Result<(), String> {
     let folder = folder();
     let [elf, multiboot, efi] = NAMES.map(|name| folder.join(name));
     fs::create_dir_all(&folder).map_err(|error| at(&folder, &error))?;
-    fs::copy(&built, &elf).map_err(|error| at(&built, &error))?;
+    // Names are for people with a debugger, who find them in what cargo built.
+    objcopy(&["--strip-all"], &built, &elf)?;
     objcopy(&["-O", "binary"], &elf, &multiboot)?;
     objcopy(&UEFI, &elf, &efi)
 }
