@@ -14,8 +14,9 @@ pub fn is_good(frame: &[u8]) -> bool {
         Err(DoesNotFit) => false,
         Ok(None) => true,
         Ok(Some(covered)) => {
-            (covered.optional && covered.field(frame) == Some([0, 0]))
-                || covered.sum(frame) == 0xffff
+            // A sender over IPv4 may have computed none (RFC 768); not so over IPv6.
+            let is_left_out = covered.protocol == UDP && covered.addresses == 8;
+            (is_left_out && covered.field(frame) == Some([0, 0])) || covered.sum(frame) == 0xffff
         }
     }
 }
@@ -33,6 +34,36 @@ pub fn complete(frame: &mut [u8]) {
     };
     // The sum is of little-endian words, and so in the frame's order already.
     covered.set_field(frame, checksum.to_le_bytes());
+}
+
+/// Where a part that computes TCP checksums finds what it needs, as offsets into the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Insertion {
+    /// The IP header.
+    pub ip: u8,
+    /// The TCP header: the sum runs from here to the end of the frame.
+    pub tcp: u8,
+    /// Whether the IP header is that of IPv4.
+    pub is_ipv4: bool,
+}
+
+/// Prepares a frame for a part that computes TCP checksums: the sum of the pseudo-header stands
+/// where the checksum will (82574 §7.2.11.2, 82576 §7.2.2.2).
+///
+/// `None`, and the frame [complete](complete), when it is not TCP right behind an IP header, which
+/// every segment of the stack is.
+pub fn prepare(frame: &mut [u8]) -> Option<Insertion> {
+    let Ok(Some(covered)) = Covered::find(frame) else { return None };
+    match covered.insertion() {
+        Some(insertion) => {
+            covered.set_field(frame, fold(covered.pseudo_header).to_le_bytes());
+            Some(insertion)
+        }
+        None => {
+            complete(frame);
+            None
+        }
+    }
 }
 
 const TCP: u8 = 6;
@@ -53,8 +84,8 @@ struct Covered {
     field: usize,
     /// The sum of the pseudo-header: addresses, protocol, length.
     pseudo_header: u64,
-    /// A checksum of zero means that the sender computed none (RFC 768); not so over IPv6.
-    optional: bool,
+    /// Bytes of both addresses: 8 with IPv4, 32 with IPv6.
+    addresses: usize,
 }
 
 impl Covered {
@@ -95,8 +126,18 @@ impl Covered {
             end: start.wrapping_add(usize::from(len)),
             field: start.wrapping_add(field),
             pseudo_header,
-            optional: protocol == UDP && addresses.len() == 8,
+            addresses: addresses.len(),
         })
+    }
+
+    /// What a part needs to know, when it can do this one: no extension headers, and no UDP, whose
+    /// zero is special.
+    fn insertion(&self) -> Option<Insertion> {
+        let is_ipv4 = self.addresses == 8;
+        let header = if is_ipv4 { 20 } else { 40 };
+        let ip = u8::try_from(self.start.checked_sub(header)?).ok()?;
+        let tcp = u8::try_from(self.start).ok()?;
+        (self.protocol == TCP && matches!(ip, 14 | 18)).then_some(Insertion { ip, tcp, is_ipv4 })
     }
 
     /// The folded sum of everything covered, the checksum included.
@@ -308,6 +349,41 @@ mod tests {
         complete(&mut bytes);
         assert_eq!(bytes[40..42], [0xff, 0xff]);
         assert!(is_good(&bytes));
+    }
+
+    #[test]
+    fn a_prepared_segment_needs_the_sum_from_its_header_on_and_nothing_else() {
+        for (source, target) in pairs() {
+            for tag in [false, true] {
+                let mut wanted = frame(source, target, b"an odd payload", true);
+                if tag {
+                    wanted = tagged(&wanted);
+                }
+                let mut bytes = wanted.clone();
+                let is_ipv4 = source.version() == smoltcp::wire::IpVersion::Ipv4;
+                let ip = if tag { 18 } else { 14 };
+                let tcp = ip + if is_ipv4 { 20 } else { 40 };
+                assert_eq!(prepare(&mut bytes), Some(Insertion { ip, tcp, is_ipv4 }));
+                // What the part does, bytes that pad the frame included.
+                bytes.extend([0; 6]);
+                let tcp = usize::from(tcp);
+                let sum = !fold(add(0, &bytes[tcp..]));
+                bytes[tcp + 16..tcp + 18].copy_from_slice(&sum.to_le_bytes());
+                assert_eq!(bytes[..wanted.len()], wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_part_cannot_do_is_complete_instead() {
+        for (source, target) in pairs() {
+            let wanted = frame(source, target, b"a question", false);
+            let mut bytes = wanted.clone();
+            let field = bytes.len() - b"a question".len() - 2;
+            bytes[field..field + 2].fill(0);
+            assert_eq!(prepare(&mut bytes), None);
+            assert_eq!(bytes, wanted);
+        }
     }
 
     #[test]

@@ -3,10 +3,8 @@
 use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use crate::checksum;
 use crate::hal::Hal;
 use crate::intel::nic::{Frame, Nic, Transmitter};
-use crate::intel::ring::BUFFER_SIZE;
 use crate::link::Link;
 use crate::pci::ConfigSpace;
 
@@ -52,7 +50,7 @@ const ETHERNET_HEADER: usize = 14;
 ///
 /// Received frames are lent in place. The driver has dropped those with a wrong TCP or UDP
 /// checksum, whoever computed it, so the stack does not verify these sums again; and the stack
-/// leaves them out of what it sends, to be [completed](checksum::complete) here.
+/// leaves them out of what it sends, for the part to compute.
 pub struct NicDevice<H: Hal + Clone, C: ConfigSpace> {
     nic: Nic<H, C>,
     mtu: u16,
@@ -104,8 +102,12 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
         usize::try_from(self.nic.receive_descriptors()).unwrap_or(0).saturating_sub(1)
     }
 
+    fn max_mtu(&self) -> u16 {
+        self.nic.max_mtu()
+    }
+
     fn set_mtu(&mut self, mtu: u16) {
-        self.mtu = mtu.min((BUFFER_SIZE - ETHERNET_HEADER) as u16);
+        self.mtu = mtu.min(self.nic.max_mtu());
     }
 }
 
@@ -169,11 +171,7 @@ pub struct TxToken<'a, H: Hal>(Transmitter<'a, H>);
 
 impl<H: Hal> phy::TxToken for TxToken<'_, H> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, len: usize, f: F) -> R {
-        self.0.send(len, |frame| {
-            let result = f(frame);
-            checksum::complete(frame);
-            result
-        })
+        self.0.send_without_checksum(len, f)
     }
 }
 

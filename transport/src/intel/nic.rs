@@ -21,7 +21,7 @@ use crate::hal::Hal;
 use crate::intel::ids::Model;
 use crate::intel::nvm;
 use crate::intel::registers::MPC;
-use crate::intel::ring::{ReceiveRing, Shape, TransmitRing};
+use crate::intel::ring::{BUFFER_SIZE, LARGEST_BUFFER, ReceiveRing, Shape, TransmitRing};
 use crate::pci::{ConfigSpace, PciAddress};
 
 pub use error::{AttachError, DetachError, Step};
@@ -36,13 +36,19 @@ pub use watch::{Notice, Trouble};
 /// Sizes to choose when attaching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Receive descriptors, a power of two from 8 to 4096; each has a 2 KiB buffer.
+    /// Receive descriptors, a power of two from 8 to 4096; each has a buffer for one frame.
     pub receive_descriptors: u32,
-    /// Transmit descriptors, a power of two from 8 to 4096; each has a 2 KiB buffer.
+    /// Transmit descriptors, a power of two from 8 to 4096; each has a buffer for one frame.
     pub transmit_descriptors: u32,
     /// The MAC address to use; `None`, or one that is no station's: its own. Firmware may have set
     /// another, which the reset takes back and the network expects: [`Nic::identify`] tells it.
     pub mac: Option<[u8; 6]>,
+    /// The largest IP packet to have room for, up to 16000 bytes, in so far as the part takes it.
+    /// Buffers are of 2 KiB to 1982 bytes, of 16 KiB for the 9000 of jumbo frames.
+    pub mtu: u16,
+    /// Whether the part computes the TCP checksums of what is sent, where that is left to it
+    /// ([`send_without_checksum`](Transmitter::send_without_checksum)).
+    pub checksum_offload: bool,
     /// The shortest time between two interrupts, up to 4 ms; zero for none, which suits one
     /// request at a time. 20 to 50 µs save processor time under load and cost as much for each
     /// answer.
@@ -55,10 +61,15 @@ impl Default for Options {
             receive_descriptors: 256,
             transmit_descriptors: 64,
             mac: None,
+            mtu: 1500,
+            checksum_offload: true,
             interrupt_spacing: Duration::ZERO,
         }
     }
 }
+
+/// What a frame has besides an IP packet: a header, a VLAN's tag, a check sequence.
+const FRAME_OVERHEAD: u32 = 14 + 4 + 4;
 
 /// What happened since the attach, for people and for tests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -81,7 +92,8 @@ pub struct Statistics {
     pub lost_interrupts: u32,
     /// Times that the watchdog reset the part.
     pub resets: u32,
-    /// Frames that were in the transmit ring at such a reset and may not have left.
+    /// Descriptors that were in the transmit ring at such a reset: frames, or pieces of them, that may
+    /// not have left.
     pub unsent: u64,
 }
 
@@ -97,6 +109,9 @@ pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     wire: Wire,
     /// Pieces of a frame are being dropped until its last one.
     discarding: bool,
+    /// Longest frame to receive, with its tag and check sequence.
+    longest_frame: u32,
+    computes_checksums: bool,
     statistics: Statistics,
 }
 
@@ -121,11 +136,17 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             None => part.mac_address()?,
         };
         let quirks = part.model.family.quirks();
+        // The common length is no question, whatever else the part takes.
+        let most = quirks.longest_frame.max(start::LONGEST_COMMON_FRAME);
+        let wanted = u32::from(options.mtu).saturating_add(FRAME_OVERHEAD);
+        let longest_frame = wanted.clamp(start::LONGEST_COMMON_FRAME, most);
+        let buffer = usize::try_from(longest_frame).unwrap_or(0).next_power_of_two();
         let shape = |count| Shape {
             format: quirks.format,
             count,
             most: quirks.most_descriptors,
             highest_address: quirks.highest_address,
+            buffer: buffer.clamp(BUFFER_SIZE, LARGEST_BUFFER),
         };
         let refused = |error| AttachError::Ring { address, error };
         let receive =
@@ -141,6 +162,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             mac,
             wire: Wire::default(),
             discarding: false,
+            longest_frame,
+            computes_checksums: options.checksum_offload,
             statistics: Statistics::default(),
         };
         nic.start()?;
@@ -190,6 +213,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         self.receive.count()
     }
 
+    /// The largest IP packet that its frames carry, with a VLAN's tag besides.
+    #[must_use]
+    pub fn max_mtu(&self) -> u16 {
+        u16::try_from(self.longest_frame.saturating_sub(FRAME_OVERHEAD)).unwrap_or(u16::MAX)
+    }
+
     /// Counters since the attach. Reads a register of the part.
     pub fn statistics(&mut self) -> Statistics {
         self.count_missed();
@@ -223,7 +252,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                 oversize,
                 bad_checksum,
             },
-            Transmitter { registers, ring: &mut self.transmit, transmitted },
+            Transmitter {
+                registers,
+                ring: &mut self.transmit,
+                computes_checksums: self.computes_checksums,
+                transmitted,
+            },
         )
     }
 }

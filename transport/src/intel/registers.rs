@@ -546,6 +546,16 @@ pub mod rctl {
     pub const LPE: u32 = 1 << 5;
     /// Strip the frame check sequence.
     pub const SECRC: u32 = 1 << 26;
+    /// BSIZE counts in 16 times as much.
+    pub const BSEX: u32 = 1 << 25;
+    /// BSIZE: buffers of 2048 bytes.
+    pub const BSIZE_2048: u32 = 0 << 16;
+    /// BSIZE with [`BSEX`]: buffers of 16384 bytes.
+    pub const BSIZE_16384: u32 = 1 << 16;
+    /// BSIZE with [`BSEX`]: buffers of 8192 bytes.
+    pub const BSIZE_8192: u32 = 2 << 16;
+    /// BSIZE with [`BSEX`]: buffers of 4096 bytes.
+    pub const BSIZE_4096: u32 = 3 << 16;
 }
 
 /// TCTL fields.

@@ -11,11 +11,20 @@ use core::ptr::NonNull;
 use core::slice;
 use core::sync::atomic::{Ordering, fence};
 
+use crate::checksum::Insertion;
 use crate::hal::{DmaLayout, DmaRegion, Hal};
 use crate::intel::descriptor::{self, Format, Received, Transmit};
 
-/// Bytes of one frame buffer. A power of two, so that no buffer crosses a 64 KiB boundary.
+/// Bytes of one frame buffer, where frames are of the common length. Buffers are a power of two
+/// in length, so that none crosses a 64 KiB boundary.
 pub const BUFFER_SIZE: usize = 2048;
+
+/// Bytes of the largest buffer that every part takes (RCTL.BSIZE with BSEX).
+pub const LARGEST_BUFFER: usize = 16384;
+
+/// Most bytes of one transmit descriptor: a longer frame is sent in pieces. What each part takes
+/// is more, but less tried.
+const LARGEST_PIECE: usize = 8192;
 
 /// Shortest frame the wire carries, without the check sequence.
 const SHORTEST_FRAME: usize = 60;
@@ -47,6 +56,8 @@ pub(crate) struct Shape {
     pub(crate) most: u32,
     /// Highest bus address that the part reaches.
     pub(crate) highest_address: u64,
+    /// Bytes of each buffer: a power of two from [`BUFFER_SIZE`] to [`LARGEST_BUFFER`].
+    pub(crate) buffer: usize,
 }
 
 /// The receive ring: `count` descriptors, each with a buffer of its own.
@@ -85,6 +96,11 @@ impl<H: Hal> ReceiveRing<H> {
         self.ring.count()
     }
 
+    /// Bytes of each buffer.
+    pub(crate) const fn buffer_size(&self) -> usize {
+        self.ring.buffer_size
+    }
+
     /// The write-back of the next descriptor, when the part is done with it.
     pub(crate) fn peek(&self) -> Option<Received> {
         if !self.ring.received(self.next).is_done() {
@@ -95,17 +111,17 @@ impl<H: Hal> ReceiveRing<H> {
         Some(self.ring.received(self.next))
     }
 
-    /// The first `len` bytes of the next descriptor's buffer, at most [`BUFFER_SIZE`]; nothing
-    /// when the part is not done with it.
+    /// The first `len` bytes of the next descriptor's buffer, at most all of it; nothing when the
+    /// part is not done with it.
     pub(crate) fn frame(&self, len: usize) -> &[u8] {
         if self.peek().is_none() {
             return &[];
         }
         let buffer = self.ring.buffer(self.next);
-        // SAFETY: the buffer is BUFFER_SIZE initialised bytes of this ring's own memory; the part
+        // SAFETY: the buffer is `buffer_size` initialised bytes of this ring's own memory; the part
         // is done with it, as was just seen, and does not write to it again before `release`
         // gives the descriptor back, which takes `&mut self` and so ends this borrow.
-        unsafe { slice::from_raw_parts(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
+        unsafe { slice::from_raw_parts(buffer.as_ptr(), len.min(self.ring.buffer_size)) }
     }
 
     /// The same, to be changed in place.
@@ -115,7 +131,7 @@ impl<H: Hal> ReceiveRing<H> {
         }
         let buffer = self.ring.buffer(self.next);
         // SAFETY: as in `frame`; and `&mut self` keeps every other borrow of the ring away.
-        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), len.min(BUFFER_SIZE)) }
+        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), len.min(self.ring.buffer_size)) }
     }
 
     /// Arms the next descriptor again, whose address the part may have written over, and steps
@@ -140,7 +156,8 @@ impl<H: Hal> ReceiveRing<H> {
     }
 }
 
-/// The transmit ring: `count` descriptors, each with a buffer of its own.
+/// The transmit ring: `count` descriptors, each with a buffer of its own. A frame lies in the
+/// buffer of the first descriptor that it takes; the buffers of the others lie idle.
 pub(crate) struct TransmitRing<H: Hal> {
     ring: Ring<H>,
     /// The descriptor to fill next.
@@ -149,8 +166,10 @@ pub(crate) struct TransmitRing<H: Hal> {
     oldest: u32,
     /// What the tail register was last told, free-running.
     told: u32,
-    /// The frame queued last.
+    /// The piece queued last.
     last: Transmit,
+    /// What the part was last told about checksums.
+    context: Option<Insertion>,
 }
 
 /// Every so many descriptors the part reports completion, besides the last of a burst.
@@ -159,8 +178,8 @@ const REPORT_EVERY: u32 = 8;
 impl<H: Hal + Clone> TransmitRing<H> {
     pub(crate) fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
         let ring = Ring::new(hal, shape)?;
-        let last = Transmit { address: 0, len: 0, report: false };
-        Ok(Self { ring, next: 0, oldest: 0, told: 0, last })
+        let last = Transmit::whole(0, 0);
+        Ok(Self { ring, next: 0, oldest: 0, told: 0, last, context: None })
     }
 }
 
@@ -183,6 +202,7 @@ impl<H: Hal> TransmitRing<H> {
         });
         let left = self.next.wrapping_sub(self.oldest).wrapping_sub(sent.unwrap_or(0));
         (self.next, self.oldest, self.told) = (0, 0, 0);
+        self.context = None;
         left
     }
 
@@ -198,34 +218,72 @@ impl<H: Hal> TransmitRing<H> {
         (self.oldest != self.told).then_some(self.oldest)
     }
 
-    /// Whether there is a buffer to fill. One descriptor stays unused.
+    /// Whether there is a buffer to fill, and descriptors for all that a frame may take: its pieces,
+    /// and a context before them. One descriptor stays unused.
     pub(crate) fn has_room(&self) -> bool {
-        self.next.wrapping_sub(self.oldest) < self.ring.mask
+        const CONTEXT: u32 = 1;
+        let pieces = (self.ring.buffer_size / LARGEST_PIECE) as u32;
+        let needed = pieces.max(1).wrapping_add(CONTEXT);
+        self.next.wrapping_sub(self.oldest).wrapping_add(needed) <= self.ring.mask
+    }
+
+    /// Bytes of each buffer.
+    pub(crate) const fn buffer_size(&self) -> usize {
+        self.ring.buffer_size
     }
 
     /// The buffer to fill. There is always one, for the descriptor that stays unused.
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
         let buffer = self.ring.buffer(self.next);
-        // SAFETY: the buffer is BUFFER_SIZE initialised bytes of this ring's own memory; its
-        // descriptor is not the part's, because `next` is less than the count ahead of `oldest`
-        // and so is no slot in use; and `&mut self` keeps every other borrow of the ring away.
-        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), BUFFER_SIZE) }
+        // SAFETY: the buffer is `buffer_size` initialised bytes of this ring's own memory; no frame
+        // of the part's lies in it, because `next` is less than the count ahead of `oldest`, which
+        // is the first descriptor of a frame; and `&mut self` keeps every other borrow away.
+        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), self.ring.buffer_size) }
     }
 
     /// Queues the first `len` bytes of [`buffer`](Self::buffer), padded to the shortest frame;
     /// drops them when there is no room. The part learns of it from [`tail`](Self::tail).
-    pub(crate) fn push(&mut self, len: usize) {
+    ///
+    /// With an insertion the part computes the TCP checksum. It keeps what it was told about that,
+    /// so a context goes before a frame only where it changes.
+    pub(crate) fn push(&mut self, len: usize, insertion: Option<Insertion>) {
         if !self.has_room() {
             return;
         }
-        let len = len.min(BUFFER_SIZE);
+        let len = len.min(self.ring.buffer_size);
         if let Some(padding) = self.buffer().get_mut(len..SHORTEST_FRAME) {
             padding.fill(0);
         }
-        let len = u16::try_from(len.max(SHORTEST_FRAME)).unwrap_or(0);
-        let report = self.next.wrapping_add(1).is_multiple_of(REPORT_EVERY);
-        self.last = Transmit { address: self.ring.buffer_bus(self.next), len, report };
-        self.ring.write(self.next, self.ring.format.transmit(self.last));
+        let len = len.max(SHORTEST_FRAME);
+        let frame = self.ring.buffer_bus(self.next);
+        if let Some(insertion) = insertion
+            && self.context != Some(insertion)
+        {
+            self.put(self.ring.format.context(insertion));
+            self.context = Some(insertion);
+        }
+        let mut offset = 0_usize;
+        while offset < len {
+            let rest = len.wrapping_sub(offset);
+            let piece = rest.min(LARGEST_PIECE);
+            let end = piece == rest;
+            // Only ends report: a report takes back whole frames.
+            let report = end && self.next.wrapping_add(1).is_multiple_of(REPORT_EVERY);
+            self.last = Transmit {
+                address: frame.wrapping_add(offset as u64),
+                len: u16::try_from(piece).unwrap_or(0),
+                frame_len: u16::try_from(len).unwrap_or(0),
+                end,
+                insert_checksum: insertion.is_some(),
+                report,
+            };
+            self.put(self.ring.format.transmit(self.last));
+            offset = offset.wrapping_add(piece);
+        }
+    }
+
+    fn put(&mut self, descriptor: [u64; 2]) {
+        self.ring.write(self.next, descriptor);
         self.next = self.next.wrapping_add(1);
     }
 
@@ -287,12 +345,13 @@ struct Ring<H: Hal> {
     buffers: Memory<H>,
     descriptors: Memory<H>,
     mask: u32,
+    buffer_size: usize,
     format: Format,
 }
 
 impl<H: Hal + Clone> Ring<H> {
     fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
-        let Shape { format, count, highest_address, .. } = shape;
+        let Shape { format, count, highest_address, buffer: buffer_size, .. } = shape;
         if !count.is_power_of_two() || !(8..=shape.most).contains(&count) {
             return Err(RingError::Count { count, most: shape.most });
         }
@@ -301,9 +360,9 @@ impl<H: Hal + Clone> Ring<H> {
         let len = entries.saturating_mul(descriptor::SIZE);
         // Aligned to its own size: some parts fault when a ring crosses a page or 64 KiB.
         let descriptors = Memory::new(hal, DmaLayout { len, align: len, highest_address })?;
-        let len = entries.saturating_mul(BUFFER_SIZE);
-        let buffers = Memory::new(hal, DmaLayout { len, align: BUFFER_SIZE, highest_address })?;
-        Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1), format })
+        let len = entries.saturating_mul(buffer_size);
+        let buffers = Memory::new(hal, DmaLayout { len, align: buffer_size, highest_address })?;
+        Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1), buffer_size, format })
     }
 }
 
@@ -318,13 +377,13 @@ impl<H: Hal> Ring<H> {
     }
 
     fn buffer_bus(&self, index: u32) -> u64 {
-        let offset = self.slot(index).wrapping_mul(BUFFER_SIZE) as u64;
+        let offset = self.slot(index).wrapping_mul(self.buffer_size) as u64;
         self.buffers.region.bus_address.wrapping_add(offset)
     }
 
     fn buffer(&self, index: u32) -> NonNull<u8> {
-        let offset = self.slot(index).wrapping_mul(BUFFER_SIZE);
-        // SAFETY: the region holds count × BUFFER_SIZE bytes and the slot is below the count.
+        let offset = self.slot(index).wrapping_mul(self.buffer_size);
+        // SAFETY: the region holds count × `buffer_size` bytes and the slot is below the count.
         unsafe { self.buffers.region.pointer.add(offset) }
     }
 

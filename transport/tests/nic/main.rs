@@ -10,6 +10,7 @@ mod formats;
 mod hardships;
 mod identify;
 mod interrupt;
+mod offload;
 mod receive;
 mod recovery;
 mod removal;

@@ -1,6 +1,7 @@
 //! Advanced descriptors, one buffer each (82576 §7.1.5 and §7.2.2, I210 §7.1.4 and §7.2.2).
 
 use super::{DEXT, DTYP_SHIFT, Received, Transmit, extended};
+use crate::checksum::Insertion;
 
 /// DTYP of a data descriptor.
 const DATA: u64 = 3 << DTYP_SHIFT;
@@ -15,6 +16,18 @@ pub(super) const fn received(word: u64) -> Received {
 
 /// Length in 15:0, DTYP in 23:20, DCMD in 31:24, status in 35:32, POPTS in 45:40, PAYLEN in 63:46.
 pub(super) const fn transmit(frame: Transmit) -> [u64; 2] {
-    let len = frame.len as u64;
-    [frame.address, len | DATA | frame.command() | DEXT | len << PAYLEN_SHIFT]
+    let (len, frame_len) = (frame.len as u64, frame.frame_len as u64);
+    let command = DATA | frame.command() | DEXT;
+    [frame.address, len | command | frame.options() | frame_len << PAYLEN_SHIFT]
+}
+
+/// IPLEN in 8:0 and MACLEN in 15:9 of the first word; TUCMD and DTYP in the second.
+pub(super) const fn context(insertion: Insertion) -> [u64; 2] {
+    const MACLEN_SHIFT: u32 = 9;
+    const CONTEXT: u64 = 2 << DTYP_SHIFT;
+    const IPV4: u64 = 1 << 10;
+    const L4T_TCP: u64 = 1 << 11;
+    let ip_len = insertion.tcp.saturating_sub(insertion.ip) as u64;
+    let first = ip_len | (insertion.ip as u64) << MACLEN_SHIFT;
+    [first, CONTEXT | L4T_TCP | if insertion.is_ipv4 { IPV4 } else { 0 } | DEXT]
 }

@@ -7,6 +7,8 @@ mod advanced;
 mod extended;
 mod legacy;
 
+use crate::checksum::Insertion;
+
 /// Bytes of one descriptor.
 pub const SIZE: usize = 16;
 
@@ -45,12 +47,24 @@ impl Format {
         }
     }
 
-    /// A descriptor that sends one whole frame.
+    /// A descriptor that says how checksums are computed in the frames behind it which ask for
+    /// that (8254x §3.3.6, 82574 §7.2.11.1, 82576 §7.2.2.1).
+    ///
+    /// It reports nothing, so that a report always ends a frame.
+    #[must_use]
+    pub const fn context(self, insertion: Insertion) -> [u64; 2] {
+        match self {
+            Self::Legacy | Self::Extended => extended::context(insertion),
+            Self::Advanced => advanced::context(insertion),
+        }
+    }
+
+    /// A descriptor that sends a frame, or a piece of one.
     #[must_use]
     pub const fn transmit(self, frame: Transmit) -> [u64; 2] {
         match self {
-            Self::Legacy => legacy::transmit(frame),
-            Self::Extended => extended::transmit(frame),
+            Self::Legacy if !frame.insert_checksum => legacy::transmit(frame),
+            Self::Legacy | Self::Extended => extended::transmit(frame),
             Self::Advanced => advanced::transmit(frame),
         }
     }
@@ -136,25 +150,46 @@ pub enum Checksum {
     Bad,
 }
 
-/// One whole frame in one buffer, to be sent.
+/// One frame, or a piece of it, to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transmit {
-    /// Bus address of the frame.
+    /// Bus address of the piece.
     pub address: u64,
-    /// Bytes of the frame, without the check sequence.
+    /// Bytes of the piece, without the check sequence.
     pub len: u16,
-    /// Whether the part reports when the frame is out (RS).
+    /// Bytes of the frame, without the check sequence.
+    pub frame_len: u16,
+    /// Whether the frame ends here (EOP).
+    pub end: bool,
+    /// Whether the part computes the TCP checksum, as the last context says; the same in all pieces
+    /// of a frame.
+    pub insert_checksum: bool,
+    /// Whether the part reports when the frame is out (RS); only where one ends.
     pub report: bool,
 }
 
 impl Transmit {
-    /// The command that every frame has, where every format keeps it: the end of a packet whose
-    /// check sequence the part inserts, and RS as asked for.
+    /// A whole frame of `len` bytes, complete as it is.
+    #[must_use]
+    pub const fn whole(address: u64, len: u16) -> Self {
+        Self { address, len, frame_len: len, end: true, insert_checksum: false, report: false }
+    }
+}
+
+impl Transmit {
+    /// The command that every frame has, where every format keeps it: the part inserts the check
+    /// sequence, and EOP and RS as asked for.
     const fn command(self) -> u64 {
         const EOP: u64 = 1 << 24;
         const IFCS: u64 = 1 << 25;
         const RS: u64 = 1 << 27;
-        EOP | IFCS | if self.report { RS } else { 0 }
+        IFCS | if self.end { EOP } else { 0 } | if self.report { RS } else { 0 }
+    }
+
+    /// POPTS, where extended and advanced descriptors keep it: TXSM when a checksum is asked for.
+    const fn options(self) -> u64 {
+        const TXSM: u64 = 1 << 41;
+        if self.insert_checksum { TXSM } else { 0 }
     }
 }
 
@@ -244,7 +279,7 @@ mod tests {
     #[test]
     fn transmit_bytes() {
         let bytes = |format: Format, report| {
-            let frame = Transmit { address: 0x1234_5678_9abc, len: 60, report };
+            let frame = Transmit { report, ..Transmit::whole(0x1234_5678_9abc, 60) };
             let words = format.transmit(frame);
             words.map(u64::to_le_bytes)
         };
@@ -269,13 +304,53 @@ mod tests {
     }
 
     #[test]
+    fn context_bytes() {
+        let insertion = Insertion { ip: 14, tcp: 34, is_ipv4: true };
+        let bytes = |format: Format, insertion| {
+            let words: [u64; 2] = format.context(insertion);
+            words.map(u64::to_le_bytes)
+        };
+        for format in [Format::Legacy, Format::Extended] {
+            // IPCSS, IPCSO, IPCSE, TUCSS, TUCSO, TUCSE; PAYLEN, DTYP 0, TUCMD (DEXT, IP, TCP).
+            let wanted = [[14, 24, 33, 0, 34, 50, 0, 0], [0, 0, 0, 0x23, 0, 0, 0, 0]];
+            assert_eq!(bytes(format, insertion), wanted, "{format:?}");
+        }
+        // IPLEN 20 and MACLEN 14; TUCMD (L4T TCP, IPV4), DTYP 2, DEXT.
+        let wanted = [[20, 28, 0, 0, 0, 0, 0, 0], [0, 0x0c, 0x20, 0x20, 0, 0, 0, 0]];
+        assert_eq!(bytes(Format::Advanced, insertion), wanted);
+        let tagged = Insertion { ip: 18, tcp: 58, is_ipv4: false };
+        let wanted = [[18, 28, 57, 0, 58, 74, 0, 0], [0, 0, 0, 0x21, 0, 0, 0, 0]];
+        assert_eq!(bytes(Format::Extended, tagged), wanted);
+        let wanted = [[40, 36, 0, 0, 0, 0, 0, 0], [0, 0x08, 0x20, 0x20, 0, 0, 0, 0]];
+        assert_eq!(bytes(Format::Advanced, tagged), wanted);
+    }
+
+    #[test]
+    fn a_piece_of_a_frame_whose_checksum_the_part_computes() {
+        let piece = Transmit {
+            end: false,
+            insert_checksum: true,
+            frame_len: 9014,
+            ..Transmit::whole(0, 8192)
+        };
+        // A legacy part is given a data descriptor too.
+        for format in [Format::Legacy, Format::Extended] {
+            let [_, word] = format.transmit(piece);
+            assert_eq!(word.to_le_bytes(), [0, 0x20, 0x10, 0x22, 0, 0x02, 0, 0], "{format:?}");
+        }
+        let [_, word] = Format::Advanced.transmit(piece);
+        assert_eq!(word & 0x3fff_ffff_ffff, 0x0200_2230_2000, "TXSM, DEXT, IFCS, DTYP 3");
+        assert_eq!(word >> 46, 9014, "PAYLEN is the whole frame's");
+    }
+
+    #[test]
     fn the_longest_frame_of_a_buffer_fits_its_fields() {
         for format in FORMATS {
-            let [_, word] = format.transmit(Transmit { address: 0, len: 2048, report: true });
+            let [_, word] = format.transmit(Transmit::whole(0, 2048));
             assert_eq!(word & 0xffff, 2048, "{format:?}");
             assert!(!format.is_sent(word), "{format:?}");
         }
-        let [_, word] = Format::Advanced.transmit(Transmit { address: 0, len: 2048, report: true });
+        let [_, word] = Format::Advanced.transmit(Transmit::whole(0, 2048));
         assert_eq!(word >> 46, 2048, "PAYLEN");
     }
 }

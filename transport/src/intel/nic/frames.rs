@@ -1,10 +1,10 @@
 //! Frames in and out, in place, with as few register writes as possible.
 
-use crate::checksum;
+use crate::checksum::{self, Insertion};
 use crate::hal::Hal;
 use crate::intel::descriptor::{Checksum, Received};
 use crate::intel::registers::{RDT, Registers, TDT};
-use crate::intel::ring::{BUFFER_SIZE, ReceiveRing, TransmitRing};
+use crate::intel::ring::{ReceiveRing, TransmitRing};
 
 /// The receiving half of a [`Nic`](super::Nic).
 pub struct Receiver<'a, H: Hal> {
@@ -49,7 +49,10 @@ impl<'a, H: Hal> Receiver<'a, H> {
         }
         let count = if received.is_damaged() {
             &mut *self.damaged
-        } else if !received.is_end() || received.len() > BUFFER_SIZE || received.is_empty() {
+        } else if !received.is_end()
+            || received.len() > self.ring.buffer_size()
+            || received.is_empty()
+        {
             &mut *self.oversize
         } else {
             let is_good = match received.checksum() {
@@ -110,6 +113,7 @@ impl<H: Hal> Drop for Frame<'_, H> {
 pub struct Transmitter<'a, H: Hal> {
     pub(super) registers: &'a Registers<H>,
     pub(super) ring: &'a mut TransmitRing<H>,
+    pub(super) computes_checksums: bool,
     pub(super) transmitted: &'a mut u64,
 }
 
@@ -125,16 +129,39 @@ impl<H: Hal> Transmitter<'_, H> {
         self.ring.has_room()
     }
 
-    /// Queues a frame of `len` bytes, at most [`BUFFER_SIZE`], that `fill` writes. The part sees
+    /// Queues a frame of `len` bytes, at most a buffer's, that `fill` writes. The part sees
     /// it at the next [`flush`](Self::flush). A longer one, or one
     /// without [room](Self::has_room), is lost.
     pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
-        let result = fill(self.ring.buffer().get_mut(..len).unwrap_or_default());
-        if len <= BUFFER_SIZE && self.ring.has_room() {
-            *self.transmitted = self.transmitted.wrapping_add(1);
-            self.ring.push(len);
-        }
+        let result = fill(self.room(len));
+        self.push(len, None);
         result
+    }
+
+    /// The same, for a stack that leaves TCP and UDP checksums out: the part computes them, or the
+    /// processor where the part cannot.
+    pub fn send_without_checksum<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
+        let result = fill(self.room(len));
+        let insertion = if self.computes_checksums {
+            checksum::prepare(self.room(len))
+        } else {
+            checksum::complete(self.room(len));
+            None
+        };
+        self.push(len, insertion);
+        result
+    }
+
+    /// Where the next frame goes: nothing for one that is too long.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        self.ring.buffer().get_mut(..len).unwrap_or_default()
+    }
+
+    fn push(&mut self, len: usize, insertion: Option<Insertion>) {
+        if len <= self.ring.buffer_size() && self.ring.has_room() {
+            *self.transmitted = self.transmitted.wrapping_add(1);
+            self.ring.push(len, insertion);
+        }
     }
 
     /// Tells the part about the frames queued since the last time: one register write for all of

@@ -11,7 +11,6 @@ use crate::intel::registers::{
     DVMOLR, EEER, MANC, MPC, PHPM, RCTL, RFCTL, RLPML, RNBC, ROC, RXDCTL, Register, SRRCTL, TDWBAH,
     TDWBAL, TXDCTL, VT_CTL, dctl, dvmolr, eeer, manc, phpm, rctl, rfctl, srrctl,
 };
-use crate::intel::ring::BUFFER_SIZE;
 use crate::pci::ConfigSpace;
 
 /// Thresholds of the parts before the 82575: prefetch when 31 or fewer descriptors are held, fetch
@@ -27,9 +26,6 @@ pub(super) const THRESHOLDS_MASK: u32 = 0x3f << dctl::PTHRESH_SHIFT
 /// write back at once (I210 §8.9.8, §8.11.12).
 const RECEIVE_THRESHOLDS: u32 = 8 << dctl::PTHRESH_SHIFT | 8 << dctl::HTHRESH_SHIFT;
 const TRANSMIT_THRESHOLDS: u32 = 8 << dctl::PTHRESH_SHIFT | 1 << dctl::HTHRESH_SHIFT;
-
-/// Longest frame that RLPML lets in: one with a VLAN tag and its check sequence.
-const LONGEST: u32 = 1522;
 
 /// Nothing that saves power at the price of the link.
 pub(super) fn start_control<H: Hal + Clone, C: ConfigSpace>(part: &Part<H, C>) {
@@ -58,12 +54,14 @@ pub(super) fn start_transmit<H: Hal + Clone, C: ConfigSpace>(
 /// the packet memory while there is no descriptor, as flow control wants it (SRRCTL.DROP_EN off).
 pub(super) fn start_receive<H: Hal + Clone, C: ConfigSpace>(
     part: &Part<H, C>,
+    longest_frame: u32,
+    buffer_size: usize,
 ) -> Result<(), AttachError> {
-    const KILOBYTES: u32 = (BUFFER_SIZE / srrctl::BSIZEPACKET_UNIT) as u32;
+    let kilobytes = u32::try_from(buffer_size / srrctl::BSIZEPACKET_UNIT).unwrap_or(0);
     let registers = &part.registers;
     registers.write(VT_CTL, 0);
-    registers.write(SRRCTL, KILOBYTES | srrctl::DESCTYPE_ONE_BUFFER);
-    registers.write(RLPML, LONGEST);
+    registers.write(SRRCTL, kilobytes | srrctl::DESCTYPE_ONE_BUFFER);
+    registers.write(RLPML, longest_frame);
     if part.model.family.quirks().strips_per_queue {
         registers.write(DVMOLR, dvmolr::STRCRC);
     }
@@ -95,7 +93,10 @@ fn turn_off<H: Hal + Clone, C: ConfigSpace>(part: &Part<H, C>, register: Registe
 
 /// While firmware receives, frames come in before the queue is there, and the 82575 then hands
 /// their remains on as the first ones: lets it drop everything for a moment, as too long.
-pub(super) fn flush_receive_memory<H: Hal + Clone, C: ConfigSpace>(part: &Part<H, C>) {
+pub(super) fn flush_receive_memory<H: Hal + Clone, C: ConfigSpace>(
+    part: &Part<H, C>,
+    longest_frame: u32,
+) {
     let registers = &part.registers;
     if registers.read(MANC) & manc::RCV_TCO_EN == 0 {
         return;
@@ -114,7 +115,7 @@ pub(super) fn flush_receive_memory<H: Hal + Clone, C: ConfigSpace>(part: &Part<H
     let _ = wait_until(&part.hal, QUEUE_LIMIT, || registers.read(RXDCTL) & dctl::ENABLE != 0);
     registers.write(RCTL, control);
     registers.flush();
-    registers.write(RLPML, LONGEST);
+    registers.write(RLPML, longest_frame);
     registers.write(RFCTL, filter);
     // Reading clears: what was dropped just now was no loss.
     for counter in [ROC, RNBC, MPC] {

@@ -20,6 +20,9 @@ use crate::intel::registers::{
 use crate::link::Link;
 use crate::pci::{self, ConfigSpace};
 
+/// With a VLAN's tag and a check sequence; longer ones come in only where RCTL says so.
+pub(super) const LONGEST_COMMON_FRAME: u32 = 1522;
+
 /// How long a queue may take to turn on or off.
 pub(super) const QUEUE_LIMIT: Duration = Duration::from_millis(10);
 
@@ -50,7 +53,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         registers.write(FCTTV, quirks.pause_time);
         // Pause when a tenth of the packet memory is left, go on two frames below that.
         let bytes = packet_memory(&self.part).saturating_mul(1024);
-        let high = (bytes.saturating_mul(9) / 10) & GRAIN;
+        // The frame that the other end has begun by then must find room.
+        let longest = bytes.saturating_sub(self.longest_frame);
+        let high = (bytes.saturating_mul(9) / 10).min(longest) & GRAIN;
         registers.write(FCRTH, high);
         registers.write(FCRTL, (high.saturating_sub(HYSTERESIS) & GRAIN) | XON);
         if quirks.correct_packet_memory {
@@ -121,19 +126,34 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             registers.update(RFCTL, rfctl::EXTEN, extended | quirks.rfctl_set);
         }
         if quirks.format == Format::Advanced {
-            queue::start_receive(&self.part)?;
+            queue::start_receive(&self.part, self.longest_frame, self.receive.buffer_size())?;
         } else {
             registers.write(RDTR, 0);
             registers.write(RADV, 0);
             registers.write(RXDCTL, queue::THRESHOLDS);
         }
         // All multicast: IPv6 neighbour discovery needs its groups, and the stack filters.
-        registers.write(RCTL, rctl::EN | rctl::BAM | rctl::MPE | rctl::SECRC);
+        let control = rctl::EN | rctl::BAM | rctl::MPE | rctl::SECRC;
+        registers.write(RCTL, control | self.frame_sizes());
         if quirks.flush_receive_memory {
-            queue::flush_receive_memory(&self.part);
+            queue::flush_receive_memory(&self.part, self.longest_frame);
         }
         registers.write(RDT, self.receive.tail());
         Ok(())
+    }
+
+    /// RCTL's fields for frames longer than the common ones, and for the buffers that they need;
+    /// where descriptors are advanced, SRRCTL has the latter.
+    fn frame_sizes(&self) -> u32 {
+        let long = if self.longest_frame > LONGEST_COMMON_FRAME { rctl::LPE } else { 0 };
+        let buffers = match self.receive.buffer_size() {
+            _ if self.part.model.family.quirks().format == Format::Advanced => 0,
+            16384 => rctl::BSEX | rctl::BSIZE_16384,
+            8192 => rctl::BSEX | rctl::BSIZE_8192,
+            4096 => rctl::BSEX | rctl::BSIZE_4096,
+            _ => rctl::BSIZE_2048,
+        };
+        long | buffers
     }
 
     /// What depends on the speed of a link that came up.
