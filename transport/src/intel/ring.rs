@@ -27,7 +27,7 @@ pub const LARGEST_BUFFER: usize = 16384;
 const LARGEST_PIECE: usize = 8192;
 
 /// Shortest frame the wire carries, without the check sequence.
-const SHORTEST_FRAME: usize = 60;
+pub(crate) const SHORTEST_FRAME: usize = 60;
 
 /// Why a ring could not be made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

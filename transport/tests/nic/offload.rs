@@ -62,7 +62,7 @@ fn the_part_computes_tcp_checksums() {
     each_family(|name, behaviour| {
         let (machine, mut nic) = attached(behaviour, small());
         let frames =
-            [segment(true, 1460), segment(true, 1), segment(false, 1000), segment(true, 48)];
+            [segment(true, 1460), segment(true, 6), segment(false, 1000), segment(true, 48)];
         send(&mut nic, &frames);
         let wanted: Vec<_> = frames.into_iter().map(completed).collect();
         let sent = sent(machine);
@@ -98,6 +98,22 @@ fn without_offload_the_processor_computes_them() {
         let sent = sent(machine);
         for (sent, wanted) in sent.iter().zip(&wanted) {
             assert_eq!(sent[..wanted.len()], wanted[..], "{name}");
+        }
+        assert_eq!(machine.writes(TDT), [3], "{name}: no context");
+    });
+}
+
+#[test]
+fn a_segment_that_is_padded_is_completed_before() {
+    each_family(|name, behaviour| {
+        let (machine, mut nic) = attached(behaviour, small());
+        let mut tagged = segment(true, 0);
+        tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
+        let frames = [segment(true, 0), segment(true, 5), tagged];
+        send(&mut nic, &frames);
+        for (sent, short) in sent(machine).into_iter().zip(frames) {
+            assert_eq!(sent.len(), 60, "{name}");
+            assert_eq!(sent[..short.len()], completed(short)[..], "{name}");
         }
         assert_eq!(machine.writes(TDT), [3], "{name}: no context");
     });
