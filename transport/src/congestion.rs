@@ -1,11 +1,11 @@
 //! How much may be under way at once: what the network carries without losing more than it may.
 //!
 //! Without a bound each burst is the whole transmit buffer, and a switch port with room for less
-//! drops a quarter of it for good. Reno (RFC 5681), which smoltcp has, halves at every loss, and is
-//! left with a sixth of a gigabit when one frame of a hundred is lost for another reason: a bad
+//! drops a fifth of it for good. Reno (RFC 5681), which smoltcp has, halves at every loss, and is
+//! left with a ninth of a gigabit at a millisecond when one frame of a hundred is lost otherwise: a bad
 //! cable, a wireless bridge, a receiver that was late. So a loss is a sign of congestion only where
-//! losses are many: more than two of a hundred, as BBR has it (draft-ietf-ccwg-bbr §5.5.7.2,
-//! BBRLossThresh), and then the window shrinks to seven tenths (BBRBeta), not to a half.
+//! losses are many: more than two of a hundred, as BBR has it (draft-ietf-ccwg-bbr, BBRLossThresh),
+//! and then the window shrinks to seven tenths (BBRBeta), not to a half.
 
 /// Segments by which losses are judged.
 const SAMPLE: u32 = 128;

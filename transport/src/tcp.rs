@@ -15,12 +15,14 @@ use crate::loss_recovery::LossRecovery;
 use crate::netstack::{AddressState, NetStack};
 use crate::stream::{ByteStream, StreamError, StreamState};
 
-/// Timers of a connection.
+/// Timers of a connection. They are much shorter than RFC 1122 §4.2.3 and RFC 9293 §3.8.3 have them:
+/// who waits is a guest's disk, and a connection that was given up too early costs a login.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TcpOptions {
-    /// Longest wait for the peer to accept.
+    /// Longest wait for the peer to accept. SYNs go at 0, 1, 3 and 7 s: three may be lost.
     pub connect_timeout: Duration,
-    /// An open connection whose peer is silent for this long, though asked, is given up.
+    /// An open connection whose peer is silent for this long, though asked, is given up. Only the
+    /// peer's own frames count. Not told to it (RFC 5482 §3 allows that, and we need nothing of it).
     pub user_timeout: Duration,
     /// An idle connection asks the peer for a sign of life this often; shorter than the above.
     pub keep_alive: Duration,
