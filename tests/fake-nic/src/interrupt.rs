@@ -38,6 +38,8 @@ pub struct Faults {
     pub no_auto_mask: bool,
     /// IVAR loses these bits of what is written.
     pub ivar_drops: u32,
+    /// Another device interrupts all the time, on the same line.
+    pub line_is_busy: bool,
     /// The hosting kernel cannot map the MSI-X table.
     pub table_unmapped: bool,
 }
@@ -161,10 +163,11 @@ impl State {
                 causes |= icr::OTHER;
             }
         }
+        let newly = causes & !self.get(ICR);
         let all = self.get(ICR) | causes;
         self.set(ICR, all);
         match self.traits.interrupting {
-            Interrupting::I82574 if self.is_msi_x() => self.send_82574(causes),
+            Interrupting::I82574 if self.is_msi_x() => self.send_82574(newly),
             Interrupting::I82575 | Interrupting::I82576 if self.is_msi_x() => {
                 let vectors = self.vectors_of(causes);
                 self.raise_vectors(vectors);

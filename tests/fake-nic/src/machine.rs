@@ -317,7 +317,14 @@ impl Clock for Machine {
     }
 
     fn wait(&self, time: Duration) {
-        self.advance(time);
+        const OTHERS: Duration = Duration::from_millis(1);
+        let mut left = time;
+        while self.state().interrupts.faults.line_is_busy && left > OTHERS {
+            self.advance(OTHERS);
+            self.handle();
+            left -= OTHERS;
+        }
+        self.advance(left);
         self.interrupts();
     }
 }

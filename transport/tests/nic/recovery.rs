@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use isboot_transport::device::{EthernetDevice, NicDevice};
 use isboot_transport::intel::nic::Nic;
 use isboot_transport::link::Link;
+use smoltcp::phy::{Device, RxToken};
+use smoltcp::time::Instant;
 
 use crate::cost::Connection;
 use crate::fake::{Behaviour, Machine};
+use crate::{attached, frame, small};
 
 /// One part for each format of descriptors.
 const PARTS: [u16; 3] = [0x100e, 0x10d3, 0x10c9];
@@ -51,6 +55,27 @@ fn a_connection_outlives_a_reset_by_somebody_else() {
 #[test]
 fn a_connection_outlives_a_part_that_loses_its_power() {
     outlives(|machine| machine.lose_power());
+}
+
+#[test]
+fn the_part_starts_again_as_soon_as_the_stack_has_what_was_reported() {
+    for id in PARTS {
+        let (machine, nic) = attached(Behaviour::of(id), small());
+        let mut device = NicDevice::new(nic);
+        let receive = |device: &mut NicDevice<Machine, Machine>| {
+            let (frame, _) = device.receive(Instant::ZERO)?;
+            Some(frame.consume(<[u8]>::to_vec))
+        };
+        machine.deliver(&frame(0, 100));
+        machine.reset_by_somebody();
+        machine.advance(Duration::from_millis(500));
+        device.link();
+        assert_eq!(receive(&mut device).unwrap(), frame(0, 100));
+        assert!(!machine.deliver(&frame(1, 100)), "{id:x}: stands still");
+        assert_eq!(receive(&mut device), None);
+        assert!(machine.deliver(&frame(2, 100)), "{id:x}: runs, before the link is looked at");
+        assert_eq!(receive(&mut device).unwrap(), frame(2, 100));
+    }
 }
 
 #[test]
