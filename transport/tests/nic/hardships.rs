@@ -252,12 +252,13 @@ fn buffers_come_back_by_reports_alone_in_every_family() {
             }
             *number - first
         };
-        assert_eq!(fill(&mut nic, &mut number), 15);
-        machine.complete(15, false);
+        // One descriptor stays unused, one is kept for a context.
+        assert_eq!(fill(&mut nic, &mut number), 14);
+        machine.complete(14, false);
         assert_eq!(fill(&mut nic, &mut number), 0, "all sent, nothing reported");
         machine.report();
-        assert_eq!(fill(&mut nic, &mut number), 15, "the last report frees the ring");
-        machine.complete(15, true);
+        assert_eq!(fill(&mut nic, &mut number), 14, "the last report frees the ring");
+        machine.complete(14, true);
         let sent: Vec<_> = (0..number).map(|number| frame(number, 100)).collect();
         assert_eq!(machine.state().sent, sent);
     });
