@@ -1,16 +1,15 @@
 //! The IP interface of one device: addresses, routes, neighbours, and the order of work in a poll.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
 use smoltcp::iface::{
-    Config, Interface, PollIngressSingleResult, PollResult, Route, SocketSet, SocketStorage,
+    Config, Interface, PollIngressSingleResult, PollResult, SocketSet, SocketStorage,
 };
-use smoltcp::phy::{Device, TxToken};
-use smoltcp::socket::Socket;
+use smoltcp::phy::Device;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
 
 use crate::device::{ETHERNET_MTU, EthernetDevice};
 use crate::link::Link;
@@ -23,23 +22,24 @@ mod duplicate;
 mod gate;
 mod message;
 mod neighbour;
+mod own;
 mod path;
 mod random;
 mod resolve;
 mod router;
+mod tend;
 
 pub use configuration::{Addressing, Configuration, ConfigurationError, link_local};
 pub use duplicate::{AddressCheck, Conflict};
 pub use resolve::ResolveError;
 
-use configuration::{identifier, is_station};
-use dhcp::{Dhcp, Lease};
+use configuration::is_station;
+use dhcp::Dhcp;
 use gate::{Gate, Neighbourhood, Telling};
-use message::{MESSAGE_LIMIT, Mac, Message};
-use path::ROUTED_MTU;
+use message::Mac;
 use random::Random;
 use resolve::{Datagrams, Resolver};
-use router::{PREFIX_LIMIT, Routers};
+use router::PREFIX_LIMIT;
 
 /// An address in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -371,388 +371,6 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             routers.solicit(now);
         }
         self.tend_at = now;
-    }
-
-    /// Goes on with a name that is asked for; time passes for that without a link, too.
-    fn ask_name_servers(&mut self, now: Duration) {
-        let is_ipv6 = match self.state {
-            AddressState::Configured(Address { address, .. }) => Some(address.is_ipv6()),
-            _ => None,
-        };
-        let (sockets, servers) = (&mut self.sockets, &self.name_servers);
-        self.resolver.poll(now, sockets, servers, is_ipv6, &mut self.random);
-    }
-
-    /// Does what the neighbourhood wants done: whatever a frame or the clock brought about.
-    fn tend(&mut self, now: Duration) {
-        let changed = self.dhcp.as_mut().is_some_and(|dhcp| dhcp.poll(now, &mut self.sockets));
-        let touched = core::mem::take(&mut self.gate.neighbourhood().touched);
-        if !changed && !touched && now < self.tend_at {
-            return;
-        }
-        if let Some(routers) = &mut self.gate.neighbourhood().routers {
-            routers.expire(now);
-        }
-        self.limit_mtu(now);
-        self.follow_addresses(now);
-        self.send_messages(now);
-        self.decline_duplicate(now);
-        self.configure(now);
-        self.need_next_hops(now);
-        self.tell_stack(now);
-        let latest = now.saturating_add(TEND_INTERVAL);
-        self.tend_at = self.due(now).map_or(latest, |due| due.min(latest));
-    }
-
-    /// smoltcp takes the MTU once, when an interface is made: another one needs another interface.
-    /// Sockets live outside of it; its addresses and routes come back with the next look at them.
-    fn limit_mtu(&mut self, now: Duration) {
-        let mtu = self.path_mtu(now);
-        if mtu != self.mtu {
-            self.mtu = mtu;
-            self.device.set_mtu(mtu);
-            self.begin_anew(now);
-        }
-    }
-
-    /// The largest packet that may go to the target, and come from there.
-    fn path_mtu(&mut self, now: Duration) -> u16 {
-        let is_near = match self.destination {
-            Some(target) => self.is_on_link(now, target),
-            None => true,
-        };
-        let unknown = match self.configuration.mtu {
-            Some(mtu) => mtu,
-            None if is_near => usual_mtu(&self.device),
-            None => usual_mtu(&self.device).min(ROUTED_MTU),
-        };
-        let neighbourhood = self.gate.neighbourhood();
-        let advertised = neighbourhood.routers.as_ref().and_then(Routers::mtu);
-        let said = self.destination.and_then(|target| neighbourhood.path.limit(now, target));
-        [advertised, said].into_iter().flatten().fold(unknown, u16::min)
-    }
-
-    /// Before a connection: what smoltcp's numbers were so far, such as those of DHCP that the
-    /// whole network hears, tells nothing of the next initial sequence number (RFC 6528 §3).
-    pub(crate) fn renew_numbers(&mut self, now: Duration) {
-        self.begin_anew(now);
-        self.configure(now);
-    }
-
-    fn begin_anew(&mut self, now: Duration) {
-        let seed = self.random.next();
-        self.interface = new_interface(self.configuration.mac, seed, &mut self.device, now);
-    }
-
-    /// When something of the neighbourhood is due.
-    fn due(&mut self, now: Duration) -> Option<Duration> {
-        let neighbourhood = self.gate.neighbourhood();
-        let routers = neighbourhood.routers.as_ref().and_then(|routers| routers.due(now));
-        let (neighbours, checks) = (neighbourhood.neighbours.due(), neighbourhood.checks.due());
-        let dhcp = self.dhcp.as_ref().and_then(Dhcp::due);
-        [routers, neighbours, checks, dhcp, self.resolver.due()].into_iter().flatten().min()
-    }
-
-    /// Begins checks for the addresses that are ours by now.
-    fn follow_addresses(&mut self, now: Duration) {
-        let addresses = self.own_addresses(now);
-        let random = &mut self.random;
-        let checks = &mut self.gate.neighbourhood().checks;
-        let how = self.configuration.address_check;
-        checks.follow(now, addresses.iter().map(|(address, _)| *address), how, || random.next());
-        self.configure(now);
-    }
-
-    /// The addresses that we are to have, with their prefix lengths; what names us comes first.
-    fn own_addresses(&mut self, now: Duration) -> Vec<(IpAddr, u8), ADDRESS_LIMIT> {
-        let mac = self.configuration.mac;
-        let link_local = (IpAddr::V6(link_local(mac)), 64);
-        let mut own = Vec::new();
-        match self.configuration.addressing {
-            Addressing::Static { address, prefix, .. } => {
-                let _ = own.push((address, prefix));
-                // Routers speak from link-local addresses and expect us to have one.
-                let is_link_local = |v6: &Ipv6Addr| v6.is_unicast_link_local();
-                if matches!(&address, IpAddr::V6(v6) if !is_link_local(v6)) {
-                    let _ = own.push(link_local);
-                }
-            }
-            Addressing::Dhcp => {
-                if let Some(lease) = self.lease() {
-                    let _ = own.push((IpAddr::V4(lease.address), lease.prefix));
-                }
-            }
-            Addressing::Slaac => {
-                if let Some(routers) = &self.gate.neighbourhood().routers {
-                    for made in routers.addresses(now, identifier(mac)) {
-                        let _ = own.push((IpAddr::V6(made.address), made.prefix));
-                    }
-                }
-                let _ = own.push(link_local);
-            }
-        }
-        own
-    }
-
-    fn lease(&self) -> Option<&Lease> {
-        self.dhcp.as_ref().and_then(Dhcp::lease)
-    }
-
-    /// Sends what is due: answers, checks, questions for neighbours, questions for routers.
-    fn send_messages(&mut self, now: Duration) {
-        let own = self.own_addresses(now);
-        let neighbourhood = self.gate.neighbourhood();
-        let mac = neighbourhood.mac;
-        for _ in 0..EGRESS_LIMIT {
-            // Room first: what is taken out of its queue is sent.
-            let Some(token) = self.device.transmit(instant(now)) else { break };
-            let random = &mut self.random;
-            let message = neighbourhood
-                .answers
-                .pop()
-                .or_else(|| neighbourhood.checks.message(now, || random.next()));
-            let checks = &neighbourhood.checks;
-            // Of the target's own network, or else the link-local one, which is the last.
-            let usable = |target: IpAddr| {
-                let mut usable = own
-                    .iter()
-                    .filter(|(own, _)| own.is_ipv4() == target.is_ipv4() && checks.may_use(*own));
-                let is_near = |(own, prefix): &&(IpAddr, u8)| {
-                    IpCidr::new((*own).into(), *prefix).contains_addr(&target.into())
-                };
-                let source = usable.clone().find(is_near).or_else(|| usable.next_back());
-                source.map(|(own, _)| *own)
-            };
-            let neighbours = &mut neighbourhood.neighbours;
-            let message = message.or_else(|| neighbours.question(now, usable)).or_else(|| {
-                let IpAddr::V6(source) = usable(Ipv6Addr::UNSPECIFIED.into())? else { return None };
-                neighbourhood.routers.as_mut()?.message(now, source)
-            });
-            let Some(message) = message else { break };
-            token.consume(message.length(mac), |frame| message.write(mac, frame));
-        }
-    }
-
-    /// A lease of an address that somebody else has is given back, for another one.
-    fn decline_duplicate(&mut self, now: Duration) {
-        let Some(lease) = self.lease() else { return };
-        let address = IpAddr::V4(lease.address);
-        if self.gate.neighbourhood().checks.duplicate(address).is_none() {
-            return;
-        }
-        let Some(token) = self.device.transmit(instant(now)) else { return };
-        let lease = self.dhcp.as_mut().and_then(|dhcp| dhcp.give_up(now, &mut self.sockets));
-        if let Some(lease) = lease {
-            let [a, b, c, d, ..] = self.random.next().to_le_bytes();
-            let transaction = u32::from_le_bytes([a, b, c, d]);
-            let (length, write) = dhcp::decline(&lease, self.configuration.mac, transaction);
-            token.consume(length, write);
-        }
-    }
-
-    /// Gives the interface the addresses and routes that it is to have by now. What is the same
-    /// stays as it is: a change of addresses costs the stack all its neighbours.
-    fn configure(&mut self, now: Duration) {
-        let own = self.own_addresses(now);
-        let checks = &self.gate.neighbourhood().checks;
-        let usable = own.iter().filter(|(address, _)| checks.may_use(*address));
-        let usable = usable.map(|(address, prefix)| IpCidr::new((*address).into(), *prefix));
-        let usable: Vec<IpCidr, ADDRESS_LIMIT> = usable.collect();
-        let duplicate = own.iter().find_map(|(address, _)| checks.duplicate(*address));
-        if self.interface.ip_addrs() != usable.as_slice() {
-            self.interface.update_ip_addrs(|addresses| {
-                addresses.clear();
-                let _ = addresses.extend_from_slice(&usable);
-            });
-            self.gate.neighbourhood().neighbours.forget_told();
-        }
-        self.configure_routes(now);
-        self.name_servers = self.known_name_servers();
-        self.state = match (self.main_address(&usable), duplicate) {
-            (_, Some(conflict)) => AddressState::Duplicate(conflict),
-            (Some(address), None) => AddressState::Configured(address),
-            (None, None) => AddressState::Pending,
-        };
-    }
-
-    fn configure_routes(&mut self, now: Duration) {
-        let mut wanted: Vec<Route, 3> = Vec::new();
-        match self.gateway() {
-            Some(IpAddr::V4(gateway)) if self.is_on_our_network(gateway.into()) => {
-                let _ = wanted.push(Route::new_ipv4_gateway(gateway));
-            }
-            Some(IpAddr::V6(gateway)) => {
-                let _ = wanted.push(Route::new_ipv6_gateway(gateway));
-            }
-            _ => {}
-        }
-        // What is on the link by a router's word, and by no address of ours, is its own next hop.
-        self.direct = None;
-        if let Some(IpAddr::V6(destination)) = self.destination
-            && !self.is_on_our_network(destination.into())
-            && let Some(routers) = &self.gate.neighbourhood().routers
-            && routers.is_on_link(now, destination)
-        {
-            let mut route = Route::new_ipv6_gateway(destination);
-            route.cidr = IpCidr::new(destination.into(), 128);
-            let _ = wanted.push(route);
-            self.direct = Some(destination.into());
-        }
-        self.interface.routes_mut().update(|routes| {
-            let key = |route: &Route| (route.cidr, route.via_router);
-            if !routes.iter().map(key).eq(wanted.iter().map(key)) {
-                routes.clear();
-                let _ = routes.extend_from_slice(&wanted);
-            }
-        });
-    }
-
-    /// The router for what is not on the link.
-    fn gateway(&mut self) -> Option<IpAddr> {
-        if let Addressing::Static { gateway: Some(gateway), .. } = self.configuration.addressing {
-            return Some(gateway);
-        }
-        if let Some(lease) = self.lease() {
-            return lease.router.map(IpAddr::V4);
-        }
-        let neighbourhood = self.gate.neighbourhood();
-        let neighbours = &neighbourhood.neighbours;
-        let is_lost = |router: Ipv6Addr| neighbours.is_lost(router.into());
-        let router = neighbourhood.routers.as_ref()?.default_router(is_lost);
-        router.map(IpAddr::V6)
-    }
-
-    fn known_name_servers(&mut self) -> Vec<IpAddr, NAME_SERVER_LIMIT> {
-        let mut known = Vec::new();
-        if let Some(dns) = self.configuration.dns {
-            let _ = known.push(dns);
-        }
-        if let Addressing::Static { dns: Some(dns), .. } = self.configuration.addressing {
-            let _ = known.push(dns);
-        }
-        if let Some(lease) = self.lease() {
-            for server in &lease.name_servers {
-                let _ = known.push(IpAddr::V4(*server));
-            }
-        }
-        if let Some(routers) = &self.gate.neighbourhood().routers {
-            for server in routers.dns() {
-                let _ = known.push(IpAddr::V6(server));
-            }
-        }
-        known
-    }
-
-    /// The address that names us, if it can be used.
-    fn main_address(&mut self, usable: &[IpCidr]) -> Option<Address> {
-        let (address, prefix) = match self.configuration.addressing {
-            Addressing::Static { address, prefix, .. } => (address, prefix),
-            Addressing::Dhcp => {
-                let lease = self.lease()?;
-                (IpAddr::V4(lease.address), lease.prefix)
-            }
-            Addressing::Slaac => {
-                let cidr = usable.iter().find(|cidr| {
-                    matches!(cidr.address(), IpAddress::Ipv6(v6) if !v6.is_unicast_link_local())
-                })?;
-                (cidr.address().into(), cidr.prefix_len())
-            }
-        };
-        let is_usable = usable.iter().any(|cidr| IpAddr::from(cidr.address()) == address);
-        is_usable.then_some(Address {
-            address,
-            prefix,
-            gateway: self.gateway(),
-            dns: self.name_servers.first().copied(),
-            dhcp_server: self.lease().map(|lease| IpAddr::V4(lease.server)),
-        })
-    }
-
-    /// Whether frames to `address` need no router, by our addresses or by a router's word.
-    fn is_on_link(&mut self, now: Duration, address: IpAddr) -> bool {
-        if self.is_on_our_network(address) {
-            return true;
-        }
-        let routers = self.gate.neighbourhood().routers.as_ref();
-        match (address, routers) {
-            (IpAddr::V6(v6), Some(routers)) => routers.is_on_link(now, v6),
-            _ => false,
-        }
-    }
-
-    fn is_on_our_network(&self, address: IpAddr) -> bool {
-        let address = IpAddress::from(address);
-        self.interface.ip_addrs().iter().any(|cidr| cidr.contains_addr(&address))
-    }
-
-    /// Whom frames to `address` are handed to.
-    fn next_hop(&self, address: IpAddr) -> Option<IpAddr> {
-        let addresses = self.interface.ip_addrs();
-        let family = |own: &IpCidr| IpAddr::from(own.address()).is_ipv4() == address.is_ipv4();
-        if !addresses.iter().any(family) {
-            return None;
-        }
-        if self.is_on_our_network(address) || self.direct == Some(address) {
-            return Some(address);
-        }
-        let routes = self.interface.routes();
-        let router = match address {
-            IpAddr::V4(_) => routes.get_default_ipv4_route(),
-            IpAddr::V6(_) => routes.get_default_ipv6_route(),
-        };
-        router.map(|route| route.via_router.into())
-    }
-
-    /// Those whom a connection goes through stay known, whoever else wants room.
-    fn need_next_hops(&mut self, now: Duration) {
-        let mut needed: Vec<IpAddr, 4> = Vec::new();
-        for (_, socket) in self.sockets.iter() {
-            if let Socket::Tcp(socket) = socket
-                && let Some(remote) = socket.remote_endpoint()
-                && let Some(hop) = self.next_hop(remote.addr.into())
-            {
-                let _ = needed.push(hop);
-            }
-        }
-        if let Some(hop) = self.resolver.server().and_then(|server| self.next_hop(server)) {
-            let _ = needed.push(hop);
-        }
-        self.gate.neighbourhood().neighbours.need(now, &needed);
-    }
-
-    /// Tells the stack who is where, in the only words that it understands: an answer.
-    fn tell_stack(&mut self, now: Duration) {
-        let our_mac = self.configuration.mac;
-        for _ in 0..EGRESS_LIMIT {
-            let Some((address, mac)) = self.gate.neighbourhood().neighbours.untold(now) else {
-                break;
-            };
-            let Some(answer) = self.made_up_answer(address, our_mac) else { continue };
-            let mut buffer = [0; MESSAGE_LIMIT];
-            let Some(frame) = buffer.get_mut(..answer.length(mac)) else { continue };
-            answer.write(mac, frame);
-            let mut telling = Telling { frame: Some(frame), device: &mut self.device };
-            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
-            if telling.frame.is_some() {
-                // No room to answer, says the device: again with the next poll.
-                self.gate.neighbourhood().neighbours.forget_told();
-                break;
-            }
-        }
-    }
-
-    /// What a neighbour would answer if we had asked it from an address of the same network.
-    fn made_up_answer(&self, neighbour: IpAddr, our_mac: Mac) -> Option<Message> {
-        match neighbour {
-            IpAddr::V4(address) => {
-                let asker: Ipv4Addr = self.interface.ipv4_addr()?;
-                Some(Message::ArpReply { address, asker, to: our_mac })
-            }
-            IpAddr::V6(address) => {
-                let asker: Ipv6Addr = self.interface.ipv6_addr()?;
-                Some(Message::NeighbourAdvertisement { address, to: Some((asker, our_mac)) })
-            }
-        }
     }
 }
 
