@@ -1,5 +1,5 @@
 //! What the fuzz targets do, as plain functions of bytes: each takes anything, reaches deep into
-//! the initiator, and panics when something does not hold that must.
+//! the initiator or the driver, and panics when something does not hold that must.
 //!
 //! The fuzzer (`fuzz/`) calls them with what it thinks of; `tests/replay.rs` calls them with what
 //! it found worth keeping (`fuzz/corpus/`); the program of this crate calls them with noise where
@@ -12,6 +12,7 @@ mod full_feature;
 #[path = "../../../ibft/tests/exercise/mod.rs"]
 mod ibft;
 mod login;
+mod nic;
 pub mod noise;
 mod script;
 mod scsi;
@@ -32,7 +33,7 @@ pub struct Target {
 }
 
 /// All there is.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     Target { name: "framer", run: framer::framer, longest: 256 },
     Target { name: "text", run: text::text, longest: 256 },
     Target { name: "chap", run: chap::chap, longest: 128 },
@@ -42,6 +43,7 @@ pub const TARGETS: [Target; 11] = [
     Target { name: "sense", run: scsi::sense, longest: 64 },
     Target { name: "report_luns", run: scsi::report_luns, longest: 96 },
     Target { name: "scsi", run: scsi::scsi, longest: 96 },
+    Target { name: "nic", run: nic::nic, longest: 256 },
     Target { name: "ibft_table", run: ibft::table, longest: 1024 },
     Target { name: "frames", run: frames::frames, longest: 512 },
 ];

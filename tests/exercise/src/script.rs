@@ -18,6 +18,11 @@ impl<'s> Script<'s> {
         taken
     }
 
+    /// So many bytes, zeroes where there are none.
+    pub(crate) fn array<const N: usize>(&mut self) -> [u8; N] {
+        std::array::from_fn(|_| self.byte().unwrap_or(0))
+    }
+
     pub(crate) fn is_at_its_end(&self) -> bool {
         self.0.is_empty()
     }

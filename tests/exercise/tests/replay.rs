@@ -38,6 +38,7 @@ replays!(
     sense,
     report_luns,
     scsi,
+    nic,
     ibft_table,
     frames
 );

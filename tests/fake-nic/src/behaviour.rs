@@ -60,6 +60,9 @@ pub struct Behaviour {
     pub checks_sums: bool,
     /// The check sequence is left on, whatever SECRC says.
     pub keeps_check_sequence: bool,
+    /// It does anything, behind an IOMMU: it reaches no memory but what it was given, and what would
+    /// fail a test as the driver's fault passes, since it may be led there by its own lies.
+    pub is_hostile: bool,
     /// The hosting kernel's bus addresses start here, whatever the layout says.
     pub first_bus_address: Option<u64>,
     /// Allocations until the kernel has no more.
@@ -94,6 +97,7 @@ impl Default for Behaviour {
             filters: false,
             checks_sums: false,
             keeps_check_sequence: false,
+            is_hostile: false,
             first_bus_address: None,
             allocations: usize::MAX,
         }

@@ -1,5 +1,6 @@
 //! The register file: what reading and writing do besides.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use isboot_transport::intel::registers::Register;
@@ -52,6 +53,8 @@ pub struct State {
     pub(crate) violations: Vec<&'static str>,
     /// So many reads give all ones, from now on.
     pub all_ones_reads: u32,
+    /// What the next reads give is turned over where these have ones.
+    pub lies: VecDeque<u32>,
     /// Accesses of registers and of configuration space, which a removal counts.
     pub(crate) touches: u64,
     registers: Vec<u32>,
@@ -87,6 +90,7 @@ impl State {
             now: Duration::from_secs(7),
             violations: Vec::new(),
             all_ones_reads: 0,
+            lies: VecDeque::new(),
             touches: 0,
             registers: vec![0; 0x8000],
             microwire: Microwire::default(),
@@ -186,6 +190,11 @@ impl State {
     }
 
     pub(crate) fn read(&mut self, offset: u32) -> u32 {
+        let truth = self.read_truly(offset);
+        truth ^ self.lies.pop_front().unwrap_or(0)
+    }
+
+    fn read_truly(&mut self, offset: u32) -> u32 {
         self.accesses += 1;
         self.now += ACCESS;
         if self.is_gone() || !self.config.is_decoding() {
@@ -198,6 +207,7 @@ impl State {
         if let Some(at) = self.reset_at
             && self.traits.bus == Bus::Chipset
             && self.now - at < CHIPSET_RESET
+            && !self.behaviour.is_hostile
         {
             panic!("register {offset:#x} was read while the chipset resets: it hangs");
         }
@@ -454,17 +464,30 @@ impl State {
         assert!(last <= highest, "DMA to {bus:#x}, which this part cannot put on the bus");
     }
 
+    /// Whether an IOMMU stops it.
+    fn is_stopped(&self, bus: u64, len: usize) -> bool {
+        self.behaviour.is_hostile && !(self.config.is_bus_master() && self.memory.has(bus, len))
+    }
+
     pub(crate) fn dma_check(&self, bus: u64, len: usize) {
-        self.check_reach(bus, len);
-        self.memory.check(bus, len);
+        if !self.behaviour.is_hostile {
+            self.check_reach(bus, len);
+            self.memory.check(bus, len);
+        }
     }
 
     pub(crate) fn dma_read(&self, bus: u64, len: usize) -> Vec<u8> {
+        if self.is_stopped(bus, len) {
+            return vec![0; len];
+        }
         self.check_reach(bus, len);
         self.memory.read(bus, len)
     }
 
     pub(crate) fn dma_write(&mut self, bus: u64, bytes: &[u8]) {
+        if self.is_stopped(bus, bytes.len()) {
+            return;
+        }
         self.check_reach(bus, bytes.len());
         if self.memory.write(bus, bytes) {
             self.events.push(Event::ForeignWrite);

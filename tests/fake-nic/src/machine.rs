@@ -281,6 +281,19 @@ impl Machine {
             .collect()
     }
 
+    /// Writes into a descriptor of the receive or the transmit ring, wherever the registers say
+    /// that the ring is and whoever owns it.
+    pub fn scribble(&self, receive: bool, slot: u32, offset: u32, bytes: &[u8]) {
+        use crate::register::{TDBAL, TDLEN};
+        let mut state = self.state_mut();
+        let (base, len) = if receive { (RDBAL, RDLEN) } else { (TDBAL, TDLEN) };
+        let slots = (state.get(len) / 16).max(1);
+        let at = state.base(base) + u64::from(slot % slots * 16 + offset % 16);
+        if state.memory.has(at, bytes.len()) {
+            state.dma_write(at, bytes);
+        }
+    }
+
     /// Memory that is allocated and not freed.
     #[must_use]
     pub fn live_regions(&self) -> usize {

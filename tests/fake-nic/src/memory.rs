@@ -31,7 +31,7 @@ pub(crate) struct Region {
 impl Region {
     fn contains(&self, bus: u64, len: usize) -> bool {
         let last = self.bus + self.layout.size() as u64;
-        (self.bus..last).contains(&bus) && bus + len as u64 <= last
+        (self.bus..last).contains(&bus) && len as u64 <= last - bus
     }
 
     fn bytes(&self) -> &[u8] {
@@ -118,6 +118,11 @@ impl Memory {
         assert!(!region.is_freed, "DMA to freed memory at {bus:#x}");
         // SAFETY: the offset lies inside the region, as was just seen.
         (unsafe { region.pointer.add((bus - region.bus) as usize) }, region.is_foreign)
+    }
+
+    /// Whether the device may use all of `len` bytes at `bus`.
+    pub(crate) fn has(&self, bus: u64, len: usize) -> bool {
+        self.regions.iter().any(|region| region.contains(bus, len) && !region.is_freed)
     }
 
     /// Fails the test unless the device may use all of `len` bytes at `bus`.

@@ -89,11 +89,16 @@ impl State {
                 return;
             }
             let content = self.transmit_descriptor(head);
-            if let Some((_, then)) = self.transmit.fetched.iter().find(|(at, _)| *at == head) {
+            let fetched = self.transmit.fetched.iter().find(|(at, _)| *at == head);
+            if let Some((_, then)) = fetched
+                && !self.behaviour.is_hostile
+            {
                 assert_eq!(*then, content, "descriptor {head} was changed under the device");
             }
             self.transmit.fetched.retain(|(at, _)| *at != head);
-            let reports = self.take(content);
+            // A hostile device's own scribbling is no frame.
+            let is_frame = !self.behaviour.is_hostile || self.is_plain(&content);
+            let reports = is_frame && self.take(content);
             if reports {
                 let at = self.base(TDBAL) + u64::from(head) * 16 + 12;
                 self.transmit.unreported.push((at, content[12] | DD));
@@ -106,6 +111,16 @@ impl State {
             let cause = if reports && report { icr::TXDW } else { 0 };
             self.raise(cause | if is_idle { icr::TXQE } else { 0 });
         }
+    }
+
+    /// Whether it is one whole frame, as long as frames are.
+    fn is_plain(&self, descriptor: &[u8; 16]) -> bool {
+        let word = u32::from_le_bytes(descriptor[8..12].try_into().expect("4 bytes"));
+        let command = (word >> 24) as u8;
+        let kind = if self.traits.is_advanced() { 3 } else { 1 };
+        let is_known = command & DEXT == 0 || (word >> 20 & 0xf == kind && command & TSE == 0);
+        let asks = command & INSERT_CHECKSUM != 0 || descriptor[13] & 3 != 0;
+        is_known && !asks && (14..=2048).contains(&(word & 0xffff)) && command & 3 == EOP | IFCS
     }
 
     /// Writes the done bits that are due, in order.
@@ -164,7 +179,9 @@ impl State {
                 let tag = [0x81, 0, descriptor[15], descriptor[14]];
                 frame.splice(12..12, tag);
             }
-            assert!(frame.len() + 4 <= self.traits.longest as usize, "longer than the part can");
+            let longest = self.traits.longest as usize;
+            let is_hostile = self.behaviour.is_hostile;
+            assert!(frame.len() + 4 <= longest || is_hostile, "longer than the part can");
             self.sent.push(frame);
         }
         command & RS != 0
