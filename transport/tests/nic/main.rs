@@ -14,6 +14,7 @@ mod offload;
 mod receive;
 mod recovery;
 mod removal;
+mod trace;
 mod transmit;
 mod vlan;
 mod watch;

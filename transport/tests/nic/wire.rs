@@ -116,6 +116,7 @@ fn a_fibre_negotiates_and_is_forced_up_when_nobody_answers() {
         assert_eq!(nic.link(), Link::Down, "there is light, and nobody who negotiates");
         machine.advance(Duration::from_millis(499));
         assert_eq!(nic.link(), Link::Down);
+        assert_ne!(machine.peek(TXCW) & txcw::ANE, 0, "too early to give up");
         machine.advance(Duration::from_millis(1));
         let _ = nic.link();
         assert_eq!(nic.link(), UP, "forced");

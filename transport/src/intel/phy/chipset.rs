@@ -41,6 +41,7 @@ impl<H: Hal> Phy<'_, H> {
             PhyCare::Lpt | PhyCare::Spt => {}
         }
         self.leave_wake_up()?;
+        self.set_pause_time()?;
         if phy_was_reset { self.write_oem_bits() } else { Ok(()) }
     }
 
@@ -54,6 +55,12 @@ impl<H: Hal> Phy<'_, H> {
     fn leave_wake_up(&self) -> Result<(), PhyError> {
         const HOST_WAKE_UP: u16 = 1 << 4;
         self.update(PORT_GEN_CFG, HOST_WAKE_UP, 0)
+    }
+
+    /// In PCH chipsets the PHY makes the pause frames.
+    fn set_pause_time(&self) -> Result<(), PhyError> {
+        const PAUSE_TIME: At = At::page(769, 27);
+        self.write(PAUSE_TIME, (self.quirks.pause_time & 0xffff) as u16)
     }
 
     fn settle_82577_82578(&self, phy_was_reset: bool) -> Result<(), PhyError> {

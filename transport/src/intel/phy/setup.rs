@@ -89,8 +89,7 @@ impl<H: Hal> Phy<'_, H> {
         const COUNTER_MASK: u16 = 7 << 2;
         self.update(M88_PSCR, M88_POLARITY, M88_CRS_ON_TX | M88_AUTO_CROSSOVER)?;
         self.commit()?;
-        self.update(EPSCR, COUNTER_MASK, DOWNSHIFT)?;
-        self.set_pause_time()
+        self.update(EPSCR, COUNTER_MASK, DOWNSHIFT)
     }
 
     /// 82577, 82579, I217 and later; 82580 and I350.
@@ -102,14 +101,7 @@ impl<H: Hal> Phy<'_, H> {
         const CROSSOVER_MASK: u16 = 3 << 9;
         const AUTO_CROSSOVER: u16 = 1 << 10;
         self.update(CFG, 0, ASSERT_CRS_ON_TX | DOWNSHIFT)?;
-        self.update(CTRL_2, CROSSOVER_MASK, AUTO_CROSSOVER)?;
-        if self.quirks.phy_bus == PhyBus::MdicTwoAddresses { self.set_pause_time() } else { Ok(()) }
-    }
-
-    /// In PCH chipsets the PHY makes the pause frames.
-    fn set_pause_time(&self) -> Result<(), PhyError> {
-        const PAUSE_TIME: At = At::page(769, 27);
-        self.write(PAUSE_TIME, (self.quirks.pause_time & 0xffff) as u16)
+        self.update(CTRL_2, CROSSOVER_MASK, AUTO_CROSSOVER)
     }
 
     /// IGP: low power states off, crossing by itself.

@@ -162,7 +162,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     /// Sets CTRL.RST, and waits as long as nothing may be read.
     fn write_reset(&self, quirks: &Quirks, also: u32) {
         let registers = &self.registers;
-        let value = registers.read(CTRL) | ctrl::RST | also;
+        // A PHY's reset that went before does not end by itself (82541).
+        let value = registers.read(CTRL) & !ctrl::PHY_RST | ctrl::RST | also;
         match quirks.reset_by {
             ResetBy::Ports if self.reset_by_ports(value, quirks.reset_wait) => return,
             ResetBy::Ports | ResetBy::Memory => registers.write(CTRL, value),
