@@ -9,7 +9,7 @@ use smoltcp::iface::{
 };
 use smoltcp::phy::Device;
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress};
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
 use crate::device::{ETHERNET_MTU, EthernetDevice};
 use crate::link::Link;
@@ -174,6 +174,15 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             tend_at: now,
         };
         stack.follow_addresses(now);
+        if let Addressing::Static { address, prefix, gateway: Some(IpAddr::V4(gateway)), .. } =
+            addressing
+            && !IpCidr::new(address.into(), prefix).contains_addr(&gateway.into())
+        {
+            log::warn!(
+                "the gateway {gateway} is not on our network {address}/{prefix}: nothing behind \
+                 it can be reached"
+            );
+        }
         Ok(stack)
     }
 

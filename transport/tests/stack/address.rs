@@ -6,7 +6,7 @@ use std::time::Duration;
 use isboot_transport::netstack::{
     Address, AddressState, Addressing, ConfigurationError, NetStack, Sockets,
 };
-use isboot_transport::stream::{ByteStream, StreamState};
+use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 
 use crate::wire::cable;
 use crate::{PORT, Peer, World, buffer, configuration, fixed, forever, ip, stack, stream};
@@ -39,6 +39,30 @@ fn static_ipv6_on_the_link_and_behind_a_router() {
     // A router that only has a link-local address, as most do.
     let peer = [("fe80::2", 64), ("2001:db8::9", 32)];
     opens(world(fixed("2001:db8:1::15", 64, Some("fe80::2")), &peer), "2001:db8::9");
+}
+
+/// Each as the error that it is, before anything is sent.
+#[test]
+fn where_no_way_leads_is_told_at_once() {
+    for (ours, peer, portal) in [
+        (fixed("10.0.2.15", 24, None), "10.0.2.2", "192.168.7.9"),
+        (fixed("10.0.2.15", 24, None), "10.0.2.2", "fe80::9"),
+        // A gateway that is on no network of ours cannot be asked for.
+        (fixed("10.0.2.15", 24, Some("10.0.3.1")), "10.0.2.2", "192.168.7.9"),
+        (fixed("10.0.2.15", 32, Some("10.0.2.1")), "10.0.2.1", "192.168.7.9"),
+        (fixed("fec0::15", 64, None), "fec0::2", "2001:db8::9"),
+        (fixed("fec0::15", 64, None), "fec0::2", "10.0.2.2"),
+    ] {
+        let mut world = world(ours, &[(peer, 24)]);
+        world.step(SECOND / 1000);
+        world.peer.end.cable().sent.clear();
+        let portal = SocketAddr::new(ip(portal), PORT);
+        assert!(!world.stream.stack().has_route(portal.ip()));
+        let refused = world.stream.connect(world.now, portal);
+        assert_eq!(refused, Err(StreamError::NoRoute), "{ours:?}");
+        world.step(SECOND / 1000);
+        assert_eq!(world.sent(), []);
+    }
 }
 
 #[test]
