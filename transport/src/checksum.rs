@@ -50,7 +50,7 @@ pub struct Insertion {
 /// Prepares a frame for a part that computes TCP checksums: the sum of the pseudo-header stands
 /// where the checksum will (82574 §7.2.11.2, 82576 §7.2.2.2).
 ///
-/// `None`, and the frame [complete](complete), when it is not TCP right behind an IP header, which
+/// `None`, and the frame [complete], when it is not TCP right behind an IP header, which
 /// every segment of the stack is.
 pub fn prepare(frame: &mut [u8]) -> Option<Insertion> {
     let Ok(Some(covered)) = Covered::find(frame) else { return None };
