@@ -18,6 +18,8 @@ pub struct Behaviour {
     pub reset_clears: bool,
     /// A reset that does not clear loads RAL0 and RAH0 again, as QEMU 7.2's e1000e does.
     pub reset_clears_address: bool,
+    /// From the 82575 on: queues never say that they are on.
+    pub queues_stuck: bool,
     /// Bus requests never drain.
     pub master_stuck: bool,
     /// EECD.AUTO_RD, or STATUS.LAN_INIT_DONE, comes after a reset. QEMU's igb has none.
@@ -77,6 +79,7 @@ impl Default for Behaviour {
             reset_reads: 2,
             reset_clears: true,
             reset_clears_address: true,
+            queues_stuck: false,
             master_stuck: false,
             auto_read: true,
             phy_configured: true,

@@ -16,9 +16,9 @@ use crate::phy::Phy;
 use crate::receive::Receive;
 use crate::register::{
     CTRL, CTRL_DUP, CTRL_EXT, EECD, EECD_I210, EEMNGCTL, EERD, EERD_I210, ICR, INVM, KMRNCTRLSTA,
-    MDIC, MDICNFG, PBA, RAH0, RAL0, RDBAL, RDH, RDLEN, RDT, RXCW, RXDCTL, SRRCTL, STATISTICS,
-    STATUS, SWSM, TARC0, TARC1, TDBAL, TDH, TDLEN, TDT, TXCW, TXDCTL, ctrl, ctrl_ext, eecd, rxcw,
-    status, txcw,
+    MDIC, MDICNFG, PBA, QUEUE_ENABLE, RAH0, RAL0, RDBAL, RDH, RDLEN, RDT, RXCW, RXDCTL, SRRCTL,
+    STATISTICS, STATUS, SWSM, TARC0, TARC1, TDBAL, TDH, TDLEN, TDT, TXCW, TXDCTL, ctrl, ctrl_ext,
+    eecd, rxcw, status, txcw,
 };
 use crate::transmit::Transmit;
 use crate::wires::Wires;
@@ -338,6 +338,9 @@ impl State {
             TXDCTL if value & 1 << 25 == 0 && self.traits.is_advanced() => {
                 self.set(TXDCTL, value);
                 self.transmit = Transmit::default();
+            }
+            RXDCTL | TXDCTL if self.behaviour.queues_stuck && self.traits.is_advanced() => {
+                self.set(register, value & !QUEUE_ENABLE);
             }
             RXDCTL | TXDCTL | SRRCTL => self.set(register, value),
             _ if self.write_interrupt(register, value) => {}

@@ -1,6 +1,6 @@
 //! The same ring over each of the three descriptor formats.
 
-use isboot_transport::intel::nic::Nic;
+use isboot_transport::intel::nic::{AttachError, Nic, Step};
 use isboot_transport::intel::registers::{
     DVMOLR, MANC, RCTL, RDT, RFCTL, RLPML, RXDCTL, SRRCTL, TXDCTL, dctl, dvmolr, rfctl,
 };
@@ -135,4 +135,16 @@ fn what_firmware_let_in_is_flushed_out_of_an_82575() {
         assert!(machine.deliver(&frame(1, 100)));
         assert_eq!(receive(&mut nic), Some(frame(1, 100)));
     }
+}
+
+#[test]
+fn a_queue_that_does_not_turn_on_is_named_and_nothing_is_left_behind() {
+    let machine = Machine::new(Behaviour { queues_stuck: true, ..Behaviour::of(0x1533) });
+    let error = Nic::attach(machine, machine, ADDRESS, &small()).err().unwrap();
+    assert!(
+        matches!(error, AttachError::Stuck { step: Step::Start, register: TXDCTL, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("TXDCTL stayed"), "{error}");
+    assert_eq!((machine.live_regions(), machine.is_bus_master()), (0, false));
 }
