@@ -129,7 +129,7 @@ fn visit(
     demo: Option<&Demo>,
 ) -> Result<&'static [u8], Failure> {
     // NIC, address, TCP.
-    let mut nic = nic::attach(plan)?;
+    let mut nic = nic::attach(plan, parameters)?;
     let card = nic.address();
     nic::wait_for_link(&mut nic, parameters)?;
     interrupt::start(&mut nic, parameters.interrupts, demo.and_then(|demo| demo.breakage));

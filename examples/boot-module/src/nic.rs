@@ -17,7 +17,7 @@ pub(crate) type Nic = isboot_transport::intel::nic::Nic<Machine, ConfigPorts>;
 
 /// Attaches the card that the plan wants. The others are looked at and left as they are: they may
 /// be somebody else's.
-pub(crate) fn attach(plan: &mut BootPlan) -> Result<Nic, Failure> {
+pub(crate) fn attach(plan: &mut BootPlan, parameters: &Parameters) -> Result<Nic, Failure> {
     let functions: Vec<PciFunction, NICS> = ethernet_functions(&ConfigPorts).take(NICS).collect();
     let found: Vec<NicFound, NICS> = functions.iter().map(look_at).collect();
     let place = plan.choose_nic(&found).during("nic")?;
@@ -28,7 +28,7 @@ pub(crate) fn attach(plan: &mut BootPlan) -> Result<Nic, Failure> {
         _ => false,
     };
     let wanted = found[place].mac.filter(is_wanted).map(|MacAddress(mac)| mac);
-    let options = Options { mac: wanted, ..Options::default() };
+    let options = Options { mac: wanted, ..parameters.nic_options() };
     let nic = Nic::attach(Machine, ConfigPorts, address, &options).during("nic")?;
     let mac = MacAddress(nic.mac());
     if let WantedNic::Table { mac: named, .. } = plan.nic

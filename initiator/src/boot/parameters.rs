@@ -6,6 +6,7 @@ use core::str::FromStr;
 
 use isboot_ibft::{MacAddress, PciAddress};
 use isboot_transport::intel::interrupt::Mode;
+use isboot_transport::intel::nic::Options;
 use isboot_transport::netstack::AddressCheck;
 use isboot_transport::vlan::VlanId;
 
@@ -67,6 +68,12 @@ pub struct Parameters {
     pub nic: NicChoice,
     /// How it is to interrupt; a hosting kernel that only polls leaves this alone.
     pub interrupts: Mode,
+    /// Frames that may arrive between two polls: a power of two.
+    pub receive_descriptors: u32,
+    /// Frames that may wait to be sent: a power of two.
+    pub transmit_descriptors: u32,
+    /// Whether the interface computes the TCP checksums of what is sent.
+    pub checksum_offload: bool,
     /// Which VLAN to speak in.
     pub vlan: VlanChoice,
     /// Where the address comes from.
@@ -119,6 +126,9 @@ impl Default for Parameters {
             root_path: None,
             nic: NicChoice::Ibft,
             interrupts: Mode::Polled,
+            receive_descriptors: Options::default().receive_descriptors,
+            transmit_descriptors: Options::default().transmit_descriptors,
+            checksum_offload: Options::default().checksum_offload,
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             address_check: AddressCheck::Announce,
@@ -208,6 +218,20 @@ impl Parameters {
         (info.write)(self, value).ok_or(ParameterError::OutOfRange(info))
     }
 
+    /// How to attach the network interface. Its MAC address is its own, unless
+    /// [`Options::mac`] is set besides.
+    #[must_use]
+    pub fn nic_options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            receive_descriptors: self.receive_descriptors,
+            transmit_descriptors: self.transmit_descriptors,
+            mtu: self.mtu.unwrap_or(defaults.mtu),
+            checksum_offload: self.checksum_offload,
+            ..defaults
+        }
+    }
+
     /// Every parameter there is.
     #[must_use]
     pub fn list() -> &'static [ParameterInfo] {
@@ -255,6 +279,24 @@ macro_rules! number {
             read: |parameters, f| write!(f, "{}", parameters.$($field).+),
             write: |parameters, value| {
                 parameters.$($field).+ = bounded(value, $low, $high)?;
+                Some(())
+            },
+        }
+    };
+}
+
+/// A row for the size of a ring of descriptors.
+macro_rules! descriptors {
+    ($name:literal, $field:ident, $meaning:literal) => {
+        ParameterInfo {
+            name: $name,
+            range: "a power of two, 8-4096",
+            unit: "frames",
+            meaning: $meaning,
+            read: |parameters, f| write!(f, "{}", parameters.$field),
+            write: |parameters, value| {
+                let count: u32 = bounded(value, 8, 4096)?;
+                parameters.$field = count.is_power_of_two().then_some(count)?;
                 Some(())
             },
         }
@@ -382,6 +424,21 @@ const TABLE: &[ParameterInfo] = &[
             Some(())
         },
     },
+    descriptors!(
+        "receive_descriptors",
+        receive_descriptors,
+        "frames that the network interface may receive between two polls"
+    ),
+    descriptors!(
+        "transmit_descriptors",
+        transmit_descriptors,
+        "frames that may wait in the network interface to be sent"
+    ),
+    boolean!(
+        "checksum_offload",
+        checksum_offload,
+        "the network interface computes the TCP checksums of what is sent"
+    ),
     ParameterInfo {
         name: "vlan",
         range: "ibft | 0-4094",
@@ -717,6 +774,10 @@ mod tests {
             ("header_digest", "crc32c,"),
             ("mtu", "575"),
             ("mtu", "9001"),
+            ("receive_descriptors", "4"),
+            ("receive_descriptors", "100"),
+            ("transmit_descriptors", "8192"),
+            ("checksum_offload", "on"),
             ("vlan", "4095"),
             ("vlan", "none"),
             ("nic", "00:20.0"),
@@ -750,6 +811,8 @@ mod tests {
         parameters.set("nic", "0a:1f.7").unwrap();
         parameters.set("vlan", "4094").unwrap();
         parameters.set("mtu", "9000").unwrap();
+        parameters.set("receive_descriptors", "64").unwrap();
+        parameters.set("checksum_offload", "no").unwrap();
         parameters.set("isid", "80abCDef0123").unwrap();
         parameters.set("portal_group", "0").unwrap();
         parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
@@ -774,7 +837,9 @@ mod tests {
             let info = Parameters::list().iter().find(|info| info.name == "nic").unwrap();
             assert_eq!(parameters.value(info).to_string(), text.to_lowercase());
         }
-        assert_eq!(parameters.mtu, Some(9000));
+        let options = parameters.nic_options();
+        assert_eq!((options.mtu, options.checksum_offload), (9000, false));
+        assert_eq!((options.receive_descriptors, options.transmit_descriptors), (64, 64));
         assert_eq!(parameters.vlan, VlanChoice::Tagged(VlanId::new(4094).unwrap()));
         assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));
         assert_eq!(parameters.target_portal_group_tag, Some(0));
