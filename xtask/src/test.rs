@@ -51,7 +51,7 @@ const STEPS: [Step; 17] = [
     Step { name: "panics", what: "no path of the core leads to a panic", run: panics::check },
     Step {
         name: "sanitize",
-        what: "the core's tests under AddressSanitizer, where there is a nightly toolchain",
+        what: "the tests of core and driver under AddressSanitizer, where there is a nightly toolchain",
         run: sanitize,
     },
     Step {

@@ -1,5 +1,7 @@
 //! How the part behaves, and what is wrong with it.
 
+use std::time::Duration;
+
 use crate::semaphore::Holders;
 
 /// The address that its EEPROM holds.
@@ -65,6 +67,8 @@ pub struct Behaviour {
     /// It does anything, behind an IOMMU: it reaches no memory but what it was given, and what would
     /// fail a test as the driver's fault passes, since it may be led there by its own lies.
     pub is_hostile: bool,
+    /// How much later it is at each look at the clock.
+    pub tick: Duration,
     /// The hosting kernel's bus addresses start here, whatever the layout says.
     pub first_bus_address: Option<u64>,
     /// Allocations until the kernel has no more.
@@ -101,6 +105,7 @@ impl Default for Behaviour {
             checks_sums: false,
             keeps_check_sequence: false,
             is_hostile: false,
+            tick: Duration::from_micros(10),
             first_bus_address: None,
             allocations: usize::MAX,
         }

@@ -186,7 +186,7 @@ impl State {
 
     /// Powered, there, and its window where the driver found it.
     pub(crate) fn is_reachable(&self) -> bool {
-        !self.has_gone() && self.config.is_decoding()
+        !self.has_gone() && self.all_ones_reads == 0 && self.config.is_decoding()
     }
 
     pub(crate) fn read(&mut self, offset: u32) -> u32 {

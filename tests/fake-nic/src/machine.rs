@@ -321,7 +321,8 @@ impl Machine {
 
 impl Clock for Machine {
     fn now(&self) -> Duration {
-        self.advance(Duration::from_micros(10));
+        let tick = self.state().behaviour.tick;
+        self.advance(tick);
         self.state().now
     }
 

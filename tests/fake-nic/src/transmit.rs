@@ -17,6 +17,8 @@ const DEXT: u8 = 1 << 5;
 const VLE: u8 = 1 << 6;
 const TSE: u8 = 1 << 7;
 const DD: u8 = 1;
+/// Among a data descriptor's options: put the TCP or UDP sum in.
+const TXSM: u8 = 1 << 1;
 
 /// What the device has fetched, and the frame that it is putting together.
 #[derive(Default)]
@@ -113,14 +115,27 @@ impl State {
         }
     }
 
-    /// Whether it is one whole frame, as long as frames are.
+    /// Whether it is one whole frame, as long as frames are, or a context.
     fn is_plain(&self, descriptor: &[u8; 16]) -> bool {
         let word = u32::from_le_bytes(descriptor[8..12].try_into().expect("4 bytes"));
         let command = (word >> 24) as u8;
-        let kind = if self.traits.is_advanced() { 3 } else { 1 };
-        let is_known = command & DEXT == 0 || (word >> 20 & 0xf == kind && command & TSE == 0);
-        let asks = command & INSERT_CHECKSUM != 0 || descriptor[13] & 3 != 0;
-        is_known && !asks && (14..=2048).contains(&(word & 0xffff)) && command & 3 == EOP | IFCS
+        let (context, data) = if self.traits.is_advanced() { (2, 3) } else { (0, 1) };
+        let kind = word >> 20 & 0xf;
+        let is_extended = command & DEXT != 0;
+        if is_extended && kind == context {
+            return command & TSE == 0;
+        }
+        let len = (word & 0xffff) as usize;
+        let sum = match is_extended {
+            true if descriptor[13] & TXSM != 0 => self.transmit.context,
+            false if command & INSERT_CHECKSUM != 0 => {
+                Some((usize::from(descriptor[13]), usize::from(descriptor[10])))
+            }
+            _ => Some((0, 0)),
+        };
+        let has_sum = sum.is_some_and(|(start, place)| start <= len && place + 2 <= len);
+        let is_known = !is_extended || (kind == data && command & TSE == 0);
+        has_sum && is_known && (14..=2048).contains(&len) && command & 3 == EOP | IFCS
     }
 
     /// Writes the done bits that are due, in order.
@@ -159,7 +174,6 @@ impl State {
         let bytes = self.dma_read(address, len);
         self.transmit.frame.extend(bytes);
         let options = descriptor[13];
-        const TXSM: u8 = 1 << 1;
         if command & DEXT != 0 && options & TXSM != 0 {
             self.transmit.wants_sum = true;
         }
