@@ -91,6 +91,7 @@ mod loss_recovery;
 pub mod netstack;
 pub mod pci;
 mod reset_guard;
+mod segment;
 #[cfg(feature = "std")]
 pub mod std_tcp;
 pub mod stream;

@@ -22,7 +22,7 @@ use smoltcp::wire::{
 };
 
 use crate::congestion::CongestionWindow;
-use crate::watch::Segment;
+use crate::segment::Segment;
 
 /// Duplicates behind which more than this many segments' worth arrived are lost: DupThresh − 1
 /// (RFC 6675 §4).

@@ -3,12 +3,13 @@
 use super::Nic;
 use super::error::{AttachError, Step};
 use super::link::decode_link;
+use super::part::served;
 use crate::hal::Hal;
-use crate::intel::ids::{Model, Refused};
+use crate::intel::ids::Model;
 use crate::intel::nvm;
 use crate::intel::registers::{Mapping, STATUS, WINDOW};
 use crate::link::Link;
-use crate::pci::{self, ConfigSpace, PciAddress, PciFunction};
+use crate::pci::{self, ConfigSpace, PciAddress};
 
 /// What a controller tells of itself without being taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,18 +55,4 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         }
         identity
     }
-}
-
-/// The function at this address, when this driver serves it.
-pub(super) fn served<C: ConfigSpace>(
-    config: &C,
-    address: PciAddress,
-) -> Result<&'static Model, AttachError> {
-    let function = PciFunction::at(config, address).ok_or(AttachError::Absent { address })?;
-    let PciFunction { vendor_id, device_id, .. } = function;
-    if let Some(part) = Refused::find(vendor_id, device_id) {
-        return Err(AttachError::Refused { address, part });
-    }
-    let unsupported = AttachError::Unsupported { address, vendor_id, device_id };
-    Model::find(vendor_id, device_id).ok_or(unsupported)
 }

@@ -6,16 +6,15 @@ mod reset;
 use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
-use super::identify::served;
 use crate::hal::{Hal, wait_until};
 use crate::intel::family::{DriverLoaded, Eeprom, Lock, Quirks};
-use crate::intel::ids::Model;
+use crate::intel::ids::{Model, Refused};
 use crate::intel::registers::{
     CTRL_EXT, FWSM, MTA, Mapping, RAH0, RAL0, RDBAH, RDBAL, RDLEN, Register, STATUS, SWSM, TDBAH,
     TDBAL, TDLEN, WINDOW, ctrl_ext, fwsm, swsm,
 };
 use crate::intel::{nvm, semaphore};
-use crate::pci::{self, ConfigSpace, PciAddress, SavedBars};
+use crate::pci::{self, ConfigSpace, PciAddress, PciFunction, SavedBars};
 use reset::Reset;
 
 /// A mapped controller. Dropping it stops it.
@@ -210,6 +209,20 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             value => Err(AttachError::Stuck { address, step, register, value, waited: limit }),
         }
     }
+}
+
+/// The function at this address, when this driver serves it.
+pub(super) fn served<C: ConfigSpace>(
+    config: &C,
+    address: PciAddress,
+) -> Result<&'static Model, AttachError> {
+    let function = PciFunction::at(config, address).ok_or(AttachError::Absent { address })?;
+    let PciFunction { vendor_id, device_id, .. } = function;
+    if let Some(part) = Refused::find(vendor_id, device_id) {
+        return Err(AttachError::Refused { address, part });
+    }
+    let unsupported = AttachError::Unsupported { address, vendor_id, device_id };
+    Model::find(vendor_id, device_id).ok_or(unsupported)
 }
 
 impl<H: Hal + Clone, C: ConfigSpace> Drop for Part<H, C> {

@@ -5,7 +5,6 @@ use core::time::Duration;
 
 use super::error::{AttachError, Step};
 use super::part::Part;
-use super::start::QUEUE_LIMIT;
 use crate::hal::{Hal, wait_until};
 use crate::intel::registers::{
     DVMOLR, EEER, MANC, MPC, PHPM, RCTL, RFCTL, RLPML, RNBC, ROC, RXDCTL, Register, SRRCTL, TDWBAH,
@@ -26,6 +25,9 @@ pub(super) const THRESHOLDS_MASK: u32 = 0x3f << dctl::PTHRESH_SHIFT
 /// write back at once (I210 §8.9.8, §8.11.12).
 const RECEIVE_THRESHOLDS: u32 = 8 << dctl::PTHRESH_SHIFT | 8 << dctl::HTHRESH_SHIFT;
 const TRANSMIT_THRESHOLDS: u32 = 8 << dctl::PTHRESH_SHIFT | 1 << dctl::HTHRESH_SHIFT;
+
+/// How long a queue may take to turn on or off.
+const QUEUE_LIMIT: Duration = Duration::from_millis(10);
 
 /// Nothing that saves power at the price of the link.
 pub(super) fn start_control<H: Hal + Clone, C: ConfigSpace>(part: &Part<H, C>) {

@@ -3,8 +3,6 @@
 //! Everything is written, also what a reset should have left right: not every model resets all
 //! of its state.
 
-use core::time::Duration;
-
 use super::error::AttachError;
 use super::part::Part;
 use super::{Nic, queue};
@@ -22,9 +20,6 @@ use crate::pci::{self, ConfigSpace};
 
 /// With a VLAN's tag and a check sequence; longer ones come in only where RCTL says so.
 pub(super) const LONGEST_COMMON_FRAME: u32 = 1522;
-
-/// How long a queue may take to turn on or off.
-pub(super) const QUEUE_LIMIT: Duration = Duration::from_millis(10);
 
 impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
     /// CTRL, and flow control prepared but off: [`link`](Self::link) turns it on when both ends
