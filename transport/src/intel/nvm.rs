@@ -103,7 +103,9 @@ fn read_words<const N: usize, H: Hal>(
         _ => None,
     };
     let mut words = [0; N];
-    for (word, address) in words.iter_mut().zip(first..) {
+    // A pointer of the EEPROM's own may lead past its end.
+    let last = u8::try_from(N).ok()?.checked_sub(1)?.checked_add(first)?;
+    for (word, address) in words.iter_mut().zip(first..=last) {
         *word = match layout {
             Some(layout) => read_word(hal, registers, address, &[layout])?.0,
             None if in_fuses => fuses::word(registers, address)?,
