@@ -23,9 +23,9 @@ const LINK_LOCAL: &str = "fe80::5054:ff:fe12:3456";
 
 /// A router advertisement in the making.
 #[derive(Clone)]
-struct Advertisement {
-    from: &'static str,
-    to: &'static str,
+struct Advertisement<'a> {
+    from: &'a str,
+    to: &'a str,
     mac: Mac,
     hop_limit: u8,
     flags: u8,
@@ -36,7 +36,7 @@ struct Advertisement {
 const L: u8 = 0x80;
 const A: u8 = 0x40;
 
-impl Advertisement {
+impl Advertisement<'_> {
     fn new() -> Self {
         Self {
             from: ROUTER,
@@ -82,7 +82,7 @@ impl Advertisement {
     }
 }
 
-fn usual() -> Advertisement {
+fn usual() -> Advertisement<'static> {
     Advertisement::new().prefix("2001:db8::", 64, L | A, 2 * HOUR, HOUR)
 }
 
@@ -103,7 +103,7 @@ impl Link {
         Self::new(Addressing::Slaac)
     }
 
-    fn hear(&mut self, advertisement: &Advertisement) {
+    fn hear(&mut self, advertisement: &Advertisement<'_>) {
         self.other.put(advertisement.frame());
         self.run(MILLISECOND);
     }
@@ -403,8 +403,8 @@ fn a_flood_of_advertisements_changes_nothing() {
     let before = link.address();
     for number in 1..10_000_u32 {
         let [_, _, a, b] = number.to_be_bytes();
-        let router: &'static str = Box::leak(format!("fe80::{a:x}:{b:x}:99").into_boxed_str());
-        let other = Advertisement { from: router, lifetime: u16::MAX, ..Advertisement::new() }
+        let router = format!("fe80::{a:x}:{b:x}:99");
+        let other = Advertisement { from: &router, lifetime: u16::MAX, ..Advertisement::new() }
             .prefix(&format!("2001:{a:x}:{b:x}:1::"), 64, L | A, u32::MAX, u32::MAX)
             .prefix(&format!("2001:{a:x}:{b:x}:2::"), 64, L | A, u32::MAX, u32::MAX)
             .name_servers(
