@@ -88,6 +88,9 @@ struct Arguments {
     /// JSON lines instead of text
     #[arg(long)]
     json: bool,
+    /// One line for the run instead of its story
+    #[arg(long, conflicts_with_all = ["json", "console"])]
+    brief: bool,
     /// Show every line of the console too
     #[arg(long, conflicts_with = "json")]
     console: bool,
@@ -193,6 +196,13 @@ fn run(arguments: &Arguments) -> Result<Vec<Report>, RigError> {
         }
     }
     match arguments.fault.as_deref() {
+        None if arguments.brief => {
+            let report = one(&plan, Case::Boot, Mode::Quiet)?;
+            // A row that tells of a failure says how to repeat it.
+            let options = if report.passed { plan.further_options() } else { String::new() };
+            say!("{} {options}", row(&report));
+            Ok(vec![report])
+        }
         None => Ok(vec![one(&plan, Case::Boot, mode)?]),
         Some("list") => {
             for fault in &FAULTS {

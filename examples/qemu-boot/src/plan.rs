@@ -554,13 +554,20 @@ impl Plan {
     /// The command that repeats this run.
     #[must_use]
     pub fn command(&self) -> String {
-        let mut command = format!(
-            "cargo xtask boot --firmware {} --nic {} --digest {} --target {}",
+        format!(
+            "cargo xtask boot --firmware {} --nic {} --digest {} --target {}{}",
             self.firmware.name(),
             self.nic.name(),
             self.digest.name(),
-            self.target
-        );
+            self.target,
+            self.further_options()
+        )
+    }
+
+    /// The options besides firmware, NIC, digest and target, each after a space.
+    #[must_use]
+    pub fn further_options(&self) -> String {
+        let mut command = String::new();
         if let Some(qemu) = &self.qemu {
             command.push_str(&format!(" --qemu {}", qemu.display()));
         }
