@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
 
+use crate::port::Port;
 use crate::{arena, clock, paging};
 
 /// This machine: memory at its physical address, coherent DMA, no IOMMU.
@@ -40,5 +41,12 @@ unsafe impl Hal for Machine {
         let end = bus_address.checked_add(u64::try_from(len).ok()?)?;
         paging::map_registers(&(bus_address..end))?;
         NonNull::new(bus_address as *mut u8)
+    }
+
+    fn write_port(&self, port: u16, value: u32) -> bool {
+        // SAFETY: the driver asks for ports of the card's own window only, and while the card may
+        // not touch memory.
+        unsafe { Port::new(port) }.write_u32(value);
+        true
     }
 }
