@@ -241,16 +241,21 @@ fn a_damaged_msi_x_entry_or_capability_is_written_again() {
         (|m| m.set_config(at::MSI_X, m.config(at::MSI_X) | 1 << 30), "MSI-X function mask"),
     ];
     for (damage, what) in damages {
-        let mut host = Host::interrupting(Behaviour::i82574(), Mode::Msix);
-        damage(&host.machine);
-        host.deliver(0);
-        host.ticks(12);
-        assert_eq!(host.take_notices(), [Notice::Repaired { what }]);
-        let before = host.machine.state().interrupts.handled;
-        host.deliver(1);
-        assert_eq!(host.machine.state().interrupts.handled, before + 1, "{what}");
-        host.assert_received(0..2);
+        assert_repaired(Mode::Msix, damage, what);
     }
+}
+
+/// What is damaged is found, named and written again, and interrupts come as before.
+fn assert_repaired(mode: Mode, damage: fn(&Machine), what: &'static str) {
+    let mut host = Host::interrupting(Behaviour::i82574(), mode);
+    damage(&host.machine);
+    host.deliver(0);
+    host.ticks(12);
+    assert_eq!(host.take_notices(), [Notice::Repaired { what }]);
+    let before = host.machine.state().interrupts.handled;
+    host.deliver(1);
+    assert_eq!(host.machine.state().interrupts.handled, before + 1, "{what}");
+    host.assert_received(0..2);
 }
 
 #[test]
@@ -263,15 +268,7 @@ fn a_damaged_msi_capability_and_a_line_switched_off_are_written_again() {
         (Mode::Intx, |m| m.set_config(4, m.config(4) | 1 << 10), "interrupt line"),
     ];
     for (mode, damage, what) in damages {
-        let mut host = Host::interrupting(Behaviour::i82574(), mode);
-        damage(&host.machine);
-        host.deliver(0);
-        host.ticks(12);
-        assert_eq!(host.take_notices(), [Notice::Repaired { what }]);
-        let before = host.machine.state().interrupts.handled;
-        host.deliver(1);
-        assert_eq!(host.machine.state().interrupts.handled, before + 1, "{what}");
-        host.assert_received(0..2);
+        assert_repaired(mode, damage, what);
     }
 }
 

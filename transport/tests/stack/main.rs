@@ -171,6 +171,34 @@ impl World {
         });
         segments.collect()
     }
+
+    /// Moves `length` bytes both ways.
+    fn exchange(&mut self, length: usize) {
+        let payload: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
+        let (mut to_send, mut to_answer) = (&payload[..], &payload[..]);
+        let (mut theirs, mut ours) = (Vec::new(), Vec::new());
+        self.run_until(Duration::from_secs(30), |world| {
+            let sent = world.stream.send(|space| {
+                let length = to_send.len().min(space.len());
+                space[..length].copy_from_slice(&to_send[..length]);
+                (length, length)
+            });
+            to_send = &to_send[sent.unwrap_or(0)..];
+            to_answer = &to_answer[world.peer.tcp().send_slice(to_answer).unwrap()..];
+            while world.peer.tcp().can_recv() {
+                world
+                    .peer
+                    .tcp()
+                    .recv(|bytes| (bytes.len(), theirs.extend_from_slice(bytes)))
+                    .unwrap();
+            }
+            while let Some(bytes) = world.stream.recv(|bytes| (bytes.len(), bytes.to_vec())) {
+                ours.extend(bytes);
+            }
+            theirs.len() == length && ours.len() == length
+        });
+        assert!(theirs == payload && ours == payload, "the bytes are others");
+    }
 }
 
 const SYN: u8 = 2;

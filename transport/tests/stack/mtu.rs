@@ -38,7 +38,7 @@ fn make(configuration: Configuration, peer: &[(&str, u8)]) -> World {
 /// Connects, moves 100000 bytes both ways, and says how long the longest packets of each side were.
 fn longest_packets(world: &mut World, target: &str) -> (usize, usize) {
     connect(world, target);
-    exchange(world, 100_000);
+    world.exchange(100_000);
     let cable = world.peer.end.cable();
     let longest = |frames: &[Vec<u8>]| frames.iter().map(Vec::len).max().unwrap() - LINK_HEADER;
     (longest(&cable.sent), longest(&cable.came))
@@ -53,29 +53,6 @@ fn connect(world: &mut World, target: &str) {
     world.run_until(SECOND * 5, |world| {
         world.stream.state() == StreamState::Open && world.peer.tcp().may_send()
     });
-}
-
-fn exchange(world: &mut World, length: usize) {
-    let payload: Vec<u8> = (0..length).map(|at| (at * 7 / 3) as u8).collect();
-    let (mut to_send, mut to_answer) = (&payload[..], &payload[..]);
-    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    world.run_until(SECOND * 30, |world| {
-        let sent = world.stream.send(|space| {
-            let length = to_send.len().min(space.len());
-            space[..length].copy_from_slice(&to_send[..length]);
-            (length, length)
-        });
-        to_send = &to_send[sent.unwrap_or(0)..];
-        to_answer = &to_answer[world.peer.tcp().send_slice(to_answer).unwrap()..];
-        while world.peer.tcp().can_recv() {
-            world.peer.tcp().recv(|bytes| (bytes.len(), theirs.extend_from_slice(bytes))).unwrap();
-        }
-        while let Some(bytes) = world.stream.recv(|bytes| (bytes.len(), bytes.to_vec())) {
-            ours.extend(bytes);
-        }
-        theirs.len() == length && ours.len() == length
-    });
-    assert!(theirs == payload && ours == payload, "the bytes are others");
 }
 
 #[test]
@@ -112,7 +89,7 @@ fn what_a_router_cannot_pass_on_is_sent_again_in_smaller_segments() {
     for (mut world, far) in [(world(Some(1500)), FAR), (world_v6(Some(1500)), FAR_V6)] {
         connect(&mut world, far);
         world.peer.end.cable().router = Some(narrow_router);
-        exchange(&mut world, 100_000);
+        world.exchange(100_000);
         assert_eq!(world.stream.stack().mtu(), 1400, "{far}");
         let cable = world.peer.end.cable();
         let refused = cable.sent.iter().filter(|frame| frame.len() > LINK_HEADER + 1400);

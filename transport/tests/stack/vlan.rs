@@ -25,35 +25,11 @@ fn world(vlan: Option<u16>, access_port: Option<[u8; 4]>) -> World {
     World { now: SECOND, stream: stream.unwrap(), peer: Peer::new(theirs, &[("10.0.2.2", 24)]) }
 }
 
-/// Moves `length` bytes both ways.
-fn exchange(world: &mut World, length: usize) {
-    let payload: Vec<u8> = (0..length).map(|at| (at * 7) as u8).collect();
-    let (mut to_send, mut to_answer) = (&payload[..], &payload[..]);
-    let (mut theirs, mut ours) = (Vec::new(), Vec::new());
-    world.run_until(SECOND * 10, |world| {
-        let sent = world.stream.send(|space| {
-            let length = to_send.len().min(space.len());
-            space[..length].copy_from_slice(&to_send[..length]);
-            (length, length)
-        });
-        to_send = &to_send[sent.unwrap_or(0)..];
-        to_answer = &to_answer[world.peer.tcp().send_slice(to_answer).unwrap()..];
-        while world.peer.tcp().can_recv() {
-            world.peer.tcp().recv(|bytes| (bytes.len(), theirs.extend_from_slice(bytes))).unwrap();
-        }
-        while let Some(bytes) = world.stream.recv(|bytes| (bytes.len(), bytes.to_vec())) {
-            ours.extend(bytes);
-        }
-        theirs.len() == length && ours.len() == length
-    });
-    assert!(theirs == payload && ours == payload, "the bytes are others");
-}
-
 #[test]
 fn everything_is_tagged_and_full_segments_fit() {
     let mut world = world(Some(7), Some(TAG_7));
     world.connect();
-    exchange(&mut world, 200_000);
+    world.exchange(200_000);
     let cable = world.peer.end.cable();
     assert!(cable.sent.iter().all(|frame| frame[12..16] == TAG_7));
     let longest = cable.sent.iter().map(Vec::len).max();
@@ -93,7 +69,7 @@ fn without_a_vlan_a_priority_tag_is_taken_off_and_any_other_refused() {
     world.step(SECOND);
     let expected = VlanDrops { other_vlan: 1, ..VlanDrops::default() };
     assert_eq!(world.stream.stack().vlan_drops(), expected);
-    exchange(&mut world, 1000);
+    world.exchange(1000);
 }
 
 /// The peer's answer to a question that is not asked: for our MAC address, so that only the tag
