@@ -529,7 +529,7 @@ impl phy::Device for End {
 
 /// A frame that came.
 #[derive(Debug)]
-pub struct Received(Vec<u8>);
+pub struct Received(pub(crate) Vec<u8>);
 
 impl phy::RxToken for Received {
     fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {

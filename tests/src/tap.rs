@@ -13,7 +13,7 @@ use std::rc::Rc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use isboot_transport::device::{EthernetDevice, ReceivedFrame};
+use isboot_transport::device::EthernetDevice;
 use isboot_transport::link::Link;
 use isboot_transport::netstack::{Addressing, Configuration, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
@@ -24,6 +24,7 @@ use crate::faults::{Faults, LATE, Side};
 use crate::host::Wait;
 use crate::pair::Random;
 use crate::process::RigError;
+use crate::segment::Received;
 
 /// The kernel's address at its end of the device.
 pub const TARGET: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
@@ -261,22 +262,6 @@ impl Device for TapDevice {
 
     fn capabilities(&self) -> DeviceCapabilities {
         self.tap.capabilities()
-    }
-}
-
-/// A frame that came.
-#[derive(Debug)]
-pub struct Received(Vec<u8>);
-
-impl RxToken for Received {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        read(&self.0)
-    }
-}
-
-impl ReceivedFrame for Received {
-    fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.0
     }
 }
 
