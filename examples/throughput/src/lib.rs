@@ -6,5 +6,7 @@
 
 pub mod contender;
 pub mod measurement;
+pub mod progress;
+pub mod rig;
 pub mod sample;
 pub mod workload;
