@@ -356,7 +356,13 @@ fn qemu(plan: &Plan) -> Command {
         None if plan.nic == Nic::Igb && plan.newer_qemu.is_file() => plan.newer_qemu.clone(),
         None => PathBuf::from("qemu-system-x86_64"),
     };
-    let mut command = Command::new(&program);
+    emulator(&program)
+}
+
+/// A command line that begins with `program`, a QEMU that is installed or was only unpacked.
+#[must_use]
+pub fn emulator(program: &Path) -> Command {
+    let mut command = Command::new(program);
     // One that was only unpacked looks for its files where another version's are: its own come
     // first, and modules, which no machine here needs, from nowhere.
     let unpacked = program.ancestors().nth(2).filter(|usr| usr.join("share/qemu").is_dir());

@@ -46,7 +46,15 @@ impl Qmp {
         self.execute("set_link", &json!({ "name": device, "up": up }))
     }
 
-    /// Lets a machine that was started paused run.
+    /// Holds the machine: it takes no processor time, and its clocks stand still.
+    ///
+    /// # Errors
+    /// What QEMU says.
+    pub fn pause(&mut self) -> io::Result<()> {
+        self.execute("stop", &json!({}))
+    }
+
+    /// Lets a machine that was started paused, or was paused since, run.
     ///
     /// # Errors
     /// What QEMU says.

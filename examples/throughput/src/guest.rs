@@ -1,0 +1,4 @@
+//! In a guest: whoever moves data there takes turns with another guest in the same QEMU, each held
+//! while it waits.
+
+pub mod machine;
