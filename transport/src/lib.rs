@@ -13,6 +13,7 @@
 //!
 //! A hosting kernel with sockets of its own implements [`ByteStream`](stream::ByteStream) over
 //! them and needs nothing else of this crate; feature `std` has it over `std`'s sockets.
+//! [`crc32c::fastest`] finds the fastest way to compute digests.
 //!
 //! Nothing allocates after start, blocks, or waits without a bound. Everything is polled, so it
 //! works with interrupts off.
@@ -82,6 +83,7 @@ extern crate std;
 
 pub mod checksum;
 mod congestion;
+pub mod crc32c;
 pub mod device;
 pub mod entropy;
 pub mod hal;

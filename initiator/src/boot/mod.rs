@@ -1,5 +1,6 @@
 //! From the firmware's table to disks: the plan, the parameters, and the whole thing at work.
 
+mod crc32c;
 mod discovery;
 mod isboot;
 mod link;
