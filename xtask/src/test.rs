@@ -176,6 +176,7 @@ fn unit() -> Outcome {
     all(&[
         runner("--workspace --exclude isboot-tests --all-features"),
         runner("--package isboot --no-default-features"),
+        built_aside(in_kernel("test --quiet")),
         Task::cargo("test --quiet --doc --workspace --all-features"),
     ])
 }

@@ -15,6 +15,18 @@ impl Buffer {
         Some(Self { memory: arena::buffer(size)?, length: size })
     }
 
+    /// All of `memory`.
+    pub(crate) fn over(memory: &'static mut [u8]) -> Self {
+        let length = memory.len();
+        Self { memory, length }
+    }
+
+    /// All of it takes part again.
+    pub(crate) fn whole(self) -> Self {
+        let length = self.memory.len();
+        self.resized(length)
+    }
+
     /// Takes the first `length` bytes, as far as there are so many.
     pub(crate) fn resized(mut self, length: usize) -> Self {
         self.length = length.min(self.memory.len());

@@ -24,6 +24,8 @@ pub(crate) struct Demo {
     pub(crate) chunk: usize,
     /// `demo.twice=yes`: attach, log in and read once more after the detach.
     pub(crate) twice: bool,
+    /// `demo.bench=yes`: lines on the serial port say what to move.
+    pub(crate) bench: bool,
     /// `demo.break=<what>`: what breaks.
     pub(crate) breakage: Option<Breakage>,
 }
@@ -41,7 +43,8 @@ pub(crate) enum Job {
 
 impl Demo {
     pub(crate) fn parse(line: &CommandLine) -> Result<Self, Failure> {
-        let mut demo = Self { jobs: Vec::new(), chunk: CHUNK, twice: false, breakage: None };
+        let mut demo =
+            Self { jobs: Vec::new(), chunk: CHUNK, twice: false, bench: false, breakage: None };
         for word in line.words().filter_map(|word| word.strip_prefix("demo.")) {
             demo.take(word).ok_or_else(|| {
                 Failure::new(
@@ -50,7 +53,7 @@ impl Demo {
                         "demo.{word} is not understood; there are demo.read=DISK, \
                          demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
                          these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
-                         demo.break=WHAT ({}) and demo.log=LEVEL",
+                         demo.bench=yes, demo.break=WHAT ({}) and demo.log=LEVEL",
                         Breakage::NAMES
                     ),
                 )
@@ -86,6 +89,10 @@ impl Demo {
             "twice" => {
                 self.twice = value == "yes";
                 (self.twice || value == "no").then_some(())
+            }
+            "bench" => {
+                self.bench = value == "yes";
+                (self.bench || value == "no").then_some(())
             }
             "break" => {
                 self.breakage = Some(Breakage::named(value)?);

@@ -4,6 +4,7 @@
 #![expect(clippy::result_large_err, reason = "a failure ends the run: there is one at most")]
 
 mod arena;
+mod bench;
 mod boot_cell;
 mod breakage;
 mod buffer;
@@ -33,6 +34,7 @@ mod session;
 mod workload;
 
 use core::fmt::Write;
+use core::ops::Range;
 
 use isboot::boot::{BootPlan, Parameters};
 use isboot::pdu::digest::Crc32cFunction;
@@ -45,7 +47,7 @@ use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
-use network::OnVlan;
+use network::{OnVlan, Stream};
 use physical::FirmwareMemory;
 use quiet::Quiet;
 use serial::Serial;
@@ -83,7 +85,8 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
         tell_parameters();
         return Ok(());
     }
-    let arena = handover.arena.clone().ok_or("no 8 MiB of memory below 4 GiB").during("kernel")?;
+    let arena = memory_for(&demo, handover).ok_or("no 8 MiB of memory below 4 GiB");
+    let arena = arena.during("kernel")?;
     // SAFETY: the loader left it to us, all memory below 4 GiB is mapped, and we come here once.
     unsafe { arena::start(arena) };
 
@@ -122,6 +125,14 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Memory for the arena: more of it for loads, where the machine has it.
+fn memory_for(demo: &Demo, handover: &Handover) -> Option<Range<u64>> {
+    // What UEFI firmware left of its memory, only it can tell.
+    let more = demo.bench && handover.loader != Loader::Uefi;
+    let found = if more { handover.memory.find(bench::MEMORY) } else { None };
+    found.or_else(|| handover.arena.clone())
+}
+
 /// From the card to the disks and back to quiet hardware; what the first block holds.
 fn visit(
     plan: &mut BootPlan,
@@ -139,10 +150,16 @@ fn visit(
     let crc32c = Crc32cFunction::default();
     let mut initiator =
         Initiator::new(plan, parameters, crc32c, entropy::challenge, stream, session::now());
-    let block = use_target(&mut initiator, plan, demo).map_err(|failure| {
-        let vlan = OnVlan::under(initiator.stream());
+    let whose = |failure: Failure, stream: &Stream| {
+        let vlan = OnVlan::under(stream);
         failure.with(format_args!("target {} at {}{vlan}", plan.target_name, plan.portal))
-    })?;
+    };
+    let block = use_target(&mut initiator, plan, demo)
+        .map_err(|failure| whose(failure, initiator.stream()))?;
+    if demo.is_some_and(|demo| demo.bench) {
+        initiator = bench::run(initiator, plan, parameters, crc32c)?;
+    }
+    session::log_out(&mut initiator).map_err(|failure| whose(failure, initiator.stream()))?;
 
     // Away: the session and the connection are gone, the card is let go, and must stay quiet.
     interrupt::stop();
@@ -155,7 +172,7 @@ fn visit(
     }
 }
 
-/// From login to logout; what the first block holds.
+/// From login to the end of all work; what the first block holds.
 fn use_target(
     initiator: &mut Initiator,
     plan: &BootPlan,
@@ -168,7 +185,6 @@ fn use_target(
     if let Some(demo) = demo {
         workload::run(initiator, demo, &mut demo.buffers()?)?;
     }
-    session::log_out(initiator)?;
     Ok(block)
 }
 

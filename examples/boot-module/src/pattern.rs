@@ -9,7 +9,8 @@ pub(crate) fn fill(bytes: &mut [u8], seed: u64, offset: u64) {
     }
 }
 
-const fn splitmix64(x: u64) -> u64 {
+/// The word of one number.
+pub(crate) const fn splitmix64(x: u64) -> u64 {
     let z = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

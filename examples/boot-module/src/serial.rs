@@ -45,6 +45,12 @@ impl fmt::Write for Serial {
     }
 }
 
+/// A byte that came, if any. Without one this is one look at the port, which holds back more until
+/// there is room.
+pub(crate) fn take() -> Option<u8> {
+    (LINE_STATUS.read_u8() & 0x01 != 0).then(|| DATA.read_u8())
+}
+
 fn wait_until_empty() {
     for _ in 0..PATIENCE {
         if LINE_STATUS.read_u8() & 0x20 != 0 {

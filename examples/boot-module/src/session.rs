@@ -17,7 +17,7 @@ use crate::network::Stream;
 
 /// Room for so many disks, requests of ours, and commands of the session at a time.
 const LUNS: usize = 32;
-const REQUESTS: usize = 16;
+const REQUESTS: usize = 32;
 const TASKS: usize = 64;
 
 pub(crate) type Initiator = Isboot<Stream, Buffer, LUNS, REQUESTS, TASKS>;

@@ -5,12 +5,20 @@
 #[allow(dead_code, reason = "the kernel uses more of it")]
 #[path = "../src/command_line.rs"]
 mod command_line;
+#[path = "../src/bench/line.rs"]
+mod line;
 #[path = "../src/memory_functions.rs"]
 mod memory_functions;
 #[path = "../src/pattern.rs"]
 mod pattern;
+#[path = "../src/bench/request.rs"]
+mod request;
+
+use std::time::Duration;
 
 use command_line::CommandLine;
+use line::{Line, Unreadable};
+use request::{Digests, NotUnderstood, Operation, Pattern, Request, Run};
 
 fn words(line: &str) -> Vec<String> {
     CommandLine::parse(line.as_bytes()).words().map(String::from).collect()
@@ -133,5 +141,99 @@ fn bcmp_and_strlen_do_as_they_say() {
         assert_ne!(memory_functions::bcmp(b"same".as_ptr(), b"sane".as_ptr(), 4), 0);
         assert_eq!(memory_functions::strlen(c"four".as_ptr().cast()), 4);
         assert_eq!(memory_functions::strlen(c"".as_ptr().cast()), 0);
+    }
+}
+
+/// What comes of bytes on the serial port: each line's text, or why it is none.
+fn lines(bytes: &[u8]) -> Vec<Result<String, Unreadable>> {
+    let mut line = Line::default();
+    bytes.iter().filter_map(|&byte| line.push(byte, |text| text.map(String::from))).collect()
+}
+
+#[test]
+fn lines_end_with_cr_or_lf_and_empty_ones_are_none() {
+    assert_eq!(lines(b"\r\n\n one\r\ntwo\rthr"), [Ok(" one".into()), Ok("two".into())]);
+}
+
+#[test]
+fn a_line_without_end_or_sense_does_not_disturb_the_next() {
+    let mut flood = vec![b'x'; 100_000];
+    flood.extend(b"\nend\nend\xff\nend\n");
+    assert_eq!(
+        lines(&flood),
+        [Err(Unreadable::TooLong), Ok("end".into()), Err(Unreadable::NoText), Ok("end".into())]
+    );
+    let longest = "y".repeat(200);
+    assert_eq!(lines(format!("{longest}\n{longest}y\n").as_bytes())[0], Ok(longest));
+}
+
+const RUN: &str = "run read sequential disk=0 block=4096 depth=4 span=65536 milliseconds=500";
+
+#[test]
+fn a_load_is_what_its_line_says() {
+    let expected = Run {
+        operation: Operation::Read,
+        pattern: Pattern::Sequential,
+        disk: 0,
+        block: 4096,
+        depth: 4,
+        span: 65536,
+        limit: Duration::from_millis(500),
+        seed: None,
+    };
+    assert_eq!(Request::parse(RUN), Ok(Request::Run(expected)));
+    let other = "run write random seed=18446744073709551615 milliseconds=60000 span=1048576 \
+                 depth=32 block=1048576 disk=65535";
+    let expected = Run {
+        operation: Operation::Write,
+        pattern: Pattern::Random,
+        disk: u16::MAX,
+        block: 1 << 20,
+        depth: 32,
+        span: 1 << 20,
+        limit: Duration::from_secs(60),
+        seed: Some(u64::MAX),
+    };
+    assert_eq!(Request::parse(other), Ok(Request::Run(expected)));
+    assert_eq!(Request::parse("digests both"), Ok(Request::Digests(Digests::Both)));
+    assert_eq!(Request::parse(" end "), Ok(Request::End));
+}
+
+#[test]
+fn a_hostile_line_asks_for_nothing() {
+    use NotUnderstood::{Missing, NoRequest, Value, Word};
+    for line in ["", " ", "stop", "end now", "digests", "digests crc", "digests both both", "run"] {
+        assert_eq!(Request::parse(line), Err(NoRequest), "{line}");
+    }
+    for line in ["run erase sequential", "run read", "run read backwards", "RUN READ RANDOM"] {
+        assert_eq!(Request::parse(line), Err(NoRequest), "{line}");
+    }
+    for (word, why) in [
+        ("depth=4", Word),
+        ("depth", Word),
+        ("=4", Word),
+        ("offset=0", Word),
+        ("seed=-1", Value("seed")),
+        ("seed=", Value("seed")),
+        ("seed=18446744073709551616", Value("seed")),
+    ] {
+        assert_eq!(Request::parse(&format!("{RUN} {word}")), Err(why), "{word}");
+    }
+    for (from, to, why) in [
+        ("disk=0 ", "", Missing("disk")),
+        ("block=4096", "", Missing("block")),
+        ("span=65536", "", Missing("span")),
+        ("disk=0", "disk=65536", Value("disk")),
+        ("block=4096", "block=0", Value("block")),
+        ("block=4096", "block=4095", Value("block")),
+        ("block=4096", "block=1049088", Value("block")),
+        ("depth=4", "depth=0", Value("depth")),
+        ("depth=4", "depth=33", Value("depth")),
+        ("span=65536", "span=4095", Value("span")),
+        ("milliseconds=500", "milliseconds=0", Value("milliseconds")),
+        ("milliseconds=500", "milliseconds=60001", Value("milliseconds")),
+        ("milliseconds=500", "milliseconds=1e3", Value("milliseconds")),
+    ] {
+        assert_eq!(Request::parse(&RUN.replace(from, to)), Err(why), "{to}");
     }
 }

@@ -4,7 +4,7 @@ use isboot_ibft::builder::{BuildError, InitiatorRepr, NicRepr, TableRepr, Target
 use isboot_ibft::{MacAddress, PciAddress, Secret};
 
 use crate::machine::NIC_SLOT;
-use crate::plan::{Chap, GUEST_MAC, INITIATOR_NAME, Plan, TableFault};
+use crate::plan::{Chap, GUEST_ADDRESS, GUEST_MAC, HOST_ADDRESS, INITIATOR_NAME, Plan, TableFault};
 use crate::target::{CHAP_INITIATOR, CHAP_TARGET, Target};
 
 /// A MAC address that no NIC of the machine has.
@@ -13,6 +13,30 @@ pub const OTHER_MAC: [u8; 6] = [0x52, 0x54, 0x00, 0x66, 0x66, 0x66];
 pub const OTHER_TARGET: &str = "iqn.2007-09.jp.ne.peach.istgt:no-such-disk";
 /// Where the checksum stands in a table.
 const CHECKSUM: usize = 9;
+
+/// The table of a machine on QEMU's own network, whose disk is at `target_name` on `port` of the
+/// host's loopback.
+///
+/// # Errors
+/// When the table's writer refuses it.
+pub fn for_loopback(port: u16, target_name: &str) -> Result<Vec<u8>, BuildError> {
+    let nic = NicRepr {
+        address: Some(GUEST_ADDRESS.into()),
+        prefix_length: 24,
+        gateway: Some(HOST_ADDRESS.into()),
+        origin: 1,
+        mac: MacAddress(GUEST_MAC),
+        pci_address: PciAddress { bus: 0, device: NIC_SLOT, function: 0 },
+        ..NicRepr::default()
+    };
+    let target = TargetRepr {
+        address: Some(HOST_ADDRESS.into()),
+        port,
+        name: target_name.as_bytes(),
+        ..TargetRepr::default()
+    };
+    emit(&nic, &target)
+}
 
 /// The table of a plan: what iPXE would write, CHAP besides, and wrong as the plan wants it.
 ///
@@ -62,18 +86,23 @@ pub fn for_plan(plan: &Plan, target: &Target) -> Result<Vec<u8>, BuildError> {
         row.reverse_chap_name = CHAP_TARGET.0.as_bytes();
         row.reverse_chap_secret = Secret::new(target_secret.as_bytes());
     }
-    let table = TableRepr {
-        initiator: Some(InitiatorRepr { name: INITIATOR_NAME.as_bytes(), ..Default::default() }),
-        nics: &[nic],
-        targets: &[row],
-        ..TableRepr::default()
-    };
-    let mut bytes = vec![0; table.length()?];
-    table.emit(&mut bytes)?;
+    let mut bytes = emit(&nic, &row)?;
     if fault == TableFault::BadChecksum
         && let Some(checksum) = bytes.get_mut(CHECKSUM)
     {
         *checksum = checksum.wrapping_add(1);
     }
+    Ok(bytes)
+}
+
+fn emit(nic: &NicRepr<'_>, target: &TargetRepr<'_>) -> Result<Vec<u8>, BuildError> {
+    let table = TableRepr {
+        initiator: Some(InitiatorRepr { name: INITIATOR_NAME.as_bytes(), ..Default::default() }),
+        nics: std::slice::from_ref(nic),
+        targets: std::slice::from_ref(target),
+        ..TableRepr::default()
+    };
+    let mut bytes = vec![0; table.length()?];
+    table.emit(&mut bytes)?;
     Ok(bytes)
 }

@@ -1,4 +1,5 @@
 //! In a guest: whoever moves data there takes turns with another guest in the same QEMU, each held
 //! while it waits.
 
+pub mod kernel;
 pub mod machine;

@@ -198,7 +198,7 @@ page_tables:
     .globl stack_guard
 stack_guard:
     .skip 4096
-    .skip 512 * 1024
+    .skip 1024 * 1024
 stack_top:
 
 # PVH: an ELF note that names the 32-bit entry (Xen's XEN_ELFNOTE_PHYS32_ENTRY).

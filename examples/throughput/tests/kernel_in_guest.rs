@@ -1,0 +1,57 @@
+//! Our hosting kernel under measure: booted once in QEMU, against a real istgt.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use isboot_tests::scratch::Scratch;
+use qemu_boot::plan::Nic;
+use throughput::contender::Contender;
+use throughput::guest::kernel::Kernel;
+use throughput::guest::machine::Hardware;
+use throughput::rig::Rig;
+use throughput::workload::{Digests, Workload};
+
+/// The image, built as `cargo xtask` builds it and in the same place, so that this takes no time
+/// where it is there.
+fn image() -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kernel");
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../boot-module/Cargo.toml");
+    let status = Command::new(env!("CARGO"))
+        .args(["build", "--quiet", "--release", "--manifest-path", manifest, "--target-dir"])
+        .arg(&folder)
+        .status();
+    assert!(status.is_ok_and(|status| status.success()), "the kernel does not build");
+    folder.join("release/boot-module")
+}
+
+#[test]
+fn one_boot_runs_several_loads_with_and_without_digests() {
+    let image = image();
+    let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"));
+    let rig = Rig::start(scratch.path(), 8 << 20).unwrap();
+    let hardware = Hardware::new(Path::new("qemu-system-x86_64"), Nic::E1000e);
+    let mut kernel =
+        Kernel::boot(&hardware, &image, &[], rig.portal(), rig.target_name(), rig.bytes()).unwrap();
+    let limit = Duration::from_millis(50);
+    let read = Workload::read(1 << 20, 4);
+    for workload in [
+        read,
+        Workload::random_read(4096, 32),
+        Workload::write(64 << 10, 4),
+        read.with(Digests::Both),
+        Workload::write(4096, 1).with(Digests::Both),
+    ] {
+        kernel.prepare(&workload).unwrap();
+        let sample = kernel.run(&workload, limit).unwrap();
+        println!("{workload}: {:.1} MB/s", sample.throughput() / 1e6);
+        assert!(sample.elapsed >= limit, "{workload}: {sample:?}");
+        assert_eq!(sample.bytes, sample.commands * u64::from(workload.block));
+    }
+
+    // A load that does not fit is refused, and the next one runs.
+    let error = kernel.run(&Workload::read(1 << 20, 33), limit).unwrap_err();
+    assert!(error.starts_with("depth is out of bounds"), "{error}");
+    kernel.run(&read, limit).unwrap();
+    kernel.end().unwrap();
+}
