@@ -5,9 +5,13 @@
 //! lets two of them alternate; a [`measurement`] is what one of them reached, in one quantity.
 
 pub mod contender;
+pub mod facts;
 pub mod guest;
 pub mod measurement;
+pub mod plan;
 pub mod progress;
+pub mod report;
 pub mod rig;
 pub mod sample;
+pub mod targets;
 pub mod workload;

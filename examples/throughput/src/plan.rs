@@ -1,0 +1,212 @@
+//! What is measured in which mode. Time is the budget: quick in two minutes, full in fifteen.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use qemu_boot::plan::Nic;
+use serde::{Deserialize, Serialize};
+
+use crate::measurement::Section;
+use crate::workload::{Digests, Operation, Pattern, Workload};
+
+/// A part that can be asked for alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// In a guest: ours beside Linux and iPXE
+    Guest,
+    /// Over the host's sockets: ours beside libiscsi
+    Host,
+    /// Over a shaped link: ours over smoltcp beside libiscsi
+    Link,
+    /// The core alone, and how its cost grows
+    Core,
+    /// From kernel entry to the first block
+    Start,
+    /// The announcement's dd
+    Dd,
+}
+
+impl Part {
+    /// As it is typed.
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+}
+
+/// How long it may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Two minutes: what the targets read, on one card.
+    Quick,
+    /// Fifteen minutes: three cards, and every size, depth and digest for the plots.
+    Full,
+}
+
+const KIB: u32 = 1 << 10;
+const MIB: u32 = 1 << 20;
+
+/// What is measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// How long it may take.
+    pub mode: Mode,
+    /// Which parts, in this order.
+    pub parts: Vec<Part>,
+    /// Cards of the guests whose targets are judged.
+    pub nics: Vec<Nic>,
+    /// How often each takes its turn.
+    pub rounds: usize,
+    /// How long a turn is, where a target reads it.
+    pub limit: Duration,
+    /// How long a turn is for plots and for the host.
+    pub short: Duration,
+    /// Sizes of requests.
+    pub sizes: Vec<u32>,
+    /// Requests outstanding.
+    pub depths: Vec<u16>,
+    /// Bytes that dd reads.
+    pub dd_bytes: u64,
+    /// Bytes of each LUN.
+    pub lun_bytes: u64,
+}
+
+impl Plan {
+    /// Everything.
+    pub fn full() -> Self {
+        Self {
+            mode: Mode::Full,
+            parts: Part::value_variants().to_vec(),
+            nics: vec![Nic::E1000, Nic::E1000e, Nic::Igb],
+            rounds: 5,
+            limit: Duration::from_millis(300),
+            short: Duration::from_millis(200),
+            sizes: [4, 16, 64, 256, 1024].map(|kib| kib * KIB).to_vec(),
+            depths: vec![1, 4, 32],
+            dd_bytes: 1 << 30,
+            lun_bytes: 1 << 30,
+        }
+    }
+
+    /// What the targets read, on one card.
+    pub fn quick() -> Self {
+        Self {
+            mode: Mode::Quick,
+            nics: vec![Nic::E1000e],
+            limit: Duration::from_millis(200),
+            short: Duration::from_millis(150),
+            sizes: vec![4 * KIB, 64 * KIB, MIB],
+            depths: vec![1, 32],
+            dd_bytes: 1 << 28,
+            lun_bytes: 1 << 28,
+            ..Self::full()
+        }
+    }
+
+    /// Whether a section's rows belong to what is measured.
+    pub fn measures(&self, section: Section) -> bool {
+        let part = match section {
+            Section::Guest => Part::Guest,
+            Section::Host => Part::Host,
+            Section::Link => Part::Link,
+            Section::Core | Section::Growth => Part::Core,
+            Section::Start => Part::Start,
+            Section::Limit => return true,
+        };
+        self.parts.contains(&part)
+    }
+
+    /// The card whose plots are drawn: iPXE is at its best there, too.
+    pub fn plotted(&self) -> Option<Nic> {
+        let has = |nic| self.nics.contains(&nic).then_some(nic);
+        has(Nic::E1000e).or(self.nics.first().copied())
+    }
+
+    /// What isboot and Linux do in turns on a card, and for how long each time. Neighbours have
+    /// the same digests where that is possible: other digests cost a login, which takes a second.
+    pub fn guest_workloads(&self, nic: Nic) -> Vec<(Workload, Duration)> {
+        let mut workloads = Vec::new();
+        for digests in [Digests::None, Digests::Both] {
+            for depth in [1, 4] {
+                workloads.push((Workload::read(MIB, depth).with(digests), self.limit));
+                workloads.push((Workload::write(MIB, depth).with(digests), self.limit));
+            }
+        }
+        workloads.push((Workload::random_read(4 * KIB, 1), self.limit));
+        workloads.push((Workload::random_read(4 * KIB, 32), self.limit));
+        if self.mode == Mode::Full && self.plotted() == Some(nic) {
+            for workload in self.every_workload() {
+                if !workloads.iter().any(|(one, _)| *one == workload) {
+                    workloads.push((workload, self.short));
+                }
+            }
+        }
+        workloads.sort_by_key(|(workload, _)| workload.digests);
+        workloads
+    }
+
+    /// Every size, depth and digest, both ways.
+    fn every_workload(&self) -> Vec<Workload> {
+        let mut workloads = Vec::new();
+        for digests in [Digests::None, Digests::Header, Digests::Both] {
+            for &depth in &self.depths {
+                for &block in &self.sizes {
+                    workloads.push(Workload::read(block, depth).with(digests));
+                    workloads.push(Workload::write(block, depth).with(digests));
+                }
+                workloads.push(Workload::random_read(4 * KIB, depth).with(digests));
+            }
+        }
+        workloads
+    }
+
+    /// What isboot does over the host's sockets: without digests in turns with libiscsi, and
+    /// reads with both as well.
+    pub fn host_workloads(&self) -> Vec<Workload> {
+        let wanted = |workload: &Workload| {
+            let is_read = workload.operation == Operation::Read;
+            workload.pattern == Pattern::Sequential
+                && match workload.digests {
+                    Digests::None => true,
+                    Digests::Header => false,
+                    Digests::Both => is_read,
+                }
+        };
+        self.every_workload().into_iter().filter(wanted).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_asked_for_has_no_rows() {
+        let plan = Plan { parts: vec![Part::Core], ..Plan::full() };
+        assert!(plan.measures(Section::Core) && plan.measures(Section::Growth));
+        assert!(!plan.measures(Section::Guest) && !plan.measures(Section::Start));
+    }
+
+    #[test]
+    fn plots_are_of_one_card_and_quick_has_none() {
+        let full = Plan::full();
+        assert_eq!(full.guest_workloads(Nic::E1000).len(), 10);
+        // Five sizes both ways and random ones, at three depths, with three kinds of digests; of
+        // the ten all but none are among them.
+        assert_eq!(full.guest_workloads(Nic::E1000e).len(), (5 * 2 + 1) * 3 * 3);
+        assert_eq!(Plan::quick().guest_workloads(Nic::E1000e).len(), 10);
+    }
+
+    #[test]
+    fn digests_change_as_seldom_as_they_can() {
+        let workloads = Plan::full().guest_workloads(Nic::E1000e);
+        let changes = workloads.windows(2).filter(|pair| pair[0].0.digests != pair[1].0.digests);
+        assert_eq!(changes.count(), 2);
+    }
+
+    #[test]
+    fn every_median_is_of_five() {
+        assert!(Plan::full().rounds >= 5 && Plan::quick().rounds >= 5);
+    }
+}
