@@ -5,6 +5,7 @@
 //! lets two of them alternate; a [`measurement`] is what one of them reached, in one quantity.
 
 pub mod contender;
+pub mod core;
 pub mod facts;
 pub mod guest;
 pub mod measurement;
