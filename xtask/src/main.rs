@@ -1,5 +1,7 @@
-//! The project's own commands: `cargo xtask setup | boot | test | conformance | fuzz | coverage`.
+//! The project's own commands: `cargo xtask setup | boot | bench | test | conformance | fuzz |
+//! coverage`.
 
+mod bench;
 mod boot;
 mod conformance;
 mod coverage;
@@ -39,6 +41,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
         _options: Vec<String>,
     },
+    /// Measure isboot beside Linux, iPXE and libiscsi, judge the targets, and draw the page
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Options of the bench: `cargo xtask bench --help` lists them
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+        _options: Vec<String>,
+    },
     /// Run every test: formatting, lints, docs, units, proofs, real targets, QEMU boots
     Test(test::Options),
     /// Run the conformance suites row by row, and write docs/CONFORMANCE.md
@@ -55,6 +64,8 @@ Examples:
   cargo xtask boot --firmware uefi --nic e1000e --digest both
   cargo xtask boot --matrix                    all combinations
   cargo xtask boot --fault list                what must fail, and how
+  cargo xtask bench --quick                    two minutes: ours beside what a user would pick
+  cargo xtask bench                            all of it, in fifteen
   cargo xtask test                             everything; exit status 0 when all of it passed
   cargo xtask test --list                      the steps
   cargo xtask test --only clippy               one step
@@ -67,10 +78,12 @@ Examples:
 
 fn main() -> ExitCode {
     process::watch_signals();
+    // The parser would keep a `--` for itself that is qemu-boot's.
+    let handed_on = || std::env::args().skip(2).collect::<Vec<_>>();
     let outcome = match Arguments::parse().command {
         Command::Setup { check } => packages::setup(check),
-        // The parser would keep a `--` for itself that is qemu-boot's.
-        Command::Boot { .. } => boot::run(&std::env::args().skip(2).collect::<Vec<_>>()),
+        Command::Boot { .. } => boot::run(&handed_on()),
+        Command::Bench { .. } => bench::run(&handed_on()),
         Command::Test(options) => test::run(&options),
         Command::Conformance(options) => conformance::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),

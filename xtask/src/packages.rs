@@ -1,4 +1,4 @@
-//! What boots and tests need from the system, and how to get it.
+//! What boots, tests and measurements need from the system, and how to get it.
 
 use std::path::Path;
 
@@ -22,6 +22,8 @@ pub(crate) enum Purpose {
     Boot,
     /// `cargo xtask test`.
     Test,
+    /// `cargo xtask bench`.
+    Bench,
 }
 
 const BOOT: &[Need] = &[
@@ -63,6 +65,28 @@ const TEST: &[Need] = &[
     },
     Need { package: "iproute2", files: &["ip"], what_for: "a test's own network" },
     Need { package: "cpio", files: &["cpio"], what_for: "that guest's initramfs" },
+];
+
+const BENCH: &[Need] = &[
+    Need { package: "libiscsi-bin", files: &["iscsi-perf"], what_for: "another initiator" },
+    Need {
+        package: "qemu-utils",
+        files: &["qemu-img"],
+        what_for: "what that one's writes are measured with",
+    },
+    Need {
+        package: "qemu-block-extra",
+        files: &["/usr/lib/x86_64-linux-gnu/qemu/block-iscsi.so"],
+        what_for: "the same",
+    },
+    Need { package: "ipxe", files: &["/usr/lib/ipxe/ipxe.lkrn"], what_for: "iPXE under measure" },
+    Need {
+        package: "busybox-static",
+        files: &["/bin/busybox", "busybox"],
+        what_for: "Linux under measure",
+    },
+    Need { package: "iproute2", files: &["ip"], what_for: "a link of a given rate" },
+    Need { package: "valgrind", files: &["valgrind"], what_for: "counting instructions" },
 ];
 
 /// Debian's own toolchain, whose sources allow a build for a target that rustup did not install.
@@ -148,6 +172,10 @@ pub(crate) fn has_program(name: &str) -> bool {
 
 fn missing(purpose: Purpose) -> Vec<&'static Need> {
     let mut needs: Vec<&Need> = BOOT.iter().collect();
+    // A smoke of the bench is a part of the test.
+    if purpose != Purpose::Boot {
+        needs.extend(BENCH);
+    }
     if purpose == Purpose::Test {
         needs.extend(TEST);
         if !crate::proof::toolchain_has_bare_metal_target() {

@@ -53,21 +53,57 @@ pub fn in_turns(
     rounds: usize,
     limit: Duration,
 ) -> Result<Rounds, String> {
-    let named =
-        |contender: &dyn Contender, error| format!("{}: {workload}: {error}", contender.name());
-    ours.prepare(workload).map_err(|error| named(ours, error))?;
-    theirs.prepare(workload).map_err(|error| named(theirs, error))?;
-    let mut seen = Rounds::default();
-    for round in 0..rounds {
-        if round % 2 == 0 {
-            seen.ours.push(ours.run(workload, limit).map_err(|error| named(ours, error))?);
-        }
-        seen.theirs.push(theirs.run(workload, limit).map_err(|error| named(theirs, error))?);
-        if round % 2 == 1 {
-            seen.ours.push(ours.run(workload, limit).map_err(|error| named(ours, error))?);
+    let mut turns = [Turn::new(ours, workload), Turn::new(theirs, workload)];
+    take_turns(&mut turns, rounds, limit);
+    let [ours, theirs] = turns;
+    Ok(Rounds { ours: ours.seen?, theirs: theirs.seen? })
+}
+
+/// One of any number that take turns, each doing something of its own.
+pub struct Turn<'a> {
+    /// Who.
+    pub contender: &'a mut dyn Contender,
+    /// Doing what.
+    pub workload: Workload,
+    /// What it reached, round by round, or why it did not, with its name.
+    pub seen: Result<Vec<Sample>, String>,
+}
+
+impl<'a> Turn<'a> {
+    /// One that has not begun.
+    pub fn new(contender: &'a mut dyn Contender, workload: &Workload) -> Self {
+        Self { contender, workload: *workload, seen: Ok(Vec::new()) }
+    }
+
+    fn prepare(&mut self) {
+        if let Err(error) = self.contender.prepare(&self.workload) {
+            self.fail(&error);
         }
     }
-    Ok(seen)
+
+    fn run(&mut self, limit: Duration) {
+        let Ok(seen) = &mut self.seen else { return };
+        match self.contender.run(&self.workload, limit) {
+            Ok(sample) => seen.push(sample),
+            Err(error) => self.fail(&error),
+        }
+    }
+
+    fn fail(&mut self, error: &str) {
+        self.seen = Err(format!("{}: {}: {error}", self.contender.name(), self.workload));
+    }
+}
+
+/// Lets all of them run in turns, `rounds` times; who begins changes with every round. One that
+/// fails takes no more turns, the others go on.
+pub fn take_turns(turns: &mut [Turn<'_>], rounds: usize, limit: Duration) {
+    turns.iter_mut().for_each(Turn::prepare);
+    for round in 0..rounds {
+        for number in 0..turns.len() {
+            let next = (number + round) % turns.len();
+            turns[next].run(limit);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,6 +137,23 @@ mod tests {
         let seen = in_turns(&mut ours, &mut theirs, &workload, 2, Duration::from_secs(1)).unwrap();
         assert_eq!((seen.ours.len(), seen.theirs.len()), (2, 2));
         assert_eq!(*order.borrow(), ["ours", "theirs", "theirs", "ours"]);
+    }
+
+    #[test]
+    fn one_that_fails_leaves_the_others_their_turns() {
+        let order = Rc::default();
+        let mut one = Scripted("one", Rc::clone(&order), false);
+        let mut broken = Scripted("broken", Rc::clone(&order), true);
+        let mut last = Scripted("last", Rc::clone(&order), false);
+        let workload = Workload::read(4096, 1);
+        let mut turns =
+            [&mut one, &mut broken, &mut last].map(|contender| Turn::new(contender, &workload));
+        take_turns(&mut turns, 3, Duration::from_secs(1));
+        let seen = turns.map(|turn| turn.seen.map(|samples| samples.len()));
+        assert_eq!(seen[0], Ok(3));
+        assert!(seen[1].is_err());
+        assert_eq!(seen[2], Ok(3));
+        assert_eq!(*order.borrow(), ["one", "broken", "last", "last", "one", "last", "one"]);
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub fn collect(emulators: &[&Path]) -> Vec<Fact> {
         ("iPXE", "ipxe"),
         ("valgrind", "valgrind"),
     ] {
-        add(name, said("dpkg-query", &["-W", "-f", "${Version}", package]));
+        add(name, version(package));
     }
     add("Rust", said("rustc", &["--version"]));
     facts
@@ -66,6 +66,16 @@ fn said(program: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(program).args(arguments).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     output.status.success().then(|| text.trim().to_owned())
+}
+
+/// Of a Debian package: the one installed, or the one that the guest's was fetched from.
+fn version(package: &str) -> Option<String> {
+    let installed = said("dpkg-query", &["-W", "-f", "${Version}", package]);
+    installed.filter(|version| !version.is_empty()).or_else(|| {
+        let policy = said("apt-cache", &["policy", package])?;
+        let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+        (candidate != "(none)").then(|| candidate.to_owned())
+    })
 }
 
 fn processor() -> Option<String> {

@@ -13,6 +13,7 @@ pub mod plan;
 pub mod progress;
 pub mod report;
 pub mod rig;
+pub mod run;
 pub mod sample;
 pub mod targets;
 pub mod workload;

@@ -44,6 +44,11 @@ pub enum Mode {
     Full,
 }
 
+/// What passes between two turns: a guest goes on and is held again, a check.
+const BETWEEN: Duration = Duration::from_millis(80);
+/// Linux and four of ours boot on a card, and log in with other digests.
+const BOOTS: Duration = Duration::from_secs(35);
+
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
@@ -144,6 +149,30 @@ impl Plan {
         }
         workloads.sort_by_key(|(workload, _)| workload.digests);
         workloads
+    }
+
+    /// How long it takes that so many take their turns for so long each; with what comes between.
+    pub fn turns(&self, count: u32, limit: Duration) -> Duration {
+        (limit + BETWEEN) * count * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+    }
+
+    /// About how long all of it takes.
+    pub fn estimate(&self) -> Duration {
+        self.parts.iter().map(|part| self.estimate_of(*part)).sum()
+    }
+
+    fn estimate_of(&self, part: Part) -> Duration {
+        match part {
+            Part::Guest => {
+                let of_nic = |nic: &Nic| -> Duration {
+                    let workloads = self.guest_workloads(*nic);
+                    let turns = workloads.iter().map(|(_, limit)| self.turns(2, *limit));
+                    BOOTS + turns.sum::<Duration>() + self.turns(3, self.limit)
+                };
+                self.nics.iter().map(of_nic).sum()
+            }
+            _ => Duration::from_secs(10),
+        }
     }
 
     /// Every size, depth and digest, both ways.

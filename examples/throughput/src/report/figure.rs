@@ -33,7 +33,7 @@ pub fn with_unit(figure: f64, quantity: Quantity) -> String {
 /// What a figure is divided by, and the unit that it then has.
 fn scale(figure: f64, quantity: Quantity) -> (f64, &'static str) {
     match quantity {
-        Quantity::Throughput if figure.abs() >= 10e9 => (1e9, "GB/s"),
+        Quantity::Throughput if figure.abs() >= 5e9 => (1e9, "GB/s"),
         Quantity::Throughput => (1e6, "MB/s"),
         Quantity::Rate if figure.abs() >= 10e3 => (1e3, "k/s"),
         Quantity::Rate => (1.0, "/s"),
@@ -52,17 +52,15 @@ pub fn reached(row: &Row) -> Option<String> {
     Some(of(row, row.reached?))
 }
 
-/// `2.31 – 2.44`, where it is of more than one round.
+/// `2.31 – 2.44`, where the two differ.
 pub fn spread(row: &Row) -> Option<String> {
     let (least, most) = row.spread?;
-    if least == most {
-        return None;
-    }
     let divisor = match (row.unit, row.quantity) {
         (Unit::Own, Some(quantity)) => scale(row.reached?, quantity).0,
         _ => 1.0,
     };
-    Some(format!("{} – {}", digits(least / divisor), digits(most / divisor)))
+    let [least, most] = [least, most].map(|end| digits(end / divisor));
+    (least != most).then(|| format!("{least} – {most}"))
 }
 
 /// What a row asks for: `≥ 2.2 ×`, `≤ 100 ms`.

@@ -21,7 +21,7 @@ p{max-width:75ch;margin:8px 0}.soft{color:var(--soft)}
 table{border-collapse:collapse;width:100%;font-size:14px;font-variant-numeric:tabular-nums}
 th,td{padding:4px 10px;border-bottom:1px solid var(--grid);text-align:right;white-space:nowrap}
 th{color:var(--soft);font-weight:600}td:first-child,th:first-child{text-align:left;padding-left:0;
-white-space:normal}td.left,th.left{text-align:left}
+white-space:normal;min-width:320px}td.left,th.left{text-align:left}
 tr.section th{color:var(--ink);font-size:15px;padding-top:18px}
 .met{color:var(--met)}.at-the-limit{color:var(--limit)}
 .not-met{color:var(--miss)}.not-measured{color:var(--soft)}

@@ -7,6 +7,7 @@
 use maud::{Markup, PreEscaped, html};
 
 use super::figure::digits;
+use crate::targets::names;
 
 const WIDTH: f64 = 560.0;
 const LEFT: f64 = 56.0;
@@ -22,7 +23,7 @@ const SAMPLE: f64 = 34.0;
 const BAR: f64 = 17.0;
 const BAR_STEP: f64 = 21.0;
 const GROUP_GAP: f64 = 12.0;
-const BAR_LABELS: f64 = 196.0;
+const BAR_LABELS: f64 = 224.0;
 
 /// Who a line or a bar belongs to: colour and shape follow it through all plots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,10 +39,10 @@ pub(super) enum Owner {
 impl Owner {
     pub(super) fn of(contender: &str) -> Self {
         match contender {
-            "isboot" => Self::Isboot,
-            "linux" => Self::Linux,
-            "libiscsi" => Self::Libiscsi,
-            "ipxe" => Self::Ipxe,
+            names::ISBOOT => Self::Isboot,
+            names::LINUX => Self::Linux,
+            names::LIBISCSI => Self::Libiscsi,
+            names::IPXE => Self::Ipxe,
             _ => Self::Other,
         }
     }
@@ -61,7 +62,6 @@ impl Owner {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dash {
     Solid,
-    Dotted,
     Dashed,
 }
 
@@ -69,8 +69,7 @@ impl Dash {
     fn class(self) -> &'static str {
         match self {
             Self::Solid => "d0",
-            Self::Dotted => "d1",
-            Self::Dashed => "d2",
+            Self::Dashed => "d1",
         }
     }
 }
@@ -140,7 +139,7 @@ svg .o0{stroke:var(--o0)}svg .o1{stroke:var(--o1)}svg .o2{stroke:var(--o2)}svg .
 svg .o4{stroke:var(--o4)}svg .f.o0{fill:var(--o0)}svg .f.o1{fill:var(--o1)}svg .f.o2{fill:var(--o2)}
 svg .f.o3{fill:var(--o3)}svg .f.o4{fill:var(--o4)}svg .f.hollow{fill:var(--paper)}
 svg .bar{stroke:none}svg .pale{opacity:.55}
-svg .d1{stroke-dasharray:2 3}svg .d2{stroke-dasharray:7 4}svg .f{stroke-dasharray:none}";
+svg .d1{stroke-dasharray:7 4}svg .f{stroke-dasharray:none}";
 
 impl Plot {
     /// A file of its own.

@@ -1,0 +1,133 @@
+//! Carries a plan out. What fails is written down, and the rest goes on.
+
+mod guest;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use qemu_boot::interrupt;
+use qemu_boot::plan::Nic;
+
+use crate::contender::{Turn, take_turns};
+use crate::guest::machine::Hardware;
+use crate::measurement::{Measurement, Quantity, Section};
+use crate::plan::{Part, Plan};
+use crate::progress::Screen;
+use crate::report::dd::Dd;
+use crate::report::{Failure, figure};
+use crate::rig::Rig;
+use crate::sample::Series;
+use crate::workload::Pattern;
+
+/// What was built for the bench.
+#[derive(Clone, Debug)]
+pub struct Equipment {
+    /// The hosting kernel, as QEMU starts it.
+    pub kernel: PathBuf,
+    /// The QEMU of the machine.
+    pub qemu: PathBuf,
+    /// One that has igb, where that one has not.
+    pub newer_qemu: PathBuf,
+    /// A folder that may be written to.
+    pub folder: PathBuf,
+}
+
+impl Equipment {
+    fn hardware(&self, nic: Nic) -> Hardware {
+        let needs_newer = nic == Nic::Igb && self.newer_qemu.is_file();
+        Hardware::new(if needs_newer { &self.newer_qemu } else { &self.qemu }, nic)
+    }
+}
+
+/// What was found on the way.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Figures.
+    pub measurements: Vec<Measurement>,
+    /// Reads of dd.
+    pub dd: Vec<Dd>,
+    /// What did not work.
+    pub failures: Vec<Failure>,
+}
+
+/// A plan under way.
+struct Run<'a> {
+    plan: &'a Plan,
+    equipment: &'a Equipment,
+    rig: Rig,
+    screen: Screen,
+    found: Found,
+}
+
+/// Does what the plan says, until it is done or a signal asks for the end.
+///
+/// # Errors
+///
+/// There is no target to measure against.
+pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
+    let mut screen = Screen::new(plan.estimate().as_secs());
+    screen.tell("making the target's disks");
+    let rig = Rig::start(&equipment.folder, plan.lun_bytes)?;
+    let mut run = Run { plan, equipment, rig, screen, found: Found::default() };
+    for &part in &plan.parts {
+        if interrupt::is_wanted() {
+            break;
+        }
+        match part {
+            Part::Guest => run.guests(),
+            _ => run.fail(part, "is not there yet".to_owned()),
+        }
+    }
+    Ok(run.found)
+}
+
+impl Run<'_> {
+    fn fail(&mut self, part: Part, error: String) {
+        self.screen.found(&format!("{}: FAILED: {error}", part.name()));
+        self.found.failures.push(Failure { part, error });
+    }
+
+    /// Lets contenders take turns, and keeps what they reach. The setting is where ours is found
+    /// again. Returns which of them still stand.
+    fn turns(
+        &mut self,
+        (part, section, setting): (Part, Section, &str),
+        turns: &mut [Turn<'_>],
+        limit: Duration,
+    ) -> Vec<bool> {
+        let Some(first) = turns.first() else { return Vec::new() };
+        let what = format!("{} {setting}: {}", part.name(), first.workload);
+        self.screen.tell(&what);
+        take_turns(turns, self.plan.rounds, limit);
+        let mut words = Vec::new();
+        let mut rates: Vec<Series> = Vec::new();
+        for turn in &mut *turns {
+            let name = turn.contender.name();
+            match &turn.seen {
+                Ok(samples) => {
+                    let all =
+                        Measurement::of_samples(section, setting, name, &turn.workload, samples);
+                    let quantity = match turn.workload.pattern {
+                        Pattern::Sequential => Quantity::Throughput,
+                        Pattern::Random => Quantity::Rate,
+                    };
+                    if let Some(one) = all.iter().find(|one| one.quantity == quantity) {
+                        let median = one.series.median();
+                        words.push(format!("{name} {}", figure::with_unit(median, quantity)));
+                        rates.push(one.series.clone());
+                    }
+                    self.found.measurements.extend(all);
+                }
+                Err(error) => {
+                    self.fail(part, format!("{setting}: {error}"));
+                }
+            }
+        }
+        if let [ours, theirs] = rates.as_slice() {
+            let ratio = figure::digits(ours.ratio(theirs).median());
+            words.push(format!("{ratio} ×"));
+        }
+        self.screen.found(&format!("{what:<52} {}", words.join(", ")));
+        turns.iter().map(|turn| turn.seen.is_ok()).collect()
+    }
+}
