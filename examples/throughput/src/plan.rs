@@ -67,6 +67,8 @@ pub struct Plan {
     pub limit: Duration,
     /// How long a turn is for plots and for the host.
     pub short: Duration,
+    /// How long a turn is for the core, which needs no time to get under way.
+    pub core_limit: Duration,
     /// Sizes of requests.
     pub sizes: Vec<u32>,
     /// Requests outstanding.
@@ -87,6 +89,7 @@ impl Plan {
             rounds: 5,
             limit: Duration::from_millis(300),
             short: Duration::from_millis(200),
+            core_limit: Duration::from_millis(60),
             sizes: [4, 16, 64, 256, 1024].map(|kib| kib * KIB).to_vec(),
             depths: vec![1, 4, 32],
             dd_bytes: 1 << 30,
@@ -101,6 +104,7 @@ impl Plan {
             nics: vec![Nic::E1000e],
             limit: Duration::from_millis(200),
             short: Duration::from_millis(150),
+            core_limit: Duration::from_millis(20),
             sizes: vec![4 * KIB, 64 * KIB, MIB],
             depths: vec![1, 32],
             dd_bytes: 1 << 28,
@@ -161,7 +165,8 @@ impl Plan {
         self.parts.iter().map(|part| self.estimate_of(*part)).sum()
     }
 
-    fn estimate_of(&self, part: Part) -> Duration {
+    /// About how long a part takes.
+    pub fn estimate_of(&self, part: Part) -> Duration {
         match part {
             Part::Guest => {
                 let of_nic = |nic: &Nic| -> Duration {
@@ -171,6 +176,7 @@ impl Plan {
                 };
                 self.nics.iter().map(of_nic).sum()
             }
+            Part::Core => self.turns(60, self.core_limit.saturating_sub(BETWEEN)),
             _ => Duration::from_secs(10),
         }
     }

@@ -9,6 +9,7 @@ use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
 
 use crate::contender::{Turn, take_turns};
+use crate::core::{self, Effort};
 use crate::guest::machine::Hardware;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::plan::{Part, Plan};
@@ -75,6 +76,7 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
         }
         match part {
             Part::Guest => run.guests(),
+            Part::Core => run.core(),
             _ => run.fail(part, "is not there yet".to_owned()),
         }
     }
@@ -87,6 +89,32 @@ impl Run<'_> {
         self.found.failures.push(Failure { part, error });
     }
 
+    /// The core alone.
+    fn core(&mut self) {
+        let effort = Effort { rounds: self.plan.rounds, limit: self.plan.core_limit };
+        let screen = &mut self.screen;
+        let measured = core::measure(effort, &mut |line| screen.tell(line));
+        self.keep(Part::Core, measured);
+    }
+
+    /// What a part measured by itself.
+    fn keep(&mut self, part: Part, measured: Result<Vec<Measurement>, String>) {
+        match measured {
+            Ok(all) => {
+                for one in &all {
+                    let workload = one.workload.map(|workload| format!(": {workload}"));
+                    let setting = format!("{}{}", one.setting, workload.unwrap_or_default());
+                    let what = format!("{} {setting}", part.name());
+                    let median = figure::with_unit(one.series.median(), one.quantity);
+                    self.screen.found(&format!("{what:<52} {} {median}", one.contender));
+                }
+                self.found.measurements.extend(all);
+            }
+            Err(error) => self.fail(part, error),
+        }
+        self.screen.advance(self.plan.estimate_of(part));
+    }
+
     /// Lets contenders take turns, and keeps what they reach. The setting is where ours is found
     /// again. Returns which of them still stand.
     fn turns(
@@ -96,7 +124,8 @@ impl Run<'_> {
         limit: Duration,
     ) -> Vec<bool> {
         let Some(first) = turns.first() else { return Vec::new() };
-        let what = format!("{} {setting}: {}", part.name(), first.workload);
+        let of_first = first.workload;
+        let what = format!("{} {setting}: {of_first}", part.name());
         self.screen.tell(&what);
         take_turns(turns, self.plan.rounds, limit);
         let mut words = Vec::new();
@@ -113,7 +142,12 @@ impl Run<'_> {
                     };
                     if let Some(one) = all.iter().find(|one| one.quantity == quantity) {
                         let median = one.series.median();
-                        words.push(format!("{name} {}", figure::with_unit(median, quantity)));
+                        let digests = match turn.workload.digests {
+                            same if same == of_first.digests => String::new(),
+                            other => format!(" with {}", figure::digests(other)),
+                        };
+                        let figure = figure::with_unit(median, quantity);
+                        words.push(format!("{name}{digests} {figure}"));
                         rates.push(one.series.clone());
                     }
                     self.found.measurements.extend(all);

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use throughput::core::digest;
 use throughput::facts;
 use throughput::measurement::{Measurement, Quantity, Section};
 use throughput::plan::{Part, Plan};
@@ -99,11 +100,10 @@ fn made_up(plan: &Plan) -> Vec<Measurement> {
         }
         add(Section::Link, setting, names::LIBISCSI, Some(middle), Quantity::Throughput, theirs);
     }
-    for block in [48, 512, 4096, 8192, 65_536, 1 << 20] {
-        let workload = Some(Workload::read(block, 1));
-        let figure = 20e9 * f64::from(block) / (f64::from(block) + 300.0);
-        let (section, setting) = (Section::Core, settings::CRC32C);
-        add(section, setting, names::ISBOOT, workload, Quantity::Throughput, figure);
+    for length in digest::LENGTHS {
+        let figure = 20e9 * length as f64 / (length as f64 + 300.0);
+        let setting = digest::setting(length);
+        add(Section::Core, &setting, names::ISBOOT, None, Quantity::Throughput, figure);
     }
     all
 }

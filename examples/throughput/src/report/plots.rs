@@ -2,6 +2,7 @@
 
 use super::plot::{Bar, Dash, Line, Owner, Plot, Seen, Shape};
 use super::{Report, dd, figure};
+use crate::core::digest;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::sample::Series;
 use crate::targets::{names, settings};
@@ -108,45 +109,59 @@ fn size(bytes: f64) -> String {
     }
 }
 
+/// A figure with its place on the horizontal axis.
+struct Placed<'a> {
+    at: f64,
+    digests: Digests,
+    measured: &'a Measurement,
+}
+
 fn by_size(measured: &[&Measurement], name: String, title: String) -> Option<Plot> {
-    over(measured, name, title, "bytes of a request", |one| f64::from(one.block), size)
+    let placed = placed(measured, |one| f64::from(one.block));
+    over(&placed, name, title, "bytes of a request", size)
 }
 
 fn by_depth(measured: &[&Measurement], name: String, title: String) -> Option<Plot> {
-    let words = |depth: f64| format!("{depth}");
-    over(measured, name, title, "requests outstanding", |one| f64::from(one.depth), words)
+    let placed = placed(measured, |one| f64::from(one.depth));
+    over(&placed, name, title, "requests outstanding", |depth| format!("{depth}"))
+}
+
+/// By what the workload says. Those with a header digest lie upon those without: the plot of
+/// digests tells them apart.
+fn placed<'a>(measured: &[&'a Measurement], at: impl Fn(&Workload) -> f64) -> Vec<Placed<'a>> {
+    let of = |measured: &&'a Measurement| {
+        let workload = measured.workload?;
+        let placed = Placed { at: at(&workload), digests: workload.digests, measured };
+        (workload.digests != Digests::Header).then_some(placed)
+    };
+    measured.iter().filter_map(of).collect()
 }
 
 /// A line for each contender and its digests. One point is no plot.
 fn over(
-    measured: &[&Measurement],
+    all: &[Placed<'_>],
     name: String,
     title: String,
     horizontal: &'static str,
-    at: impl Fn(&Workload) -> f64,
     words: impl Fn(f64) -> String,
 ) -> Option<Plot> {
-    let quantity = measured.first()?.quantity;
+    let quantity = all.first()?.measured.quantity;
     let mut lines: Vec<Line> = Vec::new();
     let mut places: Vec<f64> = Vec::new();
-    for one in measured {
-        let Some(workload) = &one.workload else { continue };
-        let (digests, dash) = match workload.digests {
-            Digests::None => ("", Dash::Solid),
-            // Lies upon the one without: the plot of digests tells them apart.
-            Digests::Header => continue,
-            Digests::Both => (", both digests", Dash::Dashed),
+    for Placed { at, digests, measured } in all {
+        let (with, dash) = match digests {
+            Digests::None => (String::new(), Dash::Solid),
+            other => (format!(", {}", figure::digests(*other)), Dash::Dashed),
         };
-        let line_name = format!("{}{digests}", one.contender);
+        let line_name = format!("{}{with}", measured.contender);
         let number = lines.iter().position(|line| line.name == line_name).unwrap_or_else(|| {
-            let owner = Owner::of(&one.contender);
+            let owner = Owner::of(&measured.contender);
             lines.push(Line { name: line_name, owner, dash, points: Vec::new() });
             lines.len() - 1
         });
-        let place = at(workload);
-        lines[number].points.push((place, seen(&one.series, quantity)));
-        if !places.contains(&place) {
-            places.push(place);
+        lines[number].points.push((*at, seen(&measured.series, quantity)));
+        if !places.contains(at) {
+            places.push(*at);
         }
     }
     places.sort_by(f64::total_cmp);
@@ -353,7 +368,13 @@ fn link(all: &[Measurement]) -> Option<Plot> {
 }
 
 fn core(all: &[Measurement]) -> Option<Plot> {
-    let is_drawn = |one: &Workload| one.operation == Read;
-    let measured = selected(all, Section::Core, settings::CRC32C, Quantity::Throughput, is_drawn);
-    by_size(&measured, "core-crc32c".to_owned(), "Core: CRC32C".to_owned())
+    let of_length = |length: usize| {
+        let setting = digest::setting(length);
+        all.iter()
+            .filter(move |one| one.section == Section::Core && one.setting == setting)
+            .map(move |measured| Placed { at: length as f64, digests: Digests::None, measured })
+    };
+    let placed: Vec<Placed<'_>> = digest::LENGTHS.into_iter().flat_map(of_length).collect();
+    let title = "Core: CRC32C, and copying as much".to_owned();
+    over(&placed, "core-crc32c".to_owned(), title, "bytes", size)
 }

@@ -1,6 +1,7 @@
 //! Every row there is.
 
 use super::{Figure, Key, Target, Threshold};
+use crate::core::digest;
 use crate::measurement::{Quantity, Section};
 use crate::plan::Plan;
 use crate::workload::{Digests, Operation, Workload};
@@ -36,12 +37,10 @@ pub mod settings {
     pub const GIGABIT: &str = "1 Gb/s";
     /// The same, ten times as fast.
     pub const TEN_GIGABIT: &str = "10 Gb/s";
-    /// [`Section::Core`](crate::measurement::Section::Core): the checksum alone.
-    pub const CRC32C: &str = "crc32c";
-    /// Framing, copy and both digests of a Data-In sequence.
-    pub const DATA_IN: &str = "data-in";
+    /// [`Section::Core`](crate::measurement::Section::Core): framing, copy and both digests of a Data-In sequence.
+    pub const DATA_IN: &str = "read 256 KiB, both digests";
     /// Submitting and completing a command.
-    pub const COMMAND: &str = "command";
+    pub const COMMAND: &str = "read 4 KiB";
     /// [`Section::Growth`](crate::measurement::Section::Growth): with so many LUNs.
     pub fn luns(count: u32) -> String {
         format!("{count} LUNs")
@@ -258,17 +257,18 @@ fn link() -> Vec<Target> {
 
 fn core() -> Vec<Target> {
     let section = Section::Core;
-    let value = |id: &str, sentence: &str, setting, workload, quantity, threshold| {
-        let figure = Figure::Value(key(section, setting, names::ISBOOT, workload, quantity));
+    let value = |id: &str, sentence: &str, setting: &str, workload, quantity, threshold| {
+        let (setting, contender) = (setting.to_owned(), names::ISBOOT);
+        let figure = Figure::Value(Key { section, setting, contender, workload, quantity });
         row(section, id, sentence, figure, threshold)
     };
-    let both = Digests::Both;
+    let data_in = Workload::read(256 * KIB, 1).with(Digests::Both);
     vec![
         value(
             "core-crc32c",
             "CRC32C of 8 KiB, no_std",
-            settings::CRC32C,
-            Workload::read(8 * KIB, 1),
+            &digest::setting(8192),
+            None,
             Throughput,
             Threshold::AtLeast(15e9),
         ),
@@ -276,7 +276,7 @@ fn core() -> Vec<Target> {
             "core-data-in",
             "Data-In of 256 KiB: framing, copy, both digests",
             settings::DATA_IN,
-            Workload::read(256 * KIB, 1).with(both),
+            Some(data_in),
             Throughput,
             Threshold::AtLeast(5e9),
         ),
@@ -284,7 +284,7 @@ fn core() -> Vec<Target> {
             "core-command",
             "command of 4 KiB",
             settings::COMMAND,
-            Workload::read(4 * KIB, 1),
+            Some(Workload::read(4 * KIB, 1)),
             NanosecondsPerCommand,
             Threshold::AtMost(1000.0),
         ),
@@ -308,21 +308,21 @@ fn start(nic: &str) -> Target {
 }
 
 fn growth() -> Vec<Target> {
-    let of = |setting| Key {
+    let of = |setting, depth| Key {
         section: Section::Growth,
         setting,
         contender: names::ISBOOT,
-        workload: None,
+        workload: Some(Workload::read(4 * KIB, depth)),
         quantity: NanosecondsPerCommand,
     };
-    let flat = |id: &str, sentence: &str, many: String, one: String| {
-        let figure = Figure::Ratio(of(many), of(one));
+    let flat = |id: &str, sentence: &str, many: Key, one: Key| {
+        let figure = Figure::Ratio(many, one);
         row(Section::Growth, id, sentence, figure, Threshold::Within(0.9, 1.1))
     };
     let (luns, depth) = (settings::luns, settings::depth);
     vec![
-        flat("growth-luns", "command with 300 LUNs to 1", luns(300), luns(1)),
-        flat("growth-depth", "command at depth 128 to 1", depth(128), depth(1)),
+        flat("growth-luns", "command with 300 LUNs to 1", of(luns(300), 8), of(luns(1), 8)),
+        flat("growth-depth", "command at depth 128 to 1", of(depth(128), 128), of(depth(1), 1)),
     ]
 }
 
