@@ -2,4 +2,5 @@
 //! while it waits.
 
 pub mod kernel;
+pub mod linux;
 pub mod machine;
