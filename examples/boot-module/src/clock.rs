@@ -25,8 +25,13 @@ pub(crate) fn start(entry: u64) {
 
 /// Time since kernel entry; zero before [`start`].
 pub(crate) fn now() -> Duration {
-    let counts = u128::from(counter().wrapping_sub(START.load(Relaxed)));
-    Duration::from_nanos(((counts * u128::from(SCALE.load(Relaxed))) >> 32) as u64)
+    span(counter().wrapping_sub(START.load(Relaxed)))
+}
+
+/// The time of so many counts.
+pub(crate) fn span(counts: u64) -> Duration {
+    let nanoseconds = (u128::from(counts) * u128::from(SCALE.load(Relaxed))) >> 32;
+    Duration::from_nanos(nanoseconds as u64)
 }
 
 /// The counter itself.

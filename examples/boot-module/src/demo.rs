@@ -26,6 +26,8 @@ pub(crate) struct Demo {
     pub(crate) twice: bool,
     /// `demo.bench=yes`: lines on the serial port say what to move.
     pub(crate) bench: bool,
+    /// `demo.profile=yes`: loads tell where their time went.
+    pub(crate) profile: bool,
     /// `demo.break=<what>`: what breaks.
     pub(crate) breakage: Option<Breakage>,
 }
@@ -43,8 +45,14 @@ pub(crate) enum Job {
 
 impl Demo {
     pub(crate) fn parse(line: &CommandLine) -> Result<Self, Failure> {
-        let mut demo =
-            Self { jobs: Vec::new(), chunk: CHUNK, twice: false, bench: false, breakage: None };
+        let mut demo = Self {
+            jobs: Vec::new(),
+            chunk: CHUNK,
+            twice: false,
+            bench: false,
+            profile: false,
+            breakage: None,
+        };
         for word in line.words().filter_map(|word| word.strip_prefix("demo.")) {
             demo.take(word).ok_or_else(|| {
                 Failure::new(
@@ -53,7 +61,7 @@ impl Demo {
                         "demo.{word} is not understood; there are demo.read=DISK, \
                          demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
                          these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
-                         demo.bench=yes, demo.break=WHAT ({}) and demo.log=LEVEL",
+                         demo.bench=yes, demo.profile=yes, demo.break=WHAT ({}) and demo.log=LEVEL",
                         Breakage::NAMES
                     ),
                 )
@@ -93,6 +101,10 @@ impl Demo {
             "bench" => {
                 self.bench = value == "yes";
                 (self.bench || value == "no").then_some(())
+            }
+            "profile" => {
+                self.profile = value == "yes";
+                (self.profile || value == "no").then_some(())
             }
             "break" => {
                 self.breakage = Some(Breakage::named(value)?);

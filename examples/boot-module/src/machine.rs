@@ -7,6 +7,7 @@ use core::time::Duration;
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
 
 use crate::port::Port;
+use crate::profile::{self, Stage};
 use crate::{arena, clock, paging};
 
 /// This machine: memory at its physical address, coherent DMA, no IOMMU.
@@ -41,6 +42,18 @@ unsafe impl Hal for Machine {
         let end = bus_address.checked_add(u64::try_from(len).ok()?)?;
         paging::map_registers(&(bus_address..end))?;
         NonNull::new(bus_address as *mut u8)
+    }
+
+    unsafe fn read(&self, register: NonNull<u32>) -> u32 {
+        let _span = profile::enter(Stage::Registers);
+        // SAFETY: the caller promises an aligned register inside a live mapping.
+        u32::from_le(unsafe { register.read_volatile() })
+    }
+
+    unsafe fn write(&self, register: NonNull<u32>, value: u32) {
+        let _span = profile::enter(Stage::Registers);
+        // SAFETY: as above.
+        unsafe { register.write_volatile(value.to_le()) }
     }
 
     fn write_port(&self, port: u16, value: u32) -> bool {

@@ -28,6 +28,7 @@ mod pattern;
 mod pci;
 mod physical;
 mod port;
+mod profile;
 mod quiet;
 mod serial;
 mod session;
@@ -84,6 +85,9 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     if handover.command_line.words().any(|word| word == "isboot.help") {
         tell_parameters();
         return Ok(());
+    }
+    if demo.profile {
+        profile::start();
     }
     let arena = memory_for(&demo, handover).ok_or("no 8 MiB of memory below 4 GiB");
     let arena = arena.during("kernel")?;
@@ -147,7 +151,7 @@ fn visit(
     let stream = network::start(nic, plan, parameters)?;
 
     // Login, disks, work. Everything from here on concerns the target.
-    let crc32c = Crc32cFunction::default();
+    let crc32c = profile::watched(Crc32cFunction::fastest(session::now));
     let mut initiator =
         Initiator::new(plan, parameters, crc32c, entropy::challenge, stream, session::now());
     let whose = |failure: Failure, stream: &Stream| {

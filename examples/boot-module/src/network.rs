@@ -18,11 +18,12 @@ use crate::interrupt;
 use crate::machine::Machine;
 use crate::nic::Nic;
 use crate::pci::ConfigPorts;
+use crate::profile::Watched;
 
 type Device = NicDevice<Machine, ConfigPorts>;
 
 /// The connection that the initiator moves its bytes over.
-pub(crate) type Stream = TcpStream<'static, Device>;
+pub(crate) type Stream = Watched<TcpStream<'static, Device>>;
 
 /// What the target may have under way to us, where the receive ring of the card holds as much.
 const RECEIVE_BUFFER: usize = 256 * 1024;
@@ -81,7 +82,7 @@ pub(crate) fn start(
     let window = RECEIVE_BUFFER.min(receive_limit(&stack));
     let receive = arena::buffer(window).ok_or_else(memory).during("tcp")?;
     let transmit = arena::buffer(TRANSMIT_BUFFER).ok_or_else(memory).during("tcp")?;
-    TcpStream::new(stack, receive, transmit, options).during("tcp")
+    TcpStream::new(stack, receive, transmit, options).map(Watched).during("tcp")
 }
 
 /// Who gave the address.
@@ -133,7 +134,7 @@ impl core::fmt::Display for OnVlan {
 
 /// Takes the stack apart again.
 pub(crate) fn end(stream: Stream) -> Nic {
-    stream.into_device().into_nic()
+    stream.0.into_device().into_nic()
 }
 
 /// What TCP makes its sequence numbers and ports of (RFC 6528, RFC 6056). Who can guess them can

@@ -3,6 +3,7 @@
 use core::time::Duration;
 
 use heapless::Vec;
+use isboot::boot::State;
 use isboot::disk::DiskId;
 
 use super::check::{self, Recent};
@@ -12,6 +13,7 @@ use crate::buffer::Buffer;
 use crate::clock;
 use crate::failure::Failure;
 use crate::pattern::splitmix64;
+use crate::profile::Mark;
 use crate::session::{Initiator, poll, rest};
 
 /// How long after the last request was begun all must have ended. The initiator's own bounds are
@@ -27,6 +29,8 @@ pub(crate) struct Moved {
     pub(crate) took: Duration,
     /// Bytes that were compared afterwards with what they must be.
     pub(crate) checked: u64,
+    /// Where the time went, where that is counted.
+    pub(crate) profile: Option<Mark>,
 }
 
 /// Runs the load. The inner failure is the run's; after the outer one there is no session to go on
@@ -100,6 +104,7 @@ fn go(
 ) -> Result<Result<Moved, Failure>, Failure> {
     let mut places = Places::new(run);
     let (mut commands, mut failed) = (0, None);
+    let profile = Mark::here();
     let began = clock::now();
     let end = began + run.limit;
     loop {
@@ -126,8 +131,19 @@ fn go(
         if now > end + PATIENCE {
             return Err(Failure::new("bench", "requests under way do not end"));
         }
+        let mark = Mark::here();
         let next = poll(initiator);
         if initiator.finished() == 0 {
+            if let Some(mark) = mark {
+                mark.look_back();
+            }
+            if initiator.state() != State::Ready && failed.is_none() {
+                // It comes back, and what it took until then is no measurement.
+                failed = Some(match initiator.last_error() {
+                    Some(error) => Failure::new("bench", format_args!("lost the session: {error}")),
+                    None => Failure::new("bench", "lost the session"),
+                });
+            }
             rest(initiator, next);
             continue;
         }
@@ -142,10 +158,11 @@ fn go(
         }
     }
     let took = clock::now() - began;
+    let profile = Mark::here().zip(profile).map(|(after, before)| after.since(before));
     let bytes = commands * u64::from(run.block);
     Ok(match failed {
         Some(failure) => Err(failure),
-        None => Ok(Moved { bytes, commands, took, checked: 0 }),
+        None => Ok(Moved { bytes, commands, took, checked: 0, profile }),
     })
 }
 

@@ -110,12 +110,17 @@ fn answer(
         }
     };
     match load::run(initiator, &run, pool)? {
-        Ok(moved) => event("bytes", &moved.bytes)
-            .field("commands", moved.commands)
-            .field("nanoseconds", moved.took.as_nanos())
-            .field("checked", moved.checked),
-        Err(failure) => event("error", &failure.text),
-    };
+        Ok(moved) => {
+            let event = event("bytes", &moved.bytes)
+                .field("commands", moved.commands)
+                .field("nanoseconds", moved.took.as_nanos())
+                .field("checked", moved.checked);
+            if let Some(profile) = moved.profile {
+                profile.tell(event);
+            }
+        }
+        Err(failure) => drop(event("error", &failure.text)),
+    }
     Ok(After::Listen)
 }
 
