@@ -99,7 +99,7 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
     }
 
     fn receive_frames(&self) -> usize {
-        usize::try_from(self.nic.receive_descriptors()).unwrap_or(0).saturating_sub(1)
+        usize::try_from(self.nic.receive_room()).unwrap_or(0)
     }
 
     fn max_mtu(&self) -> u16 {

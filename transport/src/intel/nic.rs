@@ -109,6 +109,8 @@ pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     wire: Wire,
     /// Pieces of a frame are being dropped until its last one.
     discarding: bool,
+    /// Looks at the receive ring since the last frame.
+    fruitless: u32,
     /// Longest frame to receive, with its tag and check sequence.
     longest_frame: u32,
     computes_checksums: bool,
@@ -162,6 +164,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             mac,
             wire: Wire::default(),
             discarding: false,
+            fruitless: 0,
             longest_frame,
             computes_checksums: options.checksum_offload,
             statistics: Statistics::default(),
@@ -207,10 +210,18 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         self.mac
     }
 
-    /// Receive descriptors, which is how many frames may arrive between two polls.
+    /// Receive descriptors.
     #[must_use]
     pub fn receive_descriptors(&self) -> u32 {
         self.receive.count()
+    }
+
+    /// How many frames may arrive between two polls: the part has all descriptors but those of a
+    /// quarter of the ring, of which it is told at once.
+    #[must_use]
+    pub fn receive_room(&self) -> u32 {
+        let count = self.receive.count();
+        count.saturating_sub(frames::batch(count))
     }
 
     /// The largest IP packet that its frames carry, with a VLAN's tag besides.
@@ -247,6 +258,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                 registers,
                 ring: &mut self.receive,
                 discarding: &mut self.discarding,
+                fruitless: &mut self.fruitless,
                 received,
                 damaged,
                 oversize,

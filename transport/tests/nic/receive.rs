@@ -1,10 +1,13 @@
 //! Frames in.
 
+use isboot_transport::device::{EthernetDevice, NicDevice};
 use isboot_transport::intel::nic::Nic;
 use isboot_transport::intel::registers::RDT;
+use smoltcp::phy::{Device, RxToken};
+use smoltcp::time::Instant;
 
 use crate::fake::{Behaviour, Machine};
-use crate::{attached, frame, small};
+use crate::{attached, frame, rest, small};
 
 const DD: u8 = 1;
 const DD_EOP: u8 = 3;
@@ -87,6 +90,7 @@ fn the_ring_fills_empties_and_wraps() {
         assert_eq!(number - first, 15, "one descriptor stays unused");
         let expected: Vec<_> = (first..number).map(|number| frame(number, 200)).collect();
         assert_eq!(drain(&mut nic), expected);
+        rest(&mut nic);
     }
 }
 
@@ -100,7 +104,7 @@ fn a_descriptor_done_before_its_predecessor_waits() {
 }
 
 #[test]
-fn buffers_go_back_once_per_quarter_of_the_ring_and_when_nothing_waits() {
+fn buffers_go_back_once_per_quarter_of_the_ring_and_when_the_conversation_rests() {
     let (machine, mut nic) = attached(Behaviour::default(), small());
     for number in 0..10 {
         machine.deliver(&frame(number, 100));
@@ -110,11 +114,31 @@ fn buffers_go_back_once_per_quarter_of_the_ring_and_when_nothing_waits() {
         assert_eq!(machine.writes(RDT).len(), taken / 4);
     }
     assert!(nic.split().0.receive().is_none());
+    assert_eq!(machine.writes(RDT), [3, 7], "the answer comes first");
+    rest(&mut nic);
     assert_eq!(machine.writes(RDT), [3, 7, 9]);
     for _ in 0..100 {
         assert!(nic.split().0.receive().is_none());
     }
     assert_eq!(machine.state().accesses, 3, "an idle poll touches no register");
+}
+
+#[test]
+fn what_a_device_says_it_can_hold_finds_room_whatever_it_was_not_told() {
+    let (machine, nic) = attached(Behaviour::default(), small());
+    let mut device = NicDevice::new(nic);
+    for taken in 0..40 {
+        for number in 0..device.receive_frames() {
+            assert!(machine.deliver(&frame(number as u32, 100)), "{number} after {taken}");
+        }
+        while let Some((frame, _)) = device.receive(Instant::ZERO) {
+            frame.consume(|_| ());
+        }
+        // Ever another part of a quarter is untold.
+        assert!(machine.deliver(&frame(0, 100)));
+        let Some((frame, _)) = device.receive(Instant::ZERO) else { panic!("{taken}") };
+        frame.consume(|_| ());
+    }
 }
 
 #[test]

@@ -481,6 +481,7 @@ fn a_part_that_was_removed_is_let_go() {
         assert_eq!(host.take_notices(), [Notice::Removed]);
         host.assert_received(0..1);
         assert_eq!(host.nic.link(), Link::Gone);
+        host.ticks(100);
         host.machine.forget();
         let before = host.machine.state().accesses;
         host.ticks(100);

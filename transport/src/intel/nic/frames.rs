@@ -6,11 +6,21 @@ use crate::intel::descriptor::{Checksum, Received};
 use crate::intel::registers::{RDT, Registers, TDT};
 use crate::intel::ring::{ReceiveRing, SHORTEST_FRAME, TransmitRing};
 
+/// So many looks in a row that find nothing are a rest: some 100 µs of a stack that is polled
+/// without a pause.
+const FRUITLESS_LOOKS: u32 = 64;
+
+/// Descriptors of which the part is told at once, of so many in the ring.
+pub(super) const fn batch(count: u32) -> u32 {
+    count / 4
+}
+
 /// The receiving half of a [`Nic`](super::Nic).
 pub struct Receiver<'a, H: Hal> {
     pub(super) registers: &'a Registers<H>,
     pub(super) ring: &'a mut ReceiveRing<H>,
     pub(super) discarding: &'a mut bool,
+    pub(super) fruitless: &'a mut u32,
     pub(super) received: &'a mut u64,
     pub(super) damaged: &'a mut u64,
     pub(super) oversize: &'a mut u64,
@@ -22,16 +32,15 @@ impl<'a, H: Hal> Receiver<'a, H> {
     /// UDP checksum are dropped and counted; one call looks at no more descriptors than the ring
     /// has.
     ///
-    /// When nothing waits, the part is told of every descriptor that was given back.
+    /// When nothing comes for a while, the part is told of every descriptor that was given back.
     #[must_use]
     pub fn receive(mut self) -> Option<Frame<'a, H>> {
         for _ in 0..self.ring.count() {
             let Some(received) = self.ring.peek() else {
-                if self.ring.untold() != 0 {
-                    self.write_tail();
-                }
+                self.rest();
                 return None;
             };
+            *self.fruitless = 0;
             if self.is_good(received) {
                 *self.received = self.received.wrapping_add(1);
                 return Some(Frame { len: received.len(), receiver: self });
@@ -72,7 +81,16 @@ impl<'a, H: Hal> Receiver<'a, H> {
 
     fn rearm(&mut self) {
         self.ring.release();
-        if self.ring.untold() >= self.ring.count() / 4 {
+        if self.ring.untold() >= batch(self.ring.count()) {
+            self.write_tail();
+        }
+    }
+
+    /// A register write between a question and its answer makes the answer late: what a few frames
+    /// have freed the part need not know before they are many, or the conversation rests.
+    fn rest(&mut self) {
+        *self.fruitless = self.fruitless.saturating_add(1);
+        if *self.fruitless >= FRUITLESS_LOOKS && self.ring.untold() != 0 {
             self.write_tail();
         }
     }
