@@ -95,7 +95,14 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
         let now = self.nic.now();
         // Said in the log as well.
         let _ = self.nic.watch(now);
-        self.nic.link()
+        match self.nic.link() {
+            Link::Gone => {
+                // Since the watchdog last looked: what it can mend is not gone.
+                let _ = self.nic.watch_at_once(now);
+                self.nic.link()
+            }
+            link => link,
+        }
     }
 
     fn receive_frames(&self) -> usize {

@@ -96,6 +96,8 @@ const ADDRESS_LIMIT: usize = 2 + PREFIX_LIMIT;
 const NAME_SERVER_LIMIT: usize = 4;
 /// Between two looks at a link that is up.
 const LINK_UP_INTERVAL: Duration = Duration::from_millis(500);
+/// Before the first look at a link that was up from the start: its terms may have been settled since.
+const LINK_SETTLED: Duration = Duration::from_millis(50);
 /// Between two looks at a link that is down.
 const LINK_DOWN_INTERVAL: Duration = Duration::from_millis(10);
 /// Frames taken in one poll, so that a poll ends however fast they come.
@@ -170,7 +172,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             destination: None,
             direct: None,
             link,
-            look_at_link: now.saturating_add(LINK_UP_INTERVAL),
+            look_at_link: now.saturating_add(LINK_SETTLED),
             tend_at: now,
         };
         stack.follow_addresses(now);

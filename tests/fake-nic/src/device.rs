@@ -27,6 +27,8 @@ use crate::wires::Wires;
 const ACCESS: Duration = Duration::from_micros(1);
 /// From a reset to the end of its EEPROM read.
 const EEPROM_READ: Duration = Duration::from_millis(5);
+/// How long the PHY's settings take after that, where they are in flash (82573, 82574, 82583).
+const FLASH_READ: Duration = Duration::from_millis(25);
 /// In which a chipset's registers must not be read.
 const CHIPSET_RESET: Duration = Duration::from_millis(20);
 
@@ -391,6 +393,14 @@ impl State {
         self.set(RAH0, u32::from_le_bytes([e, f, 0, 0x80]));
     }
 
+    /// What neither EEPROM nor PHY forgive.
+    fn check_flash(&mut self) {
+        let is_reading = self.reset_at.is_some_and(|at| self.now - at < EEPROM_READ + FLASH_READ);
+        if self.traits.reads_flash && is_reading {
+            self.violation("the PHY or the EEPROM was used while the flash was read");
+        }
+    }
+
     fn mdic(&mut self, value: u32) {
         const READ: u32 = 2 << 26;
         const READY: u32 = 1 << 28;
@@ -400,6 +410,7 @@ impl State {
             return;
         }
         self.check_phy_lock();
+        self.check_flash();
         self.mdic_reads_left = self.behaviour.mdic_reads;
         let register = (value >> 16 & 0x1f) as u8;
         // From the 82580 on the address is MDICNFG's.
@@ -423,6 +434,7 @@ impl State {
     }
 
     fn eerd(&mut self, value: u32) {
+        self.check_flash();
         let nvm = self.traits.nvm;
         let is_there = nvm != Nvm::EerdOrFuses || self.behaviour.has_flash;
         if self.behaviour.eeprom.is_none() || !is_there {

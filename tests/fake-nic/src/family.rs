@@ -131,6 +131,8 @@ pub struct Traits {
     pub lan_init_done: bool,
     /// EECD.AUTO_RD comes after a reset.
     pub auto_read: bool,
+    /// After that the PHY's settings are read from flash, without a sign of its end.
+    pub reads_flash: bool,
     /// EEMNGCTL tells when firmware has configured the PHY.
     pub configuration_done: bool,
 }
@@ -179,6 +181,7 @@ const PCI: Traits = Traits {
     wires: false,
     lan_init_done: false,
     auto_read: false,
+    reads_flash: false,
     configuration_done: false,
 };
 
@@ -230,18 +233,22 @@ impl Family {
                 ..PCI
             },
             Self::I82571 | Self::I82572 => EXPRESS,
-            Self::I82573 => Traits { phy_id: 0x0141_0cc0, paging: Paging::None, ..EXPRESS },
+            Self::I82573 => {
+                Traits { phy_id: 0x0141_0cc0, paging: Paging::None, reads_flash: true, ..EXPRESS }
+            }
             Self::I82574 => Traits {
                 lock: Lock::MdioOwnership,
                 phy_id: 0x0141_0cb1,
                 paging: Paging::Register22Upper,
                 interrupting: Interrupting::I82574,
+                reads_flash: true,
                 ..EXPRESS
             },
             Self::I82583 => Traits {
                 lock: Lock::MdioOwnership,
                 phy_id: 0x0141_0cb1,
                 paging: Paging::Register22Upper,
+                reads_flash: true,
                 ..EXPRESS
             },
             Self::I80003 => Traits {

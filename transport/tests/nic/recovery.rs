@@ -79,6 +79,20 @@ fn the_part_starts_again_as_soon_as_the_stack_has_what_was_reported() {
 }
 
 #[test]
+fn what_the_watchdog_has_not_seen_yet_is_not_gone() {
+    for id in PARTS {
+        let (machine, nic) = attached(Behaviour::of(id), small());
+        let mut device = NicDevice::new(nic);
+        assert!(device.link().is_up());
+        machine.lose_power();
+        machine.advance(Duration::from_millis(10));
+        assert_ne!(device.link(), Link::Gone, "{id:x}: the watchdog looks every 100 ms only");
+        machine.advance(Duration::from_millis(500));
+        assert!(device.link().is_up(), "{id:x}");
+    }
+}
+
+#[test]
 fn a_connection_ends_when_the_part_was_removed() {
     let mut connection = Connection::over(Behaviour::i82574());
     connection.may_lose();

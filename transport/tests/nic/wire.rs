@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use isboot_transport::device::{EthernetDevice, NicDevice};
+use isboot_transport::hal::Clock;
 use isboot_transport::intel::descriptor::Format;
 use isboot_transport::intel::family::PhyCare;
 use isboot_transport::intel::ids::{MODELS, Media, Model};
@@ -11,7 +13,7 @@ use isboot_transport::link::Link;
 
 use crate::fake::{ADDRESS, Behaviour, Machine};
 use crate::families::{for_each, one_each};
-use crate::small;
+use crate::{frame, small};
 
 const UP: Link = Link::Up { megabits: 1000, full_duplex: true };
 
@@ -43,12 +45,64 @@ fn pause_follows_what_both_ends_want() {
         for_each(one_each().filter(|model| model.media == Media::Copper), |model| {
             let machine = Machine::new(Behaviour::of(model.device_id));
             machine.set_phy(0, PARTNER, REST | partner);
-            let _nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+            let mut nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+            machine.advance(Duration::from_millis(25));
+            let _ = nic.link();
             let sends = !model.family.quirks().no_pause_sent;
             let expected = expected & !if sends { 0 } else { ctrl::TFCE };
             let set = machine.peek(CTRL) & (ctrl::RFCE | ctrl::TFCE);
             assert_eq!(set, expected, "{partner:#x}");
         });
+    }
+}
+
+#[test]
+fn a_link_that_is_up_carries_frames_before_its_phy_may_be_asked() {
+    for_each(one_each().filter(|model| model.media == Media::Copper), |model| {
+        let flash_wait = model.family.quirks().flash_wait;
+        let (machine, mut nic) = attach(Behaviour::of(model.device_id));
+        let is_obeyed = || machine.peek(CTRL) & ctrl::RFCE != 0;
+        assert_eq!(nic.link(), UP);
+        assert!(machine.deliver(&frame(1, 100)));
+        assert_eq!(nic.split().0.receive().unwrap().bytes(), frame(1, 100));
+        assert_eq!(is_obeyed(), flash_wait.is_zero(), "what the ends agreed on");
+        machine.advance(flash_wait);
+        let _ = nic.link();
+        assert!(is_obeyed());
+        assert_eq!(machine.violations(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_link_that_outlives_a_restart_keeps_what_its_ends_agreed_on() {
+    for_each(one_each().filter(|model| model.media == Media::Copper), |model| {
+        let (machine, nic) = attach(Behaviour::of(model.device_id));
+        let mut device = NicDevice::new(nic);
+        machine.reset_by_somebody();
+        // The watchdog restarts it, and the next look is due.
+        for _ in 0..2 {
+            machine.advance(Duration::from_millis(500));
+            assert!(device.link().is_up());
+        }
+        assert_eq!(device.nic_mut().statistics().resets, 1);
+        assert_ne!(machine.peek(CTRL) & ctrl::RFCE, 0);
+    });
+}
+
+#[test]
+fn a_part_is_ready_as_soon_as_it_says_so() {
+    for (device_id, limit) in [
+        (0x100e, 6),  // 82540: 5 ms, no sign of the end
+        (0x10d3, 8),  // 82574: the EEPROM is read, the flash is not
+        (0x10c9, 8),  // 82576
+        (0x1521, 12), // I350: 5 ms
+        (0x10de, 40), // ICH10: 20 ms without a look
+    ] {
+        let machine = Machine::new(Behaviour::of(device_id));
+        let begin = machine.now();
+        let _nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
+        let took = machine.now() - begin;
+        assert!(took <= Duration::from_millis(limit), "{device_id:x}: {took:?}");
     }
 }
 
@@ -89,9 +143,9 @@ fn a_phy_that_is_dead_or_not_there_ends_in_time_and_frees_its_lock() {
                 ..Behaviour::of(model.device_id)
             };
             let machine = Machine::new(behaviour);
-            let before = isboot_transport::hal::Clock::now(&machine);
+            let before = machine.now();
             let nic = Nic::attach(machine, machine, ADDRESS, &small()).unwrap();
-            let took = isboot_transport::hal::Clock::now(&machine) - before;
+            let took = machine.now() - before;
             assert!(took < Duration::from_secs(3), "{took:?}");
             assert_eq!(machine.held_locks(), 0);
             nic.detach().unwrap();

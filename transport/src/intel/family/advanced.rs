@@ -1,6 +1,8 @@
 //! 82575 to I211: advanced descriptors (82575, 82576, 82580, I350, I354, I210 and I211
 //! datasheets).
 
+use core::time::Duration;
+
 use super::express::COMMON;
 use super::{Eeprom, EepromDone, Format, Lock, PacketMemory, Quirks, frame};
 use crate::intel::interrupt::Design;
@@ -37,6 +39,8 @@ pub(super) const I82575: Quirks = Quirks {
 /// 82580, DH89xxCC.
 pub(super) const I82580: Quirks = Quirks {
     alternate_address: false,
+    // A reset of the whole device, and of a port, takes longer than before.
+    reset_wait: Duration::from_millis(5),
     packet_memory: PacketMemory::RxpbsIndex,
     phy_power_management: true,
     ..I82576

@@ -27,7 +27,8 @@ pub(super) const COMMON: Quirks = Quirks {
     driver_loaded: DriverLoaded::CtrlExt,
     phy_reset_veto: Veto::Manc,
     reset_by: ResetBy::Memory,
-    reset_wait: Duration::from_millis(10),
+    // Registers may be read after 1 µs (8254x §13.4.1); RST, and then AUTO_RD, tell when it is over.
+    reset_wait: Duration::from_millis(1),
     eeprom_done: EepromDone::Required,
     eeprom: Eeprom::Eerd,
     no_auto_speed_detection: true,

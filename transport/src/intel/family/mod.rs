@@ -219,7 +219,8 @@ pub struct Quirks {
     pub reload_eeprom: bool,
     /// What tells that the reset has read the EEPROM.
     pub eeprom_done: EepromDone,
-    /// The EEPROM read goes on in the flash after that, without a sign of its end.
+    /// The EEPROM read goes on in the flash after that, without a sign of its end: for so long
+    /// neither EEPROM nor PHY are touched.
     pub flash_wait: Duration,
     /// EEMNGCTL tells when firmware has configured the PHY, one bit per port.
     pub phy_configured_bit: bool,

@@ -17,6 +17,8 @@ use crate::pci::ConfigSpace;
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     was_up: bool,
+    /// What follows from the latest change of the link is not done yet.
+    is_unfollowed: bool,
     /// When a link came up that cannot be used at once (82578).
     settling_since: Option<Duration>,
     /// The link was up before we came.
@@ -43,6 +45,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         let is_up = link.is_up();
         if is_up != self.wire.was_up && link != Link::Gone {
             self.adapt_to_speed(link);
+            self.wire.is_unfollowed = true;
+        }
+        // The link carries frames before the PHY may be asked what its ends agreed on.
+        if self.wire.is_unfollowed && link != Link::Gone && self.part.has_read_flash() {
+            self.wire.is_unfollowed = false;
             self.part.follow(link);
         }
         if self.wire.was_up && !is_up {
@@ -60,6 +67,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         }
         let is_up = decode_link(self.part.registers.read(STATUS)).is_up();
         self.wire.is_kept = is_up;
+        // The reset took back what followed from a link that stayed up all the while.
+        self.wire.is_unfollowed = is_up;
         if is_up || self.part.model.media != Media::Copper {
             let _ = self.link();
             return;
@@ -194,16 +203,20 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
     /// Whether the controller has the link that its PHY claims, at once or soon: QEMU's igb hears
     /// of it only when negotiation was started.
     fn hears_of_link(&self) -> bool {
-        /// The PHY's word takes microseconds on the chip, and less than this between two chips.
+        /// Since the reset: the PHY's word takes microseconds on the chip, and less than this
+        /// between two chips.
         const LIMIT: Duration = Duration::from_millis(20);
-        wait_until(&self.hal, LIMIT, || decode_link(self.registers.read(STATUS)).is_up())
+        wait_until(&self.hal, LIMIT.saturating_sub(self.since_reset()), || {
+            decode_link(self.registers.read(STATUS)).is_up()
+        })
     }
 
-    /// Lends the PHY, under its lock.
+    /// Lends the PHY, under its lock, once it may be touched.
     pub(super) fn with_phy<R>(
         &self,
         f: impl FnOnce(&Phy<'_, H>) -> Result<R, PhyError>,
     ) -> Result<R, PhyError> {
+        self.await_flash();
         f(&Phy::open(&self.hal, &self.registers, self.quirks())?)
     }
 

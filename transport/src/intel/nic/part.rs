@@ -3,6 +3,7 @@
 mod flush;
 mod reset;
 
+use core::cell::Cell;
 use core::time::Duration;
 
 use super::error::{AttachError, DetachError, Step};
@@ -27,6 +28,8 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     /// Where its windows are, should it forget them.
     windows: SavedBars,
     line_was_enabled: bool,
+    /// When registers could be used after the latest reset.
+    reset_ended: Cell<Duration>,
     stopped: bool,
 }
 
@@ -58,6 +61,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             registers,
             windows,
             line_was_enabled,
+            reset_ended: Cell::new(Duration::ZERO),
             stopped: false,
         };
         part.make_quiet()?;
@@ -97,6 +101,9 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
 
     pub(super) fn mac_address(&self) -> Result<[u8; 6], AttachError> {
         let (address, quirks) = (self.address, self.quirks());
+        if nvm::loaded_address(&self.registers).is_none() {
+            self.await_flash();
+        }
         if let Some(mac) = nvm::mac_address(&self.hal, &self.registers, quirks) {
             return Ok(mac);
         }
@@ -187,6 +194,25 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
 
     pub(super) fn quirks(&self) -> &'static Quirks {
         self.model.family.quirks()
+    }
+
+    /// Time since the latest reset.
+    pub(super) fn since_reset(&self) -> Duration {
+        self.hal.now().saturating_sub(self.reset_ended.get())
+    }
+
+    /// Whether the part has read from its flash what the PHY needs: before that neither may be
+    /// touched. Everything else may.
+    pub(super) fn has_read_flash(&self) -> bool {
+        self.since_reset() >= self.quirks().flash_wait
+    }
+
+    /// Waits until it has.
+    pub(super) fn await_flash(&self) {
+        let left = self.quirks().flash_wait.saturating_sub(self.since_reset());
+        if !left.is_zero() {
+            self.hal.wait(left);
+        }
     }
 
     /// Waits until `register` is as `wanted`.

@@ -98,6 +98,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         Some(notice)
     }
 
+    /// The same, however short ago it looked.
+    pub(crate) fn watch_at_once(&mut self, now: Duration) -> Option<Notice> {
+        self.watchdog.next_look = now;
+        self.watch(now)
+    }
+
     /// The time, as the hosting kernel has it.
     pub(crate) fn now(&self) -> Duration {
         self.part.hal.now()

@@ -84,6 +84,11 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         })?;
         drop(flushed);
         self.await_eeprom(quirks)?;
+        self.reset_ended.set(self.hal.now());
+        if purpose == Reset::HandBack {
+            // The next owner need not know.
+            self.await_flash();
+        }
         drop(held);
         quirks.interrupts.silence(registers);
         // Not every model resets these.
@@ -223,9 +228,6 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if quirks.eeprom_done == EepromDone::Required && quirks.eeprom == Eeprom::Eerd {
             // The part keeps what it was granted while it read.
             registers.update(EECD, eecd::REQ | eecd::GNT, 0);
-        }
-        if !quirks.flash_wait.is_zero() {
-            self.hal.wait(quirks.flash_wait);
         }
         if quirks.phy_configured_bit {
             let bit = eemngctl::CFG_DONE_PORT_0 << nvm::port(registers);
