@@ -4,6 +4,7 @@ use core::alloc::Layout;
 use core::ops::Range;
 use core::ptr::{self, NonNull};
 use core::slice;
+use core::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use heapless::Vec;
 
@@ -12,11 +13,15 @@ use crate::boot_cell::BootCell;
 /// What is free, in order of address, no two pieces touching.
 static FREE: BootCell<Vec<Range<u64>, 32>> = BootCell::new(Vec::new());
 
+/// All that the loader left for us.
+static SIZE: AtomicU64 = AtomicU64::new(0);
+
 /// Takes over the memory that the loader left for us.
 ///
 /// # Safety
 /// The range is mapped memory that nobody else uses, and this is called once.
 pub(crate) unsafe fn start(range: Range<u64>) {
+    SIZE.store(range.end - range.start, Relaxed);
     FREE.with(|free| drop(free.push(range)));
 }
 
@@ -62,6 +67,12 @@ pub(crate) unsafe fn free(start: NonNull<u8>, length: usize) {
             }
         }
     });
+}
+
+/// Bytes that are given out.
+pub(crate) fn used() -> u64 {
+    let left: u64 = FREE.with(|free| free.iter().map(|piece| piece.end - piece.start).sum());
+    SIZE.load(Relaxed) - left
 }
 
 /// Gives out a zeroed buffer for good.

@@ -28,6 +28,8 @@ pub(crate) struct Demo {
     pub(crate) bench: bool,
     /// `demo.profile=yes`: loads tell where their time went.
     pub(crate) profile: bool,
+    /// `demo.silence=yes`: only tell how long the card hears nothing.
+    pub(crate) silence: bool,
     /// `demo.break=<what>`: what breaks.
     pub(crate) breakage: Option<Breakage>,
 }
@@ -51,6 +53,7 @@ impl Demo {
             twice: false,
             bench: false,
             profile: false,
+            silence: false,
             breakage: None,
         };
         for word in line.words().filter_map(|word| word.strip_prefix("demo.")) {
@@ -61,7 +64,8 @@ impl Demo {
                         "demo.{word} is not understood; there are demo.read=DISK, \
                          demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
                          these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
-                         demo.bench=yes, demo.profile=yes, demo.break=WHAT ({}) and demo.log=LEVEL",
+                         demo.bench=yes, demo.profile=yes, demo.silence=yes, \
+                         demo.break=WHAT ({}) and demo.log=LEVEL",
                         Breakage::NAMES
                     ),
                 )
@@ -105,6 +109,10 @@ impl Demo {
             "profile" => {
                 self.profile = value == "yes";
                 (self.profile || value == "no").then_some(())
+            }
+            "silence" => {
+                self.silence = value == "yes";
+                (self.silence || value == "no").then_some(())
             }
             "break" => {
                 self.breakage = Some(Breakage::named(value)?);

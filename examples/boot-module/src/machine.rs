@@ -2,6 +2,7 @@
 
 use core::alloc::Layout;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 
 use isboot_transport::hal::{Clock, DmaLayout, DmaRegion, Hal};
@@ -13,6 +14,14 @@ use crate::{arena, clock, paging};
 /// This machine: memory at its physical address, coherent DMA, no IOMMU.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Machine;
+
+/// Bytes that the card may reach.
+static DMA: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that the card may reach now.
+pub(crate) fn dma_bytes() -> usize {
+    DMA.load(Relaxed)
+}
 
 impl Clock for Machine {
     fn now(&self) -> Duration {
@@ -30,12 +39,14 @@ unsafe impl Hal for Machine {
     fn allocate(&self, layout: DmaLayout) -> Option<DmaRegion> {
         let size = Layout::from_size_align(layout.len, layout.align).ok()?;
         let pointer = arena::allocate(size, layout.highest_address)?;
+        DMA.fetch_add(layout.len, Relaxed);
         Some(DmaRegion { pointer, bus_address: pointer.as_ptr() as u64, len: layout.len })
     }
 
     unsafe fn free(&self, region: DmaRegion) {
         // SAFETY: the caller's promise.
         unsafe { arena::free(region.pointer, region.len) };
+        DMA.fetch_sub(region.len, Relaxed);
     }
 
     fn map(&self, bus_address: u64, len: usize) -> Option<NonNull<u8>> {

@@ -32,6 +32,7 @@ mod profile;
 mod quiet;
 mod serial;
 mod session;
+mod silence;
 mod workload;
 
 use core::fmt::Write;
@@ -119,6 +120,9 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     // The plan has what it needs; secrets need not lie around twice.
     let _ = wipe_secrets(&mut table);
 
+    if demo.silence {
+        return silence::tell(&mut plan, &parameters);
+    }
     let block = visit(&mut plan, &parameters, Some(&demo))?;
     if demo.twice {
         // As the next owner of the card, who knows nothing of us.
@@ -184,8 +188,9 @@ fn use_target(
 ) -> Result<&'static [u8], Failure> {
     session::log_in(initiator)?;
     session::tell_disks(initiator);
-    session::tell_status(initiator, plan);
     let block = session::read_first_block(initiator)?;
+    session::tell_status(initiator, plan);
+    session::tell_memory();
     if let Some(demo) = demo {
         workload::run(initiator, demo, &mut demo.buffers()?)?;
     }

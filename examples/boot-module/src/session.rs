@@ -13,6 +13,7 @@ use crate::clock;
 use crate::console::Event;
 use crate::failure::{During, Failure};
 use crate::interrupt;
+use crate::machine;
 use crate::network::Stream;
 
 /// Room for so many disks, requests of ours, and commands of the session at a time.
@@ -112,13 +113,32 @@ pub(crate) fn tell_status(initiator: &Initiator, plan: &BootPlan) {
     }
 }
 
+/// What the session and the card have of the machine's memory.
+pub(crate) fn tell_memory() {
+    type Sized<const LUNS: usize, const REQUESTS: usize, const TASKS: usize> =
+        Isboot<Stream, Buffer, LUNS, REQUESTS, TASKS>;
+    let session = size_of::<Initiator>();
+    let more = |larger: usize| larger - session;
+    log::info!(
+        "memory: {} bytes of the arena, {} of them for DMA; a session {session} bytes, with \
+         {LUNS} LUNs of {}, {REQUESTS} requests of {} and {TASKS} tasks of {}",
+        arena::used(),
+        machine::dma_bytes(),
+        more(size_of::<Sized<{ LUNS + 1 }, REQUESTS, TASKS>>()),
+        more(size_of::<Sized<LUNS, { REQUESTS + 1 }, TASKS>>()),
+        more(size_of::<Sized<LUNS, REQUESTS, { TASKS + 1 }>>()),
+    );
+}
+
 /// Reads the first block of the disk that firmware booted from, as a boot loader would: blocking.
 pub(crate) fn read_first_block(initiator: &mut Initiator) -> Result<&'static [u8], Failure> {
     let DiskId(index) = initiator.boot_disk().during("first-block")?;
     let block_size = initiator.disks()[usize::from(index)].block_size as usize;
     let block = arena::buffer(block_size).ok_or("no memory for a block").during("first-block")?;
     initiator.read_blocks(DiskId(index), 0, block, |_deadline| now()).during("first-block")?;
-    Event::new("first-block").field("disk", index);
+    // Enough to see whether it is that block.
+    let begin = block.first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
+    Event::new("first-block").field("disk", index).field("begins", format_args!("{begin:#x}"));
     Ok(block)
 }
 

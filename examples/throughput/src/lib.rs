@@ -15,5 +15,6 @@ pub mod report;
 pub mod rig;
 pub mod run;
 pub mod sample;
+pub mod start;
 pub mod targets;
 pub mod workload;

@@ -7,6 +7,7 @@ use qemu_boot::plan::Nic;
 use serde::{Deserialize, Serialize};
 
 use crate::measurement::Section;
+use crate::run::start;
 use crate::workload::{Digests, Operation, Pattern, Workload};
 
 /// A part that can be asked for alone.
@@ -177,8 +178,15 @@ impl Plan {
                 self.nics.iter().map(of_nic).sum()
             }
             Part::Core => self.turns(60, self.core_limit.saturating_sub(BETWEEN)),
+            Part::Start => self.start_takes(),
             _ => Duration::from_secs(10),
         }
+    }
+
+    /// About how long the part that boots takes.
+    pub fn start_takes(&self) -> Duration {
+        let cards = u32::try_from(self.nics.len()).unwrap_or(u32::MAX);
+        (start::LOGIN + start::CARD * cards) * u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
     /// Every size, depth and digest, both ways.

@@ -1,6 +1,7 @@
 //! Carries a plan out. What fails is written down, and the rest goes on.
 
 mod guest;
+pub(crate) mod start;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -77,6 +78,7 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
         match part {
             Part::Guest => run.guests(),
             Part::Core => run.core(),
+            Part::Start => run.start(),
             _ => run.fail(part, "is not there yet".to_owned()),
         }
     }
