@@ -7,7 +7,9 @@ use qemu_boot::plan::Nic;
 
 use super::Run;
 use crate::contender::{Contender, Turn};
+use crate::guest::ipxe::Ipxe;
 use crate::guest::kernel::Kernel;
+use crate::guest::linux::Linux;
 use crate::measurement::Section;
 use crate::plan::Part;
 use crate::targets::settings;
@@ -21,6 +23,7 @@ impl Run<'_> {
                 return;
             }
             self.beside_linux(nic);
+            self.beside_ipxe(nic);
             self.digests_in_turns(nic);
         }
     }
@@ -33,13 +36,43 @@ impl Run<'_> {
         Kernel::boot(&hardware, &self.equipment.kernel, words, portal, name, self.rig.bytes())
     }
 
+    /// Linux on a card, held.
+    fn linux(&mut self, nic: Nic) -> Result<Linux, String> {
+        self.screen.tell(&format!("guest {}: Linux boots", nic.name()));
+        let (portal, name) = (self.rig.portal(), self.rig.target_name());
+        Linux::boot(&self.equipment.hardware(nic), portal, name, self.rig.bytes())
+    }
+
     fn beside_linux(&mut self, nic: Nic) {
         let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
         match self.kernel(nic, &[]) {
             Ok(kernel) => contenders.push(Box::new(kernel)),
             Err(error) => self.fail(Part::Guest, format!("{}: isboot: {error}", nic.name())),
         }
+        match self.linux(nic) {
+            Ok(linux) => contenders.push(Box::new(linux)),
+            Err(error) => self.fail(Part::Guest, format!("{}: Linux: {error}", nic.name())),
+        }
         self.all_workloads(nic, &mut contenders);
+    }
+
+    fn kernel_and_ipxe(&mut self, nic: Nic) -> Result<(Kernel, Ipxe), String> {
+        let kernel = self.kernel(nic, &[])?;
+        self.screen.tell(&format!("guest {}: iPXE boots", nic.name()));
+        let (portal, name) = (self.rig.portal(), self.rig.target_name());
+        let hardware = self.equipment.hardware(nic);
+        Ok((kernel, Ipxe::boot(&hardware, portal, name, self.rig.bytes())?))
+    }
+
+    /// iPXE reads one block after the other, and no more than a BIOS takes at once.
+    fn beside_ipxe(&mut self, nic: Nic) {
+        let (mut kernel, mut ipxe) = match self.kernel_and_ipxe(nic) {
+            Ok(both) => both,
+            Err(error) => return self.fail(Part::Guest, format!("{}: iPXE: {error}", nic.name())),
+        };
+        let (workload, limit) = (Workload::read(32 << 10, 1), self.plan.limit);
+        let mut turns = [Turn::new(&mut kernel, &workload), Turn::new(&mut ipxe, &workload)];
+        self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, limit);
     }
 
     /// Everything that is planned for a card. Who fails is out, the others go on.
