@@ -179,11 +179,12 @@ fn a_load_is_what_its_line_says() {
         depth: 4,
         span: 65536,
         limit: Duration::from_millis(500),
+        count: u64::MAX,
         seed: None,
     };
     assert_eq!(Request::parse(RUN), Ok(Request::Run(expected)));
     let other = "run write random seed=18446744073709551615 milliseconds=60000 span=1048576 \
-                 depth=32 block=1048576 disk=65535";
+                 depth=32 block=1048576 disk=65535 count=3";
     let expected = Run {
         operation: Operation::Write,
         pattern: Pattern::Random,
@@ -192,6 +193,7 @@ fn a_load_is_what_its_line_says() {
         depth: 32,
         span: 1 << 20,
         limit: Duration::from_secs(60),
+        count: 3,
         seed: Some(u64::MAX),
     };
     assert_eq!(Request::parse(other), Ok(Request::Run(expected)));

@@ -179,6 +179,8 @@ impl Plan {
             }
             Part::Core => self.turns(60, self.core_limit.saturating_sub(BETWEEN)),
             Part::Start => self.start_takes(),
+            // Slower is not to be expected of either.
+            Part::Dd => Duration::from_secs(2 * 10 + 3 * 2 * self.dd_bytes / 100_000_000),
             _ => Duration::from_secs(10),
         }
     }

@@ -1,5 +1,6 @@
 //! Carries a plan out. What fails is written down, and the rest goes on.
 
+mod dd;
 mod guest;
 pub(crate) mod start;
 
@@ -79,6 +80,7 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
             Part::Guest => run.guests(),
             Part::Core => run.core(),
             Part::Start => run.start(),
+            Part::Dd => run.dd(),
             _ => run.fail(part, "is not there yet".to_owned()),
         }
     }
@@ -103,12 +105,13 @@ impl Run<'_> {
     fn keep(&mut self, part: Part, measured: Result<Vec<Measurement>, String>) {
         match measured {
             Ok(all) => {
-                for one in &all {
-                    let workload = one.workload.map(|workload| format!(": {workload}"));
-                    let setting = format!("{}{}", one.setting, workload.unwrap_or_default());
-                    let what = format!("{} {setting}", part.name());
-                    let median = figure::with_unit(one.series.median(), one.quantity);
-                    self.screen.found(&format!("{what:<52} {} {median}", one.contender));
+                let is_same = |a: &Measurement, b: &Measurement| {
+                    (&a.setting, a.workload) == (&b.setting, b.workload)
+                };
+                for same in all.chunk_by(is_same) {
+                    let words: Vec<String> = same.iter().map(words).collect();
+                    let what = format!("{} {}", part.name(), same[0].setting);
+                    self.screen.found(&format!("{what:<52} {}", words.join(", ")));
                 }
                 self.found.measurements.extend(all);
             }
@@ -166,4 +169,9 @@ impl Run<'_> {
         self.screen.found(&format!("{what:<52} {}", words.join(", ")));
         turns.iter().map(|turn| turn.seen.is_ok()).collect()
     }
+}
+
+/// `isboot 263 MB/s`
+fn words(one: &Measurement) -> String {
+    format!("{} {}", one.contender, figure::with_unit(one.series.median(), one.quantity))
 }

@@ -49,6 +49,9 @@ fn one_boot_runs_several_loads_with_and_without_digests() {
         assert_eq!(sample.bytes, sample.commands * u64::from(workload.block));
     }
 
+    // dd ends with the bytes that it was to read, and not with the time.
+    assert_eq!(kernel.dd(Digests::None, 5 << 20).unwrap().bytes, 5 << 20);
+
     // A load that does not fit is refused, and the next one runs.
     let error = kernel.run(&Workload::read(1 << 20, 33), limit).unwrap_err();
     assert!(error.starts_with("depth is out of bounds"), "{error}");

@@ -103,16 +103,18 @@ fn go(
     recent: &mut Recent,
 ) -> Result<Result<Moved, Failure>, Failure> {
     let mut places = Places::new(run);
-    let (mut commands, mut failed) = (0, None);
+    let (mut begun, mut commands, mut failed) = (0, 0, None);
     let profile = Mark::here();
     let began = clock::now();
     let end = began + run.limit;
     loop {
         let now = clock::now();
         while now < end
+            && begun < run.count
             && failed.is_none()
             && let Some(buffer) = ready.pop()
         {
+            begun += 1;
             let place = places.next();
             recent.note(place, &buffer);
             let lba = place * target.per_request;

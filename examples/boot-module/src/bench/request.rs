@@ -3,6 +3,7 @@
 //! ```text
 //! run read sequential disk=0 block=1048576 depth=4 span=67108864 milliseconds=500 seed=7
 //! run write random disk=1 block=4096 depth=32 span=67108864 milliseconds=500
+//! run read sequential disk=0 block=1048576 depth=1 span=67108864 milliseconds=60000 count=64
 //! digests both
 //! end
 //! ```
@@ -43,6 +44,8 @@ pub(crate) struct Run {
     pub(crate) span: u64,
     /// No request is begun later.
     pub(crate) limit: Duration,
+    /// No more requests than this.
+    pub(crate) count: u64,
     /// The seed of what the disk holds, where what is read is to be checked.
     pub(crate) seed: Option<u64>,
 }
@@ -86,8 +89,8 @@ impl fmt::Display for NotUnderstood {
                 "there are: run read|write sequential|random …, digests none|header|both, end",
             ),
             Self::Word => f.write_str(
-                "a run takes, each once: disk, block, depth, span, milliseconds and, to check \
-                 what is read, seed",
+                "a run takes, each once: disk, block, depth, span, milliseconds, to end early \
+                 count and, to check what is read, seed",
             ),
             Self::Missing(name) => write!(f, "{name} is missing"),
             Self::Value(name) => write!(
@@ -133,7 +136,7 @@ impl Run {
             _ => return Err(NotUnderstood::NoRequest),
         };
         let (mut disk, mut block, mut depth) = (None, None, None);
-        let (mut span, mut milliseconds, mut seed) = (None, None, None);
+        let (mut span, mut milliseconds, mut count, mut seed) = (None, None, None, None);
         for word in words {
             let (name, value) = word.split_once('=').ok_or(NotUnderstood::Word)?;
             match name {
@@ -142,6 +145,7 @@ impl Run {
                 "depth" => take(&mut depth, "depth", value)?,
                 "span" => take(&mut span, "span", value)?,
                 "milliseconds" => take(&mut milliseconds, "milliseconds", value)?,
+                "count" => take(&mut count, "count", value)?,
                 "seed" => take(&mut seed, "seed", value)?,
                 _ => return Err(NotUnderstood::Word),
             }
@@ -169,6 +173,7 @@ impl Run {
             depth,
             span,
             limit: Duration::from_millis(milliseconds),
+            count: count.unwrap_or(u64::MAX),
             seed,
         })
     }

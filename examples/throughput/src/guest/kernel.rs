@@ -158,9 +158,33 @@ impl Contender for Kernel {
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        let line = line(workload, self.span, limit);
+        self.load(&line(workload, self.span, limit), limit)
+    }
+}
+
+impl Kernel {
+    /// Reads `bytes` from the start of the LUN as dd does: in blocks of 1 MiB, one after the other,
+    /// over a session with these digests.
+    ///
+    /// # Errors
+    ///
+    /// What did not work, or did not end.
+    pub fn dd(&mut self, digests: Digests, bytes: u64) -> Result<Sample, String> {
+        const BLOCK: u32 = 1 << 20;
+        let workload = Workload::read(BLOCK, 1).with(digests);
+        self.prepare(&workload)?;
+        let line = line(&workload, self.span, GRACE);
+        let count = bytes / u64::from(BLOCK);
+        let sample = self.load(&format!("{line} count={count}"), GRACE)?;
+        if sample.bytes == bytes {
+            return Ok(sample);
+        }
+        Err(format!("read {} of {bytes} bytes in {:?}", sample.bytes, sample.elapsed))
+    }
+
+    fn load(&mut self, line: &str, limit: Duration) -> Result<Sample, String> {
         self.machine.resume()?;
-        self.machine.send(&line)?;
+        self.machine.send(line)?;
         let answer = self.answer(limit + GRACE);
         self.machine.pause()?;
         let answer = self.last.insert(answer?);
