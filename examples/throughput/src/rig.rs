@@ -1,7 +1,7 @@
 //! The one target that everything is measured against: istgt, on files that are in memory.
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use isboot_tests::istgt::{Istgt, Lun, Options};
@@ -38,6 +38,15 @@ impl Rig {
     ///
     /// What could not be made, and what istgt said.
     pub fn start(folder: &Path, bytes: u64) -> Result<Self, String> {
+        Self::start_at(folder, bytes, Ipv4Addr::LOCALHOST)
+    }
+
+    /// The same on an address of the network that this thread is in.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_at(folder: &Path, bytes: u64, address: Ipv4Addr) -> Result<Self, String> {
         let in_memory = Path::new("/dev/shm");
         let files = [in_memory, folder]
             .into_iter()
@@ -52,7 +61,7 @@ impl Rig {
             .and_then(|()| fs::copy(&read, &write));
         made.map_err(|error| format!("making the images in {:?}: {error}", files.path()))?;
         let lun = |image: PathBuf, serial: &str| Lun { image, serial: serial.to_owned() };
-        let options = Options { block_length: BLOCK_LENGTH, ..Options::default() };
+        let options = Options { block_length: BLOCK_LENGTH, address, ..Options::default() };
         let luns = [lun(read, "BENCH-READ"), lun(write, "BENCH-WRITE")];
         let istgt = Istgt::start(&files.path().join("istgt"), &luns, &options)
             .map_err(|error| error.to_string())?;

@@ -13,6 +13,7 @@ use qemu_boot::plan::Nic;
 use crate::contender::{Turn, take_turns};
 use crate::core::{self, Effort};
 use crate::guest::machine::Hardware;
+use crate::link;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::plan::{Part, Plan};
 use crate::progress::Screen;
@@ -79,6 +80,7 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
         match part {
             Part::Guest => run.guests(),
             Part::Core => run.core(),
+            Part::Link => run.link(),
             Part::Start => run.start(),
             Part::Dd => run.dd(),
             _ => run.fail(part, "is not there yet".to_owned()),
@@ -99,6 +101,15 @@ impl Run<'_> {
         let screen = &mut self.screen;
         let measured = core::measure(effort, &mut |line| screen.tell(line));
         self.keep(Part::Core, measured);
+    }
+
+    /// Over a shaped link.
+    fn link(&mut self) {
+        let Plan { rounds, limit, .. } = *self.plan;
+        let screen = &mut self.screen;
+        let tell = &mut |line: &str| screen.tell(line);
+        let measured = link::measure(&self.equipment.folder, rounds, limit, tell);
+        self.keep(Part::Link, measured);
     }
 
     /// What a part measured by itself.

@@ -1,0 +1,148 @@
+//! On a link of a given rate: our core over smoltcp on a TAP device, beside libiscsi over the kernel's
+//! TCP.
+//!
+//! Two networks of their own (namespaces), which nothing outside sees and which are gone with this
+//! process, whatever ends it; a pair of veth between them, each end shaped by a token bucket. In the
+//! one istgt; in the other a bridge, which has the veth's end, the address that libiscsi speaks
+//! from, and our TAP devices as ports. So both come over the same shaped device, bucket and bridge,
+//! and the target cannot tell them apart.
+//!
+//! Neither computes or verifies TCP checksums: between veth, bridge and TAP the kernel says of every
+//! frame that its data never left the machine, and our frames go out with the sum left to be put in,
+//! as an Intel controller would do it. The target sends up to 64 KiB at once (GSO). libiscsi's
+//! kernel receives them whole; the TAP devices take no such frames, so ours receives, one call
+//! each, every frame of 1514 bytes that a wire would carry. That is as on the controllers of our
+//! driver, which have no large receive, and in libiscsi's favour.
+
+pub mod libiscsi;
+pub mod network;
+pub mod ours;
+pub mod tap;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use crate::contender::{Turn, take_turns};
+use crate::measurement::{Measurement, Section};
+use crate::progress::Tell;
+use crate::rig::Rig;
+use crate::targets::settings;
+use crate::workload::{Digests, Workload};
+use libiscsi::Libiscsi;
+use network::{Rate, Shaped};
+use ours::Ours;
+use tap::{Offload, Tap};
+
+/// The target's address, and libiscsi's; those of our stacks follow.
+const TARGET: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 1);
+const LIBISCSI: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 2);
+const PREFIX: u8 = 24;
+/// Bytes of each LUN.
+const LUN: u64 = 64 << 20;
+/// What is measured: 64 KiB, four at a time.
+const WORKLOAD: Workload = Workload::read(64 << 10, 4);
+
+/// Where the portal is and what is behind it.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where istgt listens.
+    pub portal: SocketAddr,
+    /// Its iSCSI name.
+    pub target_name: String,
+    /// Bytes of the LUN that is read.
+    pub bytes: u64,
+}
+
+/// The link's rates, by the name that [`settings`] has for them.
+#[must_use]
+pub fn rates() -> [(&'static str, Rate); 2] {
+    [(settings::GIGABIT, Rate::gigabits(1)), (settings::TEN_GIGABIT, Rate::gigabits(10))]
+}
+
+/// Measures all of it: at each rate ours with both digests, ours without and libiscsi, in turns.
+/// The target's files go into memory or `folder`.
+///
+/// # Errors
+///
+/// What could not be set up, and what it needs: root, `/dev/net/tun`, and the programs `ip` and `tc`.
+pub fn measure(
+    folder: &Path,
+    rounds: usize,
+    limit: Duration,
+    tell: Tell<'_>,
+) -> Result<Vec<Measurement>, String> {
+    tell("link: making two networks and a target");
+    let shaped = Shaped::new(TARGET, LIBISCSI, PREFIX)?;
+    let rig = shaped.at_target(|| Rig::start_at(folder, LUN, TARGET))?;
+    let place = Place {
+        portal: rig.portal(),
+        target_name: rig.target_name().to_owned(),
+        bytes: rig.bytes(),
+    };
+    let mut all = Vec::new();
+    for (setting, rate) in rates() {
+        shaped.limit_to(rate)?;
+        tell(&format!("link {setting}: {WORKLOAD}"));
+        // Progress is told here, while the thread that is in the other network measures.
+        let (sender, news) = mpsc::channel();
+        let seen = thread::scope(|scope| {
+            let turns = || shaped.at_initiator(|| one_rate(&shaped, &place, rounds, limit, sender));
+            let worker = scope.spawn(turns);
+            for line in news {
+                tell(&format!("link {setting}: {line}"));
+            }
+            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        for (contender, workload, samples) in seen {
+            all.extend(Measurement::of_samples(
+                Section::Link,
+                setting,
+                &contender,
+                &workload,
+                &samples,
+            ));
+        }
+    }
+    Ok(all)
+}
+
+type Seen = Vec<(String, Workload, Vec<crate::sample::Sample>)>;
+
+/// All turns at one rate, in the initiators' network.
+fn one_rate(
+    shaped: &Shaped,
+    place: &Place,
+    rounds: usize,
+    limit: Duration,
+    news: mpsc::Sender<String>,
+) -> Result<Seen, String> {
+    let say = |what: &str| {
+        // Nobody listens any more: then nobody wants to know.
+        let _ = news.send(what.to_owned());
+    };
+    say("isboot logs in, with digests and without");
+    let ours = |number: u8| -> Result<Ours, String> {
+        let name = format!("isboot{number}");
+        let open = Tap::open(&name, tap::ETHERNET_MTU, Offload::Checksum);
+        let tap = open.map_err(|error| format!("making a TAP device: {error}"))?;
+        shaped.add_port(&name)?;
+        let [a, b, c, d] = LIBISCSI.octets();
+        Ok(Ours::new(place, tap, Ipv4Addr::new(a, b, c, d + number), number))
+    };
+    let (mut both, mut none) = (ours(1)?, ours(2)?);
+    let mut libiscsi = Libiscsi::new(place);
+    let mut turns = [
+        Turn::new(&mut both, &WORKLOAD.with(Digests::Both)),
+        Turn::new(&mut libiscsi, &WORKLOAD),
+        Turn::new(&mut none, &WORKLOAD),
+    ];
+    say(&format!("three take turns, {rounds} rounds"));
+    take_turns(&mut turns, rounds, limit);
+    let taken = turns
+        .into_iter()
+        .map(|turn| Ok((turn.contender.name().to_owned(), turn.workload, turn.seen?)));
+    taken.collect()
+}
