@@ -1,7 +1,7 @@
 //! What passes between the device and smoltcp of the connection, seen a segment at a time: the
 //! [`ResetGuard`] keeps guessed resets out, and the [`LossRecovery`] learns what was lost.
 
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::time::Duration;
 
 use crate::loss_recovery::{LossRecovery, Prompt};
@@ -11,16 +11,18 @@ use crate::segment::Segment;
 /// What is known of the latest connection that we began; there is one at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
-    guard: Cell<ResetGuard>,
-    recovery: Cell<LossRecovery>,
+    guard: RefCell<ResetGuard>,
+    recovery: RefCell<LossRecovery>,
 }
 
-/// Borrows what is in a cell for as long as `change` takes.
-fn within<T: Default, R>(cell: &Cell<T>, change: impl FnOnce(&mut T) -> R) -> R {
-    let mut value = cell.take();
-    let result = change(&mut value);
-    cell.set(value);
-    result
+/// Lends what is in a cell for as long as `change` takes, in place: each frame asks three times, and
+/// what is known of a connection is some hundred bytes. Nobody asks while another one does; who did
+/// would see a connection of which nothing is known.
+fn within<T: Default, R>(cell: &RefCell<T>, change: impl FnOnce(&mut T) -> R) -> R {
+    match cell.try_borrow_mut() {
+        Ok(mut value) => change(&mut value),
+        Err(_) => change(&mut T::default()),
+    }
 }
 
 impl Watch {
