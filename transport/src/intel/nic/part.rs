@@ -28,7 +28,8 @@ pub(super) struct Part<H: Hal + Clone, C: ConfigSpace> {
     /// Where its windows are, should it forget them.
     windows: SavedBars,
     line_was_enabled: bool,
-    /// When registers could be used after the latest reset.
+    /// When registers could be used after the latest reset; where flash is read after that, when
+    /// that began.
     reset_ended: Cell<Duration>,
     stopped: bool,
 }

@@ -83,8 +83,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             value & ctrl::RST == 0
         })?;
         drop(flushed);
-        self.await_eeprom(quirks)?;
         self.reset_ended.set(self.hal.now());
+        self.await_eeprom(quirks)?;
         if purpose == Reset::HandBack {
             // The next owner need not know.
             self.await_flash();
@@ -224,6 +224,10 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
                     value & status::LAN_INIT_DONE != 0
                 }))?
             }
+        }
+        if !quirks.flash_wait.is_zero() {
+            // The flash is read from here on.
+            self.reset_ended.set(self.hal.now());
         }
         if quirks.eeprom_done == EepromDone::Required && quirks.eeprom == Eeprom::Eerd {
             // The part keeps what it was granted while it read.
