@@ -21,9 +21,17 @@ pub(crate) fn folder() -> PathBuf {
 
 /// What builds the ELF file.
 pub(crate) fn build_task() -> Task {
-    Task::cargo("build --quiet --release --manifest-path examples/boot-module/Cargo.toml")
-        .argument("--target-dir")
-        .argument(kernel_build_folder())
+    in_kernel("build --quiet --release").argument("--target-dir").argument(kernel_build_folder())
+}
+
+/// A command of cargo for the kernel, which is a workspace of its own, with options of its own.
+pub(crate) fn in_kernel(line: &str) -> Task {
+    const KERNEL: &str = "examples/boot-module";
+    Task::cargo(line)
+        .argument("--manifest-path")
+        .argument(format!("{KERNEL}/Cargo.toml"))
+        .argument("--config")
+        .argument(format!("{KERNEL}/.cargo/config.toml"))
 }
 
 /// The kernel's own target folder: it is a workspace of its own.

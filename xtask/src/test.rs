@@ -152,7 +152,7 @@ fn setup() -> Outcome {
 }
 
 fn fmt() -> Outcome {
-    all(&[Task::cargo("fmt --all --check"), in_kernel("fmt --check")])
+    all(&[Task::cargo("fmt --all --check"), images::in_kernel("fmt --check")])
 }
 
 fn clippy() -> Outcome {
@@ -160,7 +160,7 @@ fn clippy() -> Outcome {
     all(&[
         deny(Task::cargo("clippy --quiet --workspace --all-targets --all-features")),
         deny(Task::cargo("clippy --quiet --package isboot --no-default-features")),
-        deny(built_aside(in_kernel("clippy --quiet --release"))),
+        deny(built_aside(images::in_kernel("clippy --quiet --release"))),
     ])
 }
 
@@ -168,7 +168,7 @@ fn doc() -> Outcome {
     let deny = |task: Task| task.variable("RUSTDOCFLAGS", "-D warnings");
     all(&[
         deny(Task::cargo("doc --quiet --workspace --no-deps --all-features")),
-        deny(built_aside(in_kernel("doc --quiet --no-deps --document-private-items"))),
+        deny(built_aside(images::in_kernel("doc --quiet --no-deps --document-private-items"))),
     ])
 }
 
@@ -176,7 +176,7 @@ fn unit() -> Outcome {
     all(&[
         runner("--workspace --exclude isboot-tests --all-features"),
         runner("--package isboot --no-default-features"),
-        built_aside(in_kernel("test --quiet")),
+        built_aside(images::in_kernel("test --quiet")),
         Task::cargo("test --quiet --doc --workspace --all-features"),
     ])
 }
@@ -366,11 +366,6 @@ fn runner(packages: &str) -> Task {
     } else {
         Task::cargo(&format!("test --quiet --no-fail-fast --lib --bins --tests {packages}"))
     }
-}
-
-/// A command of cargo for the kernel, which is a workspace of its own.
-fn in_kernel(line: &str) -> Task {
-    Task::cargo(line).argument("--manifest-path").argument("examples/boot-module/Cargo.toml")
 }
 
 fn built_aside(task: Task) -> Task {

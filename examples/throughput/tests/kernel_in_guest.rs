@@ -16,9 +16,11 @@ use throughput::workload::{Digests, Workload};
 /// where it is there.
 fn image() -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kernel");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../boot-module/Cargo.toml");
+    // There for its options.
+    let kernel = concat!(env!("CARGO_MANIFEST_DIR"), "/../boot-module");
     let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--manifest-path", manifest, "--target-dir"])
+        .current_dir(kernel)
+        .args(["build", "--quiet", "--release", "--target-dir"])
         .arg(&folder)
         .status();
     assert!(status.is_ok_and(|status| status.success()), "the kernel does not build");
