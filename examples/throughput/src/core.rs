@@ -1,11 +1,12 @@
 //! The core alone, with nobody to wait for: what a command, a byte and a digest cost.
 //!
 //! A target of memory speaks once, onto a [`tape`]; then only the initiator works, on what was
-//! said. So its [time](timing) and its [growth] are its own.
+//! said. So its [time](timing), its [instructions] and its [growth] are its own.
 
 pub mod case;
 pub mod digest;
 pub mod growth;
+pub mod instructions;
 pub mod tape;
 pub mod timing;
 
@@ -49,12 +50,12 @@ mod tests {
         let count = |section| all.iter().filter(|one| one.section == section).count();
         let digests = digest::LENGTHS.len() * digest::CONTENDERS.len();
         assert_eq!(count(Section::Core), digests + 2 * timing::CASES.len());
-        assert_eq!(count(Section::Growth), 2 * growth::settings().len() + 4);
+        assert_eq!(count(Section::Growth), 2 * (growth::LUNS.len() + growth::DEPTHS.len()) + 4);
         for one in &all {
             let rounds = if one.quantity == Quantity::Bytes { 1 } else { 2 };
             assert_eq!(one.series.0.len(), rounds, "{}", one.setting);
             assert!(one.series.0.iter().all(|figure| *figure > 0.0), "{}", one.setting);
         }
-        assert!(told.iter().any(|line| line == "core: read 4 KiB, 2 of 2"), "{told:?}");
+        assert!(told.iter().any(|line| line == "core: command, read 4 KiB ×1, 2 of 2"), "{told:?}");
     }
 }

@@ -38,6 +38,8 @@ pub struct Case {
     pub segment: u32,
     /// Received bytes are lent up to a multiple of this: a ring's size, or a segment's.
     pub cut: usize,
+    /// Every call of the initiator finds one answer, instead of all that the target has.
+    pub one_at_a_time: bool,
 }
 
 /// The receive ring of a hosting kernel.
@@ -48,7 +50,7 @@ pub const MSS: usize = 1448;
 impl Case {
     /// Over one LUN, with data segments of 64 KiB, out of a ring.
     pub const fn new(name: &'static str, workload: Workload) -> Self {
-        Self { name, workload, luns: 1, segment: 64 << 10, cut: RING }
+        Self { name, workload, luns: 1, segment: 64 << 10, cut: RING, one_at_a_time: false }
     }
 
     /// With this many LUNs.
@@ -69,16 +71,39 @@ impl Case {
         Self { cut, ..self }
     }
 
-    /// Has a target answer `commands` commands, and keeps what it said.
+    /// With answers that come one at a time.
+    #[must_use]
+    pub const fn one_at_a_time(self) -> Self {
+        Self { one_at_a_time: true, ..self }
+    }
+
+    /// Bytes that arrive at a time: a Data-In PDU, with its digests.
+    const fn pace(&self) -> usize {
+        let digests = match self.workload.digests {
+            Digests::None => 0,
+            Digests::Header => 4,
+            Digests::Both => 8,
+        };
+        if self.one_at_a_time { 48 + digests + self.workload.block as usize } else { usize::MAX }
+    }
+
+    /// Has a target answer `commands` commands, and keeps what it said. An initiator that hears it
+    /// runs as many, or fewer in whole batches of the depth.
     pub fn record(self, commands: usize, crc32c: Crc32cFunction) -> Recording {
+        self.record_with(commands, 0, crc32c)
+    }
+
+    /// The same, and then so many pings.
+    pub fn record_with(self, commands: usize, pings: usize, crc32c: Crc32cFunction) -> Recording {
         let mut builder = Target::builder(TARGET).seed(1).window(TASKS as u32);
         for number in 0..self.luns {
             let serial = format!("CORE-{number}");
             builder = builder.lun(Lun::over(Box::new(Pattern)).number(number).serial(&serial));
         }
-        let stream = TapeStream::record(&builder.build(), self.cut);
+        let stream = TapeStream::record(&builder.build(), self.cut, self.pace());
         let mut played = Played::over(self, stream, crc32c);
         played.run(commands);
+        played.ping(pings);
         let tape = Rc::new(played.initiator.into_stream().into_tape());
         Recording { case: self, crc32c, tape, commands }
     }
@@ -100,7 +125,13 @@ pub struct Recording {
 impl Recording {
     /// An initiator, logged in and its disks found, that hears the tape.
     pub fn play(&self) -> Played {
-        Played::over(self.case, TapeStream::play(&self.tape, self.case.cut), self.crc32c)
+        let stream = TapeStream::play(&self.tape, self.case.cut, self.case.pace());
+        Played::over(self.case, stream, self.crc32c)
+    }
+
+    /// What is on the tape.
+    pub fn case(&self) -> &Case {
+        &self.case
     }
 
     /// Commands on the tape: as many as may be run.
@@ -117,6 +148,8 @@ pub struct Played {
     buffers: Vec<Vec<u8>>,
     now: Instant,
     submitted: usize,
+    /// Calls in a row in which nothing moved.
+    idle: usize,
 }
 
 impl Played {
@@ -159,7 +192,8 @@ impl Played {
             buffer.fill(WRITTEN);
         }
         let buffers = vec![buffer; usize::from(case.workload.depth)];
-        let mut played = Self { case, initiator, buffers, now: Instant::ZERO, submitted: 0 };
+        let mut played =
+            Self { case, initiator, buffers, now: Instant::ZERO, submitted: 0, idle: 0 };
         while played.initiator.state() != State::Ready {
             played.poll();
             assert!(
@@ -185,14 +219,15 @@ impl Played {
                 self.submit(buffer);
                 due -= 1;
             }
+            let moved = self.carried();
             self.poll();
-            let before = done;
+            self.idle = if moved == self.carried() { self.idle + 1 } else { 0 };
             while let Some(finished) = self.initiator.take_completion() {
                 finished.outcome.expect("the request is done");
                 self.buffers.extend(finished.buffer);
                 done += 1;
             }
-            assert!(done > before, "nothing moves: {:?}", self.initiator.last_error());
+            assert!(self.idle < 10, "nothing moves: {:?}", self.initiator.last_error());
         }
     }
 
@@ -215,6 +250,19 @@ impl Played {
         // A clock that moves, as every clock does.
         self.now = self.now.after(Duration::from_micros(10));
         self.initiator.poll(self.now);
+    }
+
+    /// Lets the target be silent and be pinged so many times (RFC 7143 §7.14).
+    ///
+    /// # Panics
+    /// When a ping is not answered.
+    pub fn ping(&mut self, times: usize) {
+        for _ in 0..times {
+            let (said, heard) = self.carried();
+            self.now = self.now.after(Duration::from_secs(6));
+            self.initiator.poll(self.now);
+            assert!(self.carried() >= (said + 48, heard + 48), "no ping, or no answer");
+        }
     }
 
     /// Looks whether the last reads brought what the disk holds.

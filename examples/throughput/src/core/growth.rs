@@ -3,38 +3,34 @@
 
 use super::Effort;
 use super::case::Case;
-use super::timing::{record, take};
+use super::digest::fastest;
+use super::timing::take;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::progress::Tell;
 use crate::sample::Series;
+use crate::targets::{names, settings};
 use crate::workload::Workload;
 
 /// LUNs that requests go to in turn.
-pub const MANY_LUNS: [u16; 4] = [1, 8, 64, 300];
+pub const LUNS: [u16; 4] = [1, 8, 64, 300];
 /// Requests outstanding.
 pub const DEPTHS: [u16; 4] = [1, 8, 32, 128];
+/// Commands of each: many more than are outstanding.
+const COMMANDS: usize = 512;
 
-/// What a case with so many LUNs, or of such a depth, is named in the setting of its figure.
-pub fn settings() -> [String; 8] {
-    let luns = MANY_LUNS.map(|luns| format!("{luns} LUNs"));
-    let depths = DEPTHS.map(|depth| format!("depth {depth}"));
-    let mut all = luns.into_iter().chain(depths);
-    [(); 8].map(|()| all.next().unwrap_or_default())
-}
-
-/// Time of a 4 KiB read, by LUNs and by depth; bytes of a session, and of each LUN more.
+/// Time of a 4 KiB read, by LUNs and by depth, with answers that come one at a time: the more come
+/// at a time, the less each costs. And bytes of a session, and of what it has room for.
 pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
     tell("core: a target of 300 LUNs speaks onto a tape");
-    let luns = MANY_LUNS.map(|luns| Case::new("", Workload::read(4096, 8)).luns(luns));
-    let depths = DEPTHS.map(|depth| Case::new("", Workload::read(4096, depth)));
-    let cases: Vec<Case> = luns.into_iter().chain(depths).collect();
-    let recordings: Vec<_> = cases.iter().map(|case| record(*case)).collect();
-    let names: Vec<_> = settings()
-        .into_iter()
-        .zip(&cases)
-        .map(|(setting, case)| (Section::Growth, setting, case.workload))
-        .collect();
-    let mut all = take(effort, tell, &names, &recordings);
+    let read = |depth| Case::new("", Workload::read(4096, depth)).one_at_a_time();
+    let luns = LUNS.map(|luns| (settings::luns(luns.into()), read(8).luns(luns)));
+    let depths = DEPTHS.map(|depth| (settings::depth(depth.into()), read(depth)));
+    let cases: Vec<(String, Case)> = luns.into_iter().chain(depths).collect();
+    let recordings: Vec<_> =
+        cases.iter().map(|(_, case)| case.record(COMMANDS, fastest())).collect();
+    let titles: Vec<_> =
+        cases.into_iter().map(|(setting, _)| (Section::Growth, setting, None)).collect();
+    let mut all = take(effort, tell, &titles, &recordings);
     all.extend(memory());
     all
 }
@@ -56,7 +52,7 @@ fn memory() -> Vec<Measurement> {
     .map(|(setting, bytes)| Measurement {
         section: Section::Growth,
         setting: setting.to_owned(),
-        contender: "isboot".to_owned(),
+        contender: names::ISBOOT.to_owned(),
         workload: None,
         quantity: Quantity::Bytes,
         series: Series(vec![bytes as f64]),

@@ -26,11 +26,15 @@ pub struct TapeStream {
     state: StreamState,
     out: Box<[u8]>,
     said: u64,
-    /// Bytes that the initiator has taken, and that it may have taken.
+    /// Bytes that the initiator has taken, that the target has said, and that have arrived.
     heard: usize,
+    said_to_us: usize,
     available: usize,
     /// Bytes are lent up to the next multiple of this, as a ring or a segment ends there.
     cut: usize,
+    /// At one time so many bytes arrive at most.
+    pace: usize,
+    now: Option<Duration>,
 }
 
 #[derive(Debug)]
@@ -41,21 +45,34 @@ enum Speaker {
 
 impl TapeStream {
     /// A connection to `target`, of which a tape is made.
-    pub fn record(target: &Target, cut: usize) -> Self {
+    pub fn record(target: &Target, cut: usize, pace: usize) -> Self {
         Self::of(
             Speaker::Live { target: target.clone(), connection: None, tape: Tape::default() },
             cut,
+            pace,
         )
     }
 
     /// A connection to what is on `tape`, for an initiator that does all that the first one did.
-    pub fn play(tape: &Rc<Tape>, cut: usize) -> Self {
-        Self::of(Speaker::Taped { tape: Rc::clone(tape), next_cue: 0 }, cut)
+    pub fn play(tape: &Rc<Tape>, cut: usize, pace: usize) -> Self {
+        Self::of(Speaker::Taped { tape: Rc::clone(tape), next_cue: 0 }, cut, pace)
     }
 
-    fn of(target: Speaker, cut: usize) -> Self {
+    fn of(target: Speaker, cut: usize, pace: usize) -> Self {
         let out = vec![0; ROOM].into_boxed_slice();
-        Self { target, state: StreamState::Closed, out, said: 0, heard: 0, available: 0, cut }
+        let state = StreamState::Closed;
+        Self {
+            target,
+            state,
+            out,
+            said: 0,
+            heard: 0,
+            said_to_us: 0,
+            available: 0,
+            cut,
+            pace,
+            now: None,
+        }
     }
 
     /// The tape that was made; an empty one of a connection that played one.
@@ -81,14 +98,14 @@ impl ByteStream for TapeStream {
         Ok(())
     }
 
-    fn poll(&mut self, _: Duration) {
+    fn poll(&mut self, now: Duration) {
         match &mut self.target {
             Speaker::Live { connection: Some(connection), tape, .. } => {
                 let words = connection.take_output();
                 if !words.is_empty() {
                     tape.bytes.extend(words);
                     tape.cues.push((self.said, tape.bytes.len()));
-                    self.available = tape.bytes.len();
+                    self.said_to_us = tape.bytes.len();
                 }
             }
             Speaker::Live { connection: None, .. } => {}
@@ -96,10 +113,13 @@ impl ByteStream for TapeStream {
                 while let Some(&(_, until)) =
                     tape.cues.get(*next_cue).filter(|(said, _)| *said <= self.said)
                 {
-                    self.available = until;
+                    self.said_to_us = until;
                     *next_cue += 1;
                 }
             }
+        }
+        if self.now.replace(now) != Some(now) || self.pace == usize::MAX {
+            self.available = self.said_to_us.min(self.available.saturating_add(self.pace));
         }
     }
 

@@ -8,6 +8,7 @@ use super::digest::fastest;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::progress::Tell;
 use crate::sample::Series;
+use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
 
 const READ_4K: Workload = Workload::read(4096, 1);
@@ -15,27 +16,25 @@ const READ_256K: Workload = Workload::read(256 << 10, 1);
 
 /// What is measured.
 pub const CASES: [Case; 11] = [
-    Case::new("read 4 KiB", READ_4K),
-    Case::new("read 4 KiB, depth 32", Workload::read(4096, 32)),
-    Case::new("read 4 KiB, both digests", READ_4K.with(Digests::Both)),
-    Case::new("write 4 KiB", Workload::write(4096, 1)),
-    Case::new("read 256 KiB", READ_256K),
-    Case::new("read 256 KiB, both digests", READ_256K.with(Digests::Both)),
-    Case::new("read 256 KiB, PDUs of 8 KiB", READ_256K).segment(8192),
-    Case::new("read 256 KiB, PDUs of 8 KiB, both digests", READ_256K.with(Digests::Both))
-        .segment(8192),
-    Case::new("read 256 KiB, cut at segments", READ_256K).cut(MSS),
-    Case::new("read 256 KiB, cut at segments, both digests", READ_256K.with(Digests::Both))
-        .cut(MSS),
-    Case::new("write 256 KiB, both digests", Workload::write(256 << 10, 1).with(Digests::Both)),
+    Case::new(settings::COMMAND, READ_4K),
+    Case::new(settings::COMMAND, Workload::read(4096, 32)),
+    Case::new(settings::COMMAND, READ_4K.with(Digests::Both)),
+    Case::new(settings::COMMAND, Workload::write(4096, 1)),
+    Case::new(settings::COMMAND, Workload::write(256 << 10, 1).with(Digests::Both)),
+    Case::new(settings::DATA_IN, READ_256K).segment(8192),
+    Case::new(settings::DATA_IN, READ_256K.with(Digests::Both)).segment(8192),
+    Case::new("data-in, PDUs of 64 KiB", READ_256K),
+    Case::new("data-in, PDUs of 64 KiB", READ_256K.with(Digests::Both)),
+    Case::new("data-in, cut at frames", READ_256K).segment(8192).cut(MSS),
+    Case::new("data-in, cut at frames", READ_256K.with(Digests::Both)).segment(8192).cut(MSS),
 ];
 
 /// Every case, in turns.
 pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
     tell("core: a target speaks onto tapes");
     let recordings = CASES.map(record);
-    let names = CASES.map(|case| (Section::Core, case.name.to_owned(), case.workload));
-    take(effort, tell, &names, &recordings)
+    let titles = CASES.map(|case| (Section::Core, case.name.to_owned(), Some(case.workload)));
+    take(effort, tell, &titles, &recordings)
 }
 
 /// A tape with as many commands as stay in the caches.
@@ -49,31 +48,38 @@ pub(super) fn record(case: Case) -> Recording {
 pub(super) fn take(
     effort: Effort,
     tell: Tell<'_>,
-    names: &[(Section, String, Workload)],
+    titles: &[(Section, String, Option<Workload>)],
     recordings: &[Recording],
 ) -> Vec<Measurement> {
     let mut nanoseconds = vec![Vec::new(); recordings.len()];
     for round in 0..effort.rounds {
         for (at, recording) in recordings.iter().enumerate() {
-            tell(&format!("core: {}, {} of {}", names[at].1, round + 1, effort.rounds));
+            tell(&format!("core: {}, {} of {}", title(&titles[at]), round + 1, effort.rounds));
             nanoseconds[at].push(nanoseconds_per_command(recording, effort.limit));
         }
     }
     let mut all = Vec::new();
-    for ((section, setting, workload), nanoseconds) in names.iter().zip(nanoseconds) {
-        let rate = nanoseconds.iter().map(|each| f64::from(workload.block) * 1e9 / each).collect();
+    for (((section, setting, workload), nanoseconds), recording) in
+        titles.iter().zip(nanoseconds).zip(recordings)
+    {
+        let block = f64::from(recording.case().workload.block);
+        let rate = nanoseconds.iter().map(|each| block * 1e9 / each).collect();
         let figures =
             [(Quantity::NanosecondsPerCommand, nanoseconds), (Quantity::Throughput, rate)];
         all.extend(figures.map(|(quantity, series)| Measurement {
             section: *section,
             setting: setting.clone(),
-            contender: "isboot".to_owned(),
-            workload: Some(*workload),
+            contender: names::ISBOOT.to_owned(),
+            workload: *workload,
             quantity,
             series: Series(series),
         }));
     }
     all
+}
+
+fn title((_, setting, workload): &(Section, String, Option<Workload>)) -> String {
+    workload.map_or_else(|| setting.clone(), |workload| format!("{setting}, {workload}"))
 }
 
 /// Plays the tape over and over for about `limit`; the login does not count.
