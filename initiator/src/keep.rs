@@ -14,3 +14,12 @@ pub(crate) fn keep<T, const N: usize>(queue: &mut Deque<T, N>, mut wanted: impl 
         }
     }
 }
+
+/// Drops one item; at once where it is the first, as it mostly is.
+pub(crate) fn drop_item<T: PartialEq, const N: usize>(queue: &mut Deque<T, N>, unwanted: &T) {
+    if queue.front() == Some(unwanted) {
+        let _ = queue.pop_front();
+    } else {
+        keep(queue, |item| item != unwanted);
+    }
+}

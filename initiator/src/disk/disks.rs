@@ -13,7 +13,7 @@ use super::request::{
 use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::unit::{Trust, Unit};
 use super::verdict::{News, judge, news_of};
-use crate::keep::keep;
+use crate::keep::{drop_item, keep};
 use crate::scsi::lun::LogicalUnitNumber;
 use crate::scsi::sense::Sense;
 use crate::session::{Completion, Session, TaskError, TaskTag};
@@ -28,9 +28,13 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     bring_up: BringUp<LUNS>,
     /// One for each disk.
     pub(super) units: [Unit; LUNS],
+    /// Whether a unit may be wanted: without that none of them is looked at.
+    pub(super) any_is_wanted: bool,
     pub(super) notices: Notices,
     rescan_due: bool,
     pub(super) slots: [Slot<B>; REQUESTS],
+    /// Slots in use whose requests do more than read.
+    pub(super) changing: u16,
     /// Requests taken so far.
     taken: u64,
     pub(super) free: Deque<u16, REQUESTS>,
@@ -78,9 +82,11 @@ where
         Self {
             bring_up: BringUp::new(boot_lun, ready_timeout),
             units: [Unit::NEW; LUNS],
+            any_is_wanted: false,
             notices: Notices::new(),
             rescan_due: false,
             slots: [const { Slot::EMPTY }; REQUESTS],
+            changing: 0,
             taken: 0,
             free,
             issuing: Deque::new(),
@@ -229,7 +235,7 @@ where
         if slot.generation != id.generation || !self.done.iter().any(|&done| done == id.slot) {
             return None;
         }
-        keep(&mut self.done, |&done| done != id.slot);
+        drop_item(&mut self.done, &id.slot);
         self.vacate(id.slot)
     }
 
@@ -298,6 +304,7 @@ where
                 let disk = self.slots.get(usize::from(piece.slot)).map(|slot| slot.disk);
                 if let Some(unit) = disk.and_then(|d| self.units.get_mut(usize::from(d.0))) {
                     unit.is_wanted = true;
+                    self.any_is_wanted = true;
                 }
             }
         }
@@ -471,6 +478,7 @@ where
             };
             let _ = self.issuing.push_back(index);
             self.unseen = self.unseen.saturating_add(1);
+            self.changing = self.changing.saturating_add(u16::from(kind != RequestKind::Read));
         }
         RequestId { slot: index, generation }
     }
@@ -486,6 +494,7 @@ where
         let Slot { kind, moved, outcome, .. } = *slot;
         let finished = Finished { id, kind, buffer, moved, outcome };
         let _ = self.free.push_back(index);
+        self.changing = self.changing.saturating_sub(u16::from(kind != RequestKind::Read));
         Some(finished)
     }
 
@@ -515,8 +524,7 @@ where
             return;
         }
         if self.bring_up.is_idle() {
-            let is_due = |unit: &Unit| unit.is_wanted && unit.trust == Trust::Suspect;
-            if let Some(index) = self.units.iter().position(is_due) {
+            if let Some(index) = self.wanted_unit() {
                 let start = self.units.get(index).is_some_and(|unit| unit.wants_start);
                 self.bring_up.examine(index, start);
             } else if core::mem::take(&mut self.rescan_due) {
@@ -530,6 +538,16 @@ where
                 *owner = Owner::BringUp(tag);
             }
         }
+    }
+
+    /// A unit that is in doubt, and that commands wait for.
+    fn wanted_unit(&mut self) -> Option<usize> {
+        if !self.any_is_wanted {
+            return None;
+        }
+        self.any_is_wanted = self.units.iter().any(|unit| unit.is_wanted);
+        let is_due = |unit: &Unit| unit.is_wanted && unit.trust == Trust::Suspect;
+        self.units.iter().position(is_due)
     }
 
     pub(super) fn owner(&self, task: TaskTag) -> Owner {

@@ -112,6 +112,7 @@ where
         let Some(unit) = self.unit_of(slot) else { return true };
         if unit.trust == Trust::Suspect && session.negotiated().is_some() {
             unit.is_wanted = true;
+            self.any_is_wanted = true;
             return false;
         }
         has_room(unit)

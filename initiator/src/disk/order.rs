@@ -13,8 +13,22 @@ impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
 where
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
-    /// Whether an earlier request for blocks of this one is still under way.
-    pub(super) fn waits_for_another(&self, index: u16) -> bool {
+    /// Whether an earlier request for blocks of this one is still under way. Once there is none
+    /// there never will be: what is submitted later waits itself.
+    pub(super) fn waits_for_another(&mut self, index: u16) -> bool {
+        let is_first = self.slots.get(usize::from(index)).is_none_or(|slot| slot.is_first);
+        // Readers do not wait for each other, and nobody waits alone.
+        if is_first || self.changing == 0 || self.outstanding() == 1 {
+            return false;
+        }
+        let waits = self.is_behind_another(index);
+        if let Some(slot) = self.slots.get_mut(usize::from(index)) {
+            slot.is_first = !waits;
+        }
+        waits
+    }
+
+    fn is_behind_another(&self, index: u16) -> bool {
         let Some(slot) = self.slots.get(usize::from(index)) else { return false };
         let Some((first, end)) = self.blocks_of(slot) else { return false };
         self.slots.iter().any(|other| {

@@ -34,6 +34,8 @@ pub(super) struct Slot<B> {
     /// The host's own command, and how much of its data moved.
     pub(super) command: (Cdb, Transfer),
     pub(super) moved: u32,
+    /// No earlier request for the same blocks is under way any more.
+    pub(super) is_first: bool,
     /// The slot stands in `issuing`.
     pub(super) is_issuing: bool,
     /// The host wants it ended: nothing of it is issued again.
@@ -58,6 +60,7 @@ impl<B> Slot<B> {
         flush_after: false,
         command: ([0; 16], Transfer::None),
         moved: 0,
+        is_first: false,
         is_issuing: false,
         unwanted: false,
         outcome: Ok(()),

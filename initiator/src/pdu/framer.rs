@@ -188,21 +188,11 @@ impl Framer {
                     }
                     return self.accept(header).map(Some);
                 }
-                State::Data { remaining, padding, crc } => {
-                    if *remaining == 0 {
-                        let (remaining, crc) = (*padding, *crc);
-                        self.state = State::Padding { remaining, crc };
-                        continue;
-                    }
-                    let piece = take_up_to(input, remaining);
-                    if piece.is_empty() {
-                        return Ok(None);
-                    }
-                    if self.digests.data {
-                        crc.update(piece);
-                    }
-                    return Ok(Some(Fragment::Data(piece)));
+                State::Data { remaining: 0, padding, crc } => {
+                    let (remaining, crc) = (*padding, *crc);
+                    self.state = State::Padding { remaining, crc };
                 }
+                State::Data { .. } => return Ok(self.next_data(input).map(Fragment::Data)),
                 State::Padding { remaining, crc } => {
                     let piece = take_up_to(input, remaining);
                     if self.digests.data {
@@ -228,6 +218,29 @@ impl Framer {
                 State::Failed(error) => return Err(*error),
             }
         }
+    }
+
+    /// Takes the next bytes of a data segment that has begun, if that is what `input` begins with:
+    /// what [`next`](Self::next) would report as [`Fragment::Data`], at less cost. `None` says
+    /// nothing about what else `input` holds.
+    #[inline]
+    pub fn next_data<'b>(&mut self, input: &mut &'b [u8]) -> Option<&'b [u8]> {
+        let State::Data { remaining, crc, .. } = &mut self.state else { return None };
+        let piece = take_up_to(input, remaining);
+        if piece.is_empty() {
+            return None;
+        }
+        if self.digests.data {
+            crc.update(piece);
+        }
+        Some(piece)
+    }
+
+    /// Whether bytes of a data segment are what comes next.
+    #[must_use]
+    #[inline]
+    pub fn is_within_data(&self) -> bool {
+        matches!(self.state, State::Data { remaining: 1.., .. })
     }
 
     /// The header is whole and right: reports it and makes ready for its data.
@@ -263,6 +276,7 @@ impl State {
 }
 
 /// Splits off the front of `input`: at most `remaining` bytes, which it counts down.
+#[inline]
 fn take_up_to<'b>(input: &mut &'b [u8], remaining: &mut usize) -> &'b [u8] {
     let length = input.len().min(*remaining);
     let Some((piece, rest)) = input.split_at_checked(length) else { return &[] };

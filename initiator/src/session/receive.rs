@@ -6,7 +6,7 @@ use super::error::{Error, TaskError, UNASKED};
 use super::event::{Completion, Event};
 use super::extents::TooManyGaps;
 use super::session::{Phase, Session};
-use super::task::{Burst, Transfer};
+use super::task::{Burst, TaskTag, Transfer};
 use crate::login::{Excerpt, LoginProgress};
 use crate::pdu::bhs::{BasicHeaderSegment, RESERVED_TAG};
 use crate::pdu::framer::{Fragment, FrameError};
@@ -31,6 +31,29 @@ impl<const TASKS: usize> Session<TASKS> {
         if !input.is_empty() {
             self.connection.last_heard = now;
         }
+        // Most calls bring the next piece of a data segment, or find that it has not come yet.
+        if let Some(event) = self.more_data_in(input) {
+            return Some(event);
+        }
+        if input.is_empty() && self.connection.framer.is_within_data() {
+            self.connection.pdu_since.get_or_insert(now);
+            return None;
+        }
+        self.receive_any(now, input)
+    }
+
+    /// The next piece of read data, in the middle of its PDU.
+    #[inline]
+    fn more_data_in<'b>(&mut self, input: &mut &'b [u8]) -> Option<Event<'b>> {
+        let Arriving::Data { index, .. } = self.connection.arriving else { return None };
+        let task = self.tasks.tag(index)?;
+        let bytes = self.connection.framer.next_data(input)?;
+        let Arriving::Data { position, .. } = &mut self.connection.arriving else { return None };
+        Some(data_in(task, position, bytes))
+    }
+
+    /// Whatever comes, up to the next event.
+    fn receive_any<'b>(&mut self, now: Instant, input: &mut &'b [u8]) -> Option<Event<'b>> {
         while self.is_listening() {
             match self.advance(now, input) {
                 Ok(Step::Starved) => {
@@ -213,11 +236,8 @@ impl<const TASKS: usize> Session<TASKS> {
             }
             Arriving::Text(_) => Ok(Step::of(self.on_text(bytes)?)),
             Arriving::Data { index, position, .. } => {
-                let offset = *position;
-                // The framer yields no more than DataSegmentLength, which the header check bound.
-                *position = position.saturating_add(u32::try_from(bytes.len()).unwrap_or(0));
                 let task = self.tasks.tag(*index).ok_or(UNKNOWN_TASK)?;
-                Ok(Step::Event(Event::DataIn { task, offset, bytes }))
+                Ok(Step::Event(data_in(task, position, bytes)))
             }
             Arriving::Status { prefix, .. } | Arriving::Async { prefix, .. } => {
                 let mut rest = bytes;
@@ -606,6 +626,15 @@ impl<const TASKS: usize> Session<TASKS> {
         self.learn_window(numbers);
         Ok(())
     }
+}
+
+/// The piece of read data at `position`, which goes on to the next.
+#[inline]
+fn data_in<'b>(task: TaskTag, position: &mut u32, bytes: &'b [u8]) -> Event<'b> {
+    let offset = *position;
+    // The framer yields no more than DataSegmentLength, which the header check bound.
+    *position = position.saturating_add(u32::try_from(bytes.len()).unwrap_or(0));
+    Event::DataIn { task, offset, bytes }
 }
 
 enum Step<'b> {

@@ -4,6 +4,7 @@ use super::connection::{CONNECTION_ID, Control, Source, Unsolicited};
 use super::event::DataOut;
 use super::session::{Phase, Session};
 use super::task::{TaskState, Transfer};
+use crate::keep::drop_item;
 use crate::pdu::bhs::RESERVED_TAG;
 use crate::pdu::request::{DataOut as DataOutRequest, LoginRequest, NopOut, Request, ScsiCommand};
 use crate::time::Instant;
@@ -149,11 +150,11 @@ impl<const TASKS: usize> Session<TASKS> {
         let segment_limit = whole_words(negotiated.max_send_data_segment_length);
         let Some(index) = self.next_queued() else { return false };
         let Some(tag) = self.tasks.tag(index) else {
-            crate::keep::keep(&mut self.queued, |&queued| queued != index);
+            drop_item(&mut self.queued, &index);
             return false;
         };
         let Some(cmd_sn) = self.window.take() else { return false };
-        crate::keep::keep(&mut self.queued, |&queued| queued != index);
+        drop_item(&mut self.queued, &index);
         let Some(initiator_task_tag) = self.tasks.initiator_task_tag(index) else { return false };
         let Some(task) = self.tasks.at_mut(index) else { return false };
         task.state = TaskState::Sent;
