@@ -7,6 +7,7 @@ mod conformance;
 mod coverage;
 mod fuzz;
 mod images;
+mod instructions;
 mod newer_qemu;
 mod packages;
 mod panics;
@@ -56,6 +57,12 @@ enum Command {
     Fuzz(fuzz::Options),
     /// Say which lines of the core the tests run; exit status 1 below 95 %
     Coverage,
+    /// Count the core's instructions by callgrind; exit status 1 when they are not the baseline's
+    Instructions {
+        /// Make what is counted now the baseline
+        #[arg(long)]
+        renew_baseline: bool,
+    },
 }
 
 const EXAMPLES: &str = "\
@@ -74,7 +81,9 @@ Examples:
   cargo xtask conformance B-RD                 one suite of rows
   cargo xtask fuzz                             every target, a minute each
   cargo xtask fuzz login --seconds 600         one of them, longer
-  cargo xtask coverage                         percent of lines, file by file";
+  cargo xtask coverage                         percent of lines, file by file
+  cargo xtask instructions                     of a command, beside the baseline
+  cargo xtask instructions --renew-baseline    they are as they should be";
 
 fn main() -> ExitCode {
     process::watch_signals();
@@ -88,6 +97,7 @@ fn main() -> ExitCode {
         Command::Conformance(options) => conformance::run(&options),
         Command::Fuzz(options) => fuzz::run(&options),
         Command::Coverage => coverage::run(),
+        Command::Instructions { renew_baseline } => instructions::run(renew_baseline),
     };
     if process::is_interrupted() {
         return ExitCode::from(130);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 
 use crate::process::{Task, build_folder, is_interrupted, root};
-use crate::{boot, conformance, fuzz, images, newer_qemu, packages, panics, proof};
+use crate::{boot, conformance, fuzz, images, instructions, newer_qemu, packages, panics, proof};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -32,7 +32,7 @@ struct Step {
 /// A word on what was found, or the reason of the failure with the command that repeats it.
 type Outcome = Result<String, String>;
 
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     Step { name: "setup", what: "what the tests need is installed", run: setup },
     Step { name: "fmt", what: "formatting", run: fmt },
     Step { name: "clippy", what: "lints, warnings denied, in every member", run: clippy },
@@ -49,6 +49,11 @@ const STEPS: [Step; 17] = [
         run: bare_metal,
     },
     Step { name: "panics", what: "no path of the core leads to a panic", run: panics::check },
+    Step {
+        name: "instructions",
+        what: "the core's commands take the instructions and copies of the baseline",
+        run: instructions::check,
+    },
     Step {
         name: "sanitize",
         what: "the tests of core and driver under AddressSanitizer, where there is a nightly toolchain",

@@ -129,11 +129,6 @@ impl Recording {
         Played::over(self.case, stream, self.crc32c)
     }
 
-    /// What is on the tape.
-    pub fn case(&self) -> &Case {
-        &self.case
-    }
-
     /// Commands on the tape: as many as may be run.
     pub fn commands(&self) -> usize {
         self.commands

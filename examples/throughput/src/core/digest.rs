@@ -11,11 +11,19 @@ use super::Effort;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::progress::Tell;
 use crate::sample::Series;
-use crate::targets::{names, settings};
-use crate::workload::Workload;
+use crate::targets::names;
 
 /// Bytes that are summed up at a time: a header, a block, a page, data segments, a large request.
 pub const LENGTHS: [usize; 7] = [48, 512, 1460, 4096, 8192, 65_536, 1 << 20];
+
+/// How a length is named in the setting of a figure.
+pub fn setting(length: usize) -> String {
+    match length {
+        _ if length.is_multiple_of(1 << 20) => format!("CRC32C {} MiB", length >> 20),
+        _ if length.is_multiple_of(1024) => format!("CRC32C {} KiB", length >> 10),
+        _ => format!("CRC32C {length} B"),
+    }
+}
 
 /// The names of those that are measured.
 pub const CONTENDERS: [&str; 4] = [names::ISBOOT, "isboot, tables", "crc32c crate", "memcpy"];
@@ -32,8 +40,7 @@ pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
     let mut target = vec![0; 1 << 20];
     let mut all = Vec::new();
     for length in LENGTHS {
-        let workload = Workload::read(length as u32, 1);
-        tell(&format!("core: CRC32C, {workload}"));
+        tell(&format!("core: {}", setting(length)));
         // One more than a line of the cache: a data segment begins anywhere.
         let source: Vec<u8> = (0..length + 65).map(|at| (at * 7) as u8).collect();
         let source = &source[65..];
@@ -58,9 +65,9 @@ pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
         }
         all.extend(CONTENDERS.into_iter().zip(series).map(|(contender, series)| Measurement {
             section: Section::Core,
-            setting: settings::CRC32C.to_owned(),
+            setting: setting(length),
             contender: contender.to_owned(),
-            workload: Some(workload),
+            workload: None,
             quantity: Quantity::Throughput,
             series: Series(series),
         }));

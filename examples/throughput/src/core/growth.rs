@@ -29,7 +29,7 @@ pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
     let recordings: Vec<_> =
         cases.iter().map(|(_, case)| case.record(COMMANDS, fastest())).collect();
     let titles: Vec<_> =
-        cases.into_iter().map(|(setting, _)| (Section::Growth, setting, None)).collect();
+        cases.into_iter().map(|(name, case)| (Section::Growth, name, case.workload)).collect();
     let mut all = take(effort, tell, &titles, &recordings);
     all.extend(memory());
     all

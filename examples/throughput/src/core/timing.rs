@@ -33,7 +33,7 @@ pub const CASES: [Case; 11] = [
 pub fn measure(effort: Effort, tell: Tell<'_>) -> Vec<Measurement> {
     tell("core: a target speaks onto tapes");
     let recordings = CASES.map(record);
-    let titles = CASES.map(|case| (Section::Core, case.name.to_owned(), Some(case.workload)));
+    let titles = CASES.map(|case| (Section::Core, case.name.to_owned(), case.workload));
     take(effort, tell, &titles, &recordings)
 }
 
@@ -48,7 +48,7 @@ pub(super) fn record(case: Case) -> Recording {
 pub(super) fn take(
     effort: Effort,
     tell: Tell<'_>,
-    titles: &[(Section, String, Option<Workload>)],
+    titles: &[(Section, String, Workload)],
     recordings: &[Recording],
 ) -> Vec<Measurement> {
     let mut nanoseconds = vec![Vec::new(); recordings.len()];
@@ -59,10 +59,8 @@ pub(super) fn take(
         }
     }
     let mut all = Vec::new();
-    for (((section, setting, workload), nanoseconds), recording) in
-        titles.iter().zip(nanoseconds).zip(recordings)
-    {
-        let block = f64::from(recording.case().workload.block);
+    for ((section, setting, workload), nanoseconds) in titles.iter().zip(nanoseconds) {
+        let block = f64::from(workload.block);
         let rate = nanoseconds.iter().map(|each| block * 1e9 / each).collect();
         let figures =
             [(Quantity::NanosecondsPerCommand, nanoseconds), (Quantity::Throughput, rate)];
@@ -70,7 +68,7 @@ pub(super) fn take(
             section: *section,
             setting: setting.clone(),
             contender: names::ISBOOT.to_owned(),
-            workload: *workload,
+            workload: Some(*workload),
             quantity,
             series: Series(series),
         }));
@@ -78,8 +76,8 @@ pub(super) fn take(
     all
 }
 
-fn title((_, setting, workload): &(Section, String, Option<Workload>)) -> String {
-    workload.map_or_else(|| setting.clone(), |workload| format!("{setting}, {workload}"))
+fn title((_, setting, workload): &(Section, String, Workload)) -> String {
+    format!("{setting}, {workload}")
 }
 
 /// Plays the tape over and over for about `limit`; the login does not count.

@@ -40,9 +40,9 @@ pub mod settings {
     /// The same, ten times as fast.
     pub const TEN_GIGABIT: &str = "10 Gb/s";
     /// [`Section::Core`](crate::measurement::Section::Core): framing, copy and both digests of a Data-In sequence.
-    pub const DATA_IN: &str = "read 256 KiB, both digests";
+    pub const DATA_IN: &str = "data-in";
     /// Submitting and completing a command.
-    pub const COMMAND: &str = "read 4 KiB";
+    pub const COMMAND: &str = "command";
     /// [`Section::Growth`](crate::measurement::Section::Growth): with so many LUNs.
     pub fn luns(count: u32) -> String {
         format!("{count} LUNs")
