@@ -186,6 +186,12 @@ impl Istgt {
         self.portal.into()
     }
 
+    /// The process id.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The iSCSI name of the unit.
     #[must_use]
     pub fn target_name(&self) -> &str {

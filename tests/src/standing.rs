@@ -174,6 +174,12 @@ impl<S: ByteStream> ByteStream for Watched<S> {
         })
     }
 
+    fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
+        let count = self.stream.recv_into(place)?;
+        self.checks.received(&place[..count]);
+        Some(count)
+    }
+
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         let checks = &self.checks;
         self.stream.send(|out| {

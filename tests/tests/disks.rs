@@ -241,6 +241,22 @@ fn requests_are_split_to_the_limits_and_flushed() {
 
 /// Far more commands than the session has room for are sent away with BUSY: each is repeated.
 #[test]
+fn read_data_goes_straight_to_its_place_with_digests_too() {
+    for digest in ["none", "crc32c"] {
+        let lun = Lun::memory(MIB);
+        let target = target().lun(lun).build();
+        let content = Random(9).bytes(600 * 1024);
+        target.write_lun(0, 0, &content).unwrap();
+        let offer = [("header_digest", digest), ("data_digest", digest)];
+        let mut pair = Pair::ready(&target, &offer);
+        assert!(pair.read(0, 0, content.len()).as_ref() == Ok(&content), "{digest}");
+        let placed = pair.isboot.stream().stream().placed();
+        assert!(0 < placed && placed < content.len() as u64, "{placed}: some of it was lent");
+        pair.log_out();
+    }
+}
+
+#[test]
 fn a_storm_of_busy_loses_no_request() {
     let target = target().build();
     let mut pair = Pair::ready(&target, &[("transfer_limit", "4096")]);

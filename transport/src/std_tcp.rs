@@ -2,12 +2,13 @@
 
 use core::net::SocketAddr;
 use core::time::Duration;
+use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
 use std::vec;
 use std::vec::Vec;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, readv};
 use rustix::net::{
     AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, connect, ipproto, recv,
     send, shutdown, socket_with, sockopt,
@@ -17,6 +18,10 @@ use crate::stream::{ByteStream, StreamError, StreamState};
 
 /// Size of each direction's buffer in bytes.
 const BUFFER: usize = 512 * 1024;
+/// Shorter runs of data are read together with what follows them: copying costs less than a call.
+const PLACE_LEAST: usize = 8 * 1024;
+/// Bytes read beyond data that goes straight to its place: the next headers.
+const AHEAD_OF_PLACED: usize = 256;
 /// Longest wait for the peer to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the peer's end after a close; then a reset ends the connection.
@@ -36,6 +41,12 @@ pub struct StdTcp {
     closing: bool,
     /// Whether our end (FIN) was sent.
     ended: bool,
+    /// The socket gave less than there was room for; asked again with the next poll.
+    drained: bool,
+    /// What comes next belongs where the last [`recv_into`](ByteStream::recv_into) wanted it.
+    placing: bool,
+    /// How many bytes are read at once before it is known where they belong.
+    ahead: usize,
     /// Until when the attempt, or the peer's end, is waited for; set by the poll that sees it.
     deadline: Option<Duration>,
 }
@@ -57,6 +68,9 @@ impl StdTcp {
             unsent: Buffer::new(),
             closing: false,
             ended: false,
+            drained: false,
+            placing: false,
+            ahead: BUFFER,
             deadline: None,
         }
     }
@@ -116,27 +130,35 @@ impl StdTcp {
         }
     }
 
-    fn fill_received(&mut self) {
-        while let Some(socket) = &self.socket
-            && let Some(room) = self.received.room()
-        {
-            let wanted = room.len();
-            match recv(socket, &mut *room, RecvFlags::empty()) {
-                Ok((_, 0)) => {
-                    self.state = StreamState::PeerClosed;
-                    return;
-                }
-                Ok((_, count)) => {
-                    self.received.filled(count);
-                    if count < wanted {
-                        // The socket is drained for now; asking again would only cost a call.
-                        return;
-                    }
-                }
-                Err(Errno::AGAIN | Errno::INTR) => return,
-                Err(error) => return self.fail(error),
+    /// Reads what the socket holds, up to `ahead` bytes.
+    fn read_ahead(&mut self) {
+        if self.state != StreamState::Open || self.drained {
+            return;
+        }
+        let (Some(socket), Some(room)) = (&self.socket, self.received.room(self.ahead)) else {
+            return;
+        };
+        let wanted = room.len();
+        let read = recv(socket, room, RecvFlags::empty()).map(|(_, count)| count);
+        if let Some(count) = self.note_read(read, wanted) {
+            self.received.filled(count);
+            if count == wanted {
+                self.ahead = self.ahead.saturating_mul(2).min(BUFFER);
             }
         }
+    }
+
+    /// What a read that had room for `wanted` bytes says of the socket; how many bytes came.
+    fn note_read(&mut self, read: Result<usize, Errno>, wanted: usize) -> Option<usize> {
+        // Asking again what gave less than there was room for would only cost a call.
+        self.drained = read != Ok(wanted);
+        match read {
+            Ok(0) => self.state = StreamState::PeerClosed,
+            Ok(count) => return Some(count),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => self.fail(error),
+        }
+        None
     }
 
     fn drain_unsent(&mut self) {
@@ -194,8 +216,9 @@ impl ByteStream for StdTcp {
         if matches!(self.state, StreamState::Open | StreamState::PeerClosed) {
             self.drain_unsent();
         }
-        if self.state == StreamState::Open {
-            self.fill_received();
+        self.drained = false;
+        if !self.placing {
+            self.read_ahead();
         }
         self.check_ends(now);
     }
@@ -206,6 +229,9 @@ impl ByteStream for StdTcp {
 
     fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
         if self.received.is_empty() {
+            self.read_ahead();
+        }
+        if self.received.is_empty() {
             return None;
         }
         let (count, result) = take(self.received.content());
@@ -213,11 +239,37 @@ impl ByteStream for StdTcp {
         Some(result)
     }
 
+    fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
+        let goes_on = core::mem::take(&mut self.placing);
+        if self.state != StreamState::Open || !self.received.is_empty() {
+            return None;
+        }
+        let wanted = place.len();
+        if wanted < PLACE_LEAST && !goes_on {
+            self.ahead = BUFFER;
+            return None;
+        }
+        // Whether or not there is something by now: the next poll leaves it to the next call.
+        (self.placing, self.ahead) = (true, AHEAD_OF_PLACED);
+        if self.drained {
+            return None;
+        }
+        let (Some(socket), Some(room)) = (&self.socket, self.received.room(self.ahead)) else {
+            return None;
+        };
+        let all = wanted.saturating_add(room.len());
+        let read = readv(socket, &mut [IoSliceMut::new(place), IoSliceMut::new(room)]);
+        let count = self.note_read(read, all)?;
+        self.received.filled(count.saturating_sub(wanted));
+        self.placing = count < wanted;
+        Some(count.min(wanted))
+    }
+
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         if !matches!(self.state, StreamState::Open | StreamState::PeerClosed) || self.closing {
             return None;
         }
-        let (count, result) = fill(self.unsent.room()?);
+        let (count, result) = fill(self.unsent.room(BUFFER)?);
         self.unsent.filled(count);
         Some(result)
     }
@@ -241,6 +293,9 @@ impl ByteStream for StdTcp {
             state: StreamState::Closed,
             closing: false,
             ended: false,
+            drained: false,
+            placing: false,
+            ahead: BUFFER,
             deadline: None,
         };
     }
@@ -286,14 +341,16 @@ impl Buffer {
         }
     }
 
-    /// Free space after the content, which moves to the front when the end is reached.
-    fn room(&mut self) -> Option<&mut [u8]> {
+    /// Free space after the content, at most `most` bytes; the content moves to the front when the
+    /// end is reached.
+    fn room(&mut self, most: usize) -> Option<&mut [u8]> {
         if self.end == self.bytes.len() && self.start > 0 {
             self.bytes.copy_within(self.start..self.end, 0);
             self.end = self.end.saturating_sub(self.start);
             self.start = 0;
         }
-        self.bytes.get_mut(self.end..).filter(|room| !room.is_empty())
+        let end = self.end.saturating_add(most).min(self.bytes.len());
+        self.bytes.get_mut(self.end..end).filter(|room| !room.is_empty())
     }
 
     fn filled(&mut self, count: usize) {
@@ -413,6 +470,72 @@ mod tests {
         });
         assert!(back == data);
         echo.join().unwrap();
+    }
+
+    #[test]
+    fn a_long_run_goes_to_its_place_and_what_follows_it_is_lent() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        let data = pattern(3 * PLACE_LEAST);
+        let (head, run) = (100, 2 * PLACE_LEAST);
+        // The start is known first, as a header is; the rest comes in two parts.
+        peer.write_all(&data[..head]).unwrap();
+        poll_until(&mut stream, |stream| !stream.received.is_empty());
+        let mut short = vec![0; PLACE_LEAST];
+        assert_eq!(stream.recv_into(&mut short), None, "what waits there comes first");
+        assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), &data[..head]);
+
+        let mut place = vec![0; run];
+        assert_eq!(
+            stream.recv_into(&mut place),
+            None,
+            "nothing came yet, and it is known where to"
+        );
+        let mut placed = 0;
+        for part in [&data[head..head + PLACE_LEAST], &data[head + PLACE_LEAST..]] {
+            peer.write_all(part).unwrap();
+            let wanted = (placed + part.len()).min(run);
+            poll_until(&mut stream, |stream| {
+                placed += stream.recv_into(&mut place[placed..]).unwrap_or(0);
+                placed == wanted
+            });
+        }
+        assert!(place == data[head..head + run]);
+        let mut rest = Vec::new();
+        poll_until(&mut stream, |stream| {
+            while stream.recv(|bytes| (bytes.len(), rest.extend_from_slice(bytes))).is_some() {}
+            rest.len() == data.len() - head - run
+        });
+        assert!(rest == data[head + run..]);
+    }
+
+    #[test]
+    fn a_short_run_is_lent_and_the_peers_end_is_found_in_the_middle_of_a_long_one() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut stream, mut peer) = open(&listener);
+        peer.write_all(b"short").unwrap();
+        let mut place = vec![0; PLACE_LEAST];
+        poll_until(&mut stream, |stream| !stream.received.is_empty());
+        assert_eq!(stream.recv_into(&mut place[..5]), None);
+        assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"short");
+
+        assert_eq!(
+            stream.recv_into(&mut place),
+            None,
+            "nothing came yet, and it is known where to"
+        );
+        peer.write_all(b"half").unwrap();
+        let mut placed = 0;
+        poll_until(&mut stream, |stream| {
+            placed += stream.recv_into(&mut place[placed..]).unwrap_or(0);
+            placed == 4
+        });
+        drop(peer);
+        poll_until(&mut stream, |stream| {
+            assert_eq!(stream.recv_into(&mut place[placed..]), None);
+            stream.state() == StreamState::PeerClosed
+        });
+        assert_eq!(&place[..4], b"half");
     }
 
     #[test]

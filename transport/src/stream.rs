@@ -28,6 +28,17 @@ pub trait ByteStream {
     /// waits. `take` is never called with an empty slice.
     fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R>;
 
+    /// Receives into `place` what would otherwise be lent by [`recv`](Self::recv), if that saves a
+    /// copy: how many bytes came, which are the next of the connection, and at least one.
+    ///
+    /// `None` says only that `recv` is to be asked: because nothing came, because something waits
+    /// there already, or because this stream receives into memory of its own anyway, as one over a
+    /// network card does.
+    fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
+        let _ = place;
+        None
+    }
+
     /// Lends free transmit space to `fill`, which says how many bytes it wrote.
     ///
     /// Only the contiguous part is lent: call again until `None`, which means that no space

@@ -89,11 +89,12 @@ impl<S: ByteStream> Discovery<S> {
         for _ in 0..ROUNDS {
             let wanted = self.session.link();
             self.link.follow(now, &mut self.session);
-            let received = self.link.receive(now, &mut self.session, |session, event| {
+            let on_event = |session: &mut Session<1>, event: Event<'_>| {
                 if let (Event::TargetFound, Some(target)) = (event, session.found()) {
                     take(Found::Target(target));
                 }
-            });
+            };
+            let received = self.link.receive(now, &mut self.session, on_event);
             while let Some(event) = self.session.poll(now) {
                 match event {
                     Event::DiscoveryEnded(Ok(discovered)) => self.discovered = Some(discovered),

@@ -5,7 +5,7 @@ use core::net::SocketAddr;
 
 use isboot_transport::stream::ByteStream;
 
-use super::link::{EntropySource, Link, ROUNDS};
+use super::link::{EntropySource, Link, ROUNDS, Receiver};
 use super::parameters::Parameters;
 use super::plan::BootPlan;
 use crate::disk::{
@@ -16,7 +16,9 @@ use crate::login::{Name, Negotiated};
 use crate::pdu::digest::Crc32cFunction;
 use crate::scsi::cdb::Cdb;
 use crate::scsi::lun::LogicalUnitNumber;
-use crate::session::{Error, Event, LinkWanted, Reset, Session, SessionConfig, SubmitError};
+use crate::session::{
+    Error, Event, LinkWanted, Placement, Reset, Session, SessionConfig, SubmitError,
+};
 use crate::time::Instant;
 
 /// An initiator at work: give it time with [`poll`](Self::poll), requests with `submit_*`.
@@ -455,23 +457,8 @@ where
 
     /// Hands what arrived to the session; whether anything had.
     fn receive(&mut self, now: Instant, lent: &mut Lent<'_>) -> bool {
-        let disks = &mut self.disks;
-        self.link.receive(now, &mut self.session, |session, event| match event {
-            Event::DataIn { task, offset, bytes } => disks.data_in(task, offset, bytes, lent),
-            Event::Completed { task, completion } => {
-                disks.completed(now, task, completion, session.sense());
-            }
-            Event::LoggedIn => {
-                disks.logged_in(session);
-                log_login(session);
-            }
-            Event::AsyncSense { lun } => disks.reported(lun, session.sense()),
-            Event::TargetFound
-            | Event::DiscoveryEnded(_)
-            | Event::Lost { .. }
-            | Event::Managed { .. }
-            | Event::Ended(_) => {}
-        })
+        let receiver = DiskReceiver { disks: &mut self.disks, lent, now };
+        self.link.receive(now, &mut self.session, receiver)
     }
 
     /// Takes what time, rather than a byte, brought about.
@@ -548,6 +535,44 @@ where
             }
             now = wait(next);
         }
+    }
+}
+
+/// Hands events to the disks, and read data to the buffers.
+struct DiskReceiver<'r, 'l, B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> {
+    disks: &'r mut Disks<B, LUNS, REQUESTS, TASKS>,
+    lent: &'r mut Lent<'l>,
+    now: Instant,
+}
+
+impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize> Receiver<TASKS>
+    for DiskReceiver<'_, '_, B, LUNS, REQUESTS, TASKS>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn take(&mut self, session: &mut Session<TASKS>, event: Event<'_>) {
+        match event {
+            Event::DataIn { task, offset, bytes } => {
+                self.disks.data_in(task, offset, bytes, self.lent);
+            }
+            Event::Completed { task, completion } => {
+                self.disks.completed(self.now, task, completion, session.sense());
+            }
+            Event::LoggedIn => {
+                self.disks.logged_in(session);
+                log_login(session);
+            }
+            Event::AsyncSense { lun } => self.disks.reported(lun, session.sense()),
+            Event::TargetFound
+            | Event::DiscoveryEnded(_)
+            | Event::Lost { .. }
+            | Event::Managed { .. }
+            | Event::Ended(_) => {}
+        }
+    }
+
+    fn place(&mut self, placement: Placement) -> Option<&mut [u8]> {
+        self.disks.place(placement.task, placement.offset, placement.length, self.lent)
     }
 }
 

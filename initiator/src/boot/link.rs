@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 
-use crate::session::{DataOut, Event, LinkFailure, LinkWanted, Session};
+use crate::session::{DataOut, Event, LinkFailure, LinkWanted, Placement, Session};
 use crate::time::Instant;
 
 /// Fills 32 bytes with entropy, or says `false` when there is none. Asked once per login, for
@@ -14,6 +14,24 @@ pub type EntropySource = fn(&mut [u8; 32]) -> bool;
 /// Rounds of receive and transmit in one poll: enough to drain a ring, few enough that a flood
 /// of frames cannot hold the caller.
 pub(super) const ROUNDS: usize = 8;
+
+/// Who the events of a session are for.
+pub(super) trait Receiver<const TASKS: usize> {
+    /// Takes an event.
+    fn take(&mut self, session: &mut Session<TASKS>, event: Event<'_>);
+
+    /// The memory that read data belongs in, when it may be received straight into it.
+    fn place(&mut self, placement: Placement) -> Option<&mut [u8]> {
+        let _ = placement;
+        None
+    }
+}
+
+impl<const TASKS: usize, F: FnMut(&mut Session<TASKS>, Event<'_>)> Receiver<TASKS> for F {
+    fn take(&mut self, session: &mut Session<TASKS>, event: Event<'_>) {
+        self(session, event);
+    }
+}
 
 /// The stream of a session.
 #[derive(Debug)]
@@ -97,25 +115,30 @@ impl<S: ByteStream> Link<S> {
         }
     }
 
-    /// Hands what arrived to the session, and its events to `take`; whether anything had arrived.
+    /// Hands what arrived to the session, and its events to `receiver`; whether anything had
+    /// arrived.
     pub(super) fn receive<const TASKS: usize>(
         &mut self,
         now: Instant,
         session: &mut Session<TASKS>,
-        mut take: impl FnMut(&mut Session<TASKS>, Event<'_>),
+        mut receiver: impl Receiver<TASKS>,
     ) -> bool {
         let mut any = false;
-        while self
-            .stream
-            .recv(|bytes| {
-                let mut input = bytes;
-                while let Some(event) = session.receive(now, &mut input) {
-                    take(session, event);
-                }
-                (bytes.len().saturating_sub(input.len()), ())
-            })
-            .is_some()
-        {
+        loop {
+            let took = self.receive_in_place(now, session, &mut receiver)
+                || self
+                    .stream
+                    .recv(|bytes| {
+                        let mut input = bytes;
+                        while let Some(event) = session.receive(now, &mut input) {
+                            receiver.take(session, event);
+                        }
+                        (bytes.len().saturating_sub(input.len()), ())
+                    })
+                    .is_some();
+            if !took {
+                break;
+            }
             any = true;
         }
         if !any && session.link() == LinkWanted::Keep {
@@ -129,6 +152,26 @@ impl<S: ByteStream> Link<S> {
             }
         }
         any
+    }
+
+    /// Lets the stream put the data that comes next where it belongs; whether it put any there.
+    fn receive_in_place<const TASKS: usize>(
+        &mut self,
+        now: Instant,
+        session: &mut Session<TASKS>,
+        receiver: &mut impl Receiver<TASKS>,
+    ) -> bool {
+        let Some(placement) = session.placement() else { return false };
+        let Some(place) = receiver.place(placement) else { return false };
+        let placed = self.stream.recv_into(place).and_then(|count| place.get(..count));
+        let Some(mut placed) = placed else { return false };
+        // The event tells of the bytes that lie where it wants them.
+        let _ = session.receive(now, &mut placed);
+        // The last of them may have brought the status with it.
+        while let Some(event) = session.receive(now, &mut &[][..]) {
+            receiver.take(session, event);
+        }
+        true
     }
 
     /// Lets the session write what it has to say; whether it said anything.

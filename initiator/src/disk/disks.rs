@@ -335,22 +335,38 @@ where
         again.chain(self.bring_up.wake_at()).filter(|&due| due > self.advanced_at).min()
     }
 
+    /// Where `length` bytes of a command's read data belong, from `offset` on: there they may be
+    /// received at once ([`Session::placement`]). None when nobody waits for them, or not in a
+    /// buffer: then [`data_in`](Self::data_in) knows what to do with them.
+    pub fn place<'d>(
+        &'d mut self,
+        task: TaskTag,
+        offset: u32,
+        length: usize,
+        lent: &'d mut Lent<'_>,
+    ) -> Option<&'d mut [u8]> {
+        let Owner::Request(_, piece) = self.owner(task) else { return None };
+        let slot = self.slots.get_mut(usize::from(piece.slot))?;
+        let whole: &mut [u8] = match (&mut slot.buffer, lent) {
+            (Buffer::Owned(buffer), _) => buffer.as_mut(),
+            (Buffer::Lent, Lent::Into(buffer)) => buffer,
+            _ => return None,
+        };
+        whole.get_mut(range(piece.offset, offset, length)?)
+    }
+
     /// Stores a piece of read data where it belongs.
     pub fn data_in(&mut self, task: TaskTag, offset: u32, bytes: &[u8], lent: &mut Lent<'_>) {
         match self.owner(task) {
             Owner::Nobody => {}
             Owner::BringUp(_) => self.bring_up.data_in(offset, bytes),
             Owner::Request(_, piece) => {
-                let Some(slot) = self.slots.get_mut(usize::from(piece.slot)) else { return };
-                let whole: &mut [u8] = match (&mut slot.buffer, lent) {
-                    (Buffer::Owned(buffer), _) => buffer.as_mut(),
-                    (Buffer::Lent, Lent::Into(buffer)) => buffer,
-                    _ => &mut [],
-                };
-                match range(piece.offset, offset, bytes.len()).and_then(|r| whole.get_mut(r)) {
-                    Some(place) => place.copy_from_slice(bytes),
-                    // The buffer was not lent this time, or is not what it was.
-                    None => slot.outcome = Err(RequestError::Short),
+                if let Some(place) = self.place(task, offset, bytes.len(), lent) {
+                    return place.copy_from_slice(bytes);
+                }
+                // The buffer was not lent this time, or is not what it was.
+                if let Some(slot) = self.slots.get_mut(usize::from(piece.slot)) {
+                    slot.outcome = Err(RequestError::Short);
                 }
             }
         }

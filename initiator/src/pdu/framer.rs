@@ -129,6 +129,15 @@ impl Framer {
         matches!(&self.state, State::Header { gathered } if gathered.is_empty())
     }
 
+    /// How many bytes of the data segment are still to come: the next input, if there are any.
+    #[must_use]
+    pub fn data_ahead(&self) -> usize {
+        match &self.state {
+            State::Data { remaining, .. } => *remaining,
+            _ => 0,
+        }
+    }
+
     /// Which digests the PDUs from the next one on carry. The header digest of a PDU that has
     /// begun to arrive changes too; call this before giving any input of the next PDU.
     pub fn set_digests(&mut self, digests: Digests) {

@@ -75,6 +75,17 @@ pub enum Event<'b> {
     Ended(Option<Error>),
 }
 
+/// Where bytes that are about to arrive belong: see [`Session::placement`](super::Session::placement).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The command.
+    pub task: TaskTag,
+    /// Offset of the first of them in the command's data.
+    pub offset: u32,
+    /// How many there are: at least one, no more than the command asked for.
+    pub length: usize,
+}
+
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completion {

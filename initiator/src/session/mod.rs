@@ -33,7 +33,7 @@ mod window;
 pub use config::{SessionConfig, Timeouts};
 pub use error::{Error, LinkFailure, ManagementError, TaskError, Waiting};
 pub use escalation::{Escalation, EscalationError, TaskManagement};
-pub use event::{Completion, DataOut, DiscoverError, Event, LinkWanted, SubmitError};
+pub use event::{Completion, DataOut, DiscoverError, Event, LinkWanted, Placement, SubmitError};
 pub use function::Reset;
 pub use send_targets::{Discovered, FoundTarget, SendTargets};
 pub use session::Session;

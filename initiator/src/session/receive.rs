@@ -3,7 +3,7 @@
 use super::arriving::{Arriving, SensePrefix};
 use super::connection::Control;
 use super::error::{Error, TaskError, UNASKED};
-use super::event::{Completion, Event};
+use super::event::{Completion, Event, Placement};
 use super::extents::TooManyGaps;
 use super::session::{Phase, Session};
 use super::task::{Burst, TaskTag, Transfer};
@@ -69,6 +69,19 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         *input = &[];
         None
+    }
+
+    /// Where the next bytes of the stream belong, when they are data of a command: a caller whose
+    /// transport can put them there at once saves a copy. They go through
+    /// [`receive`](Self::receive) all the same, from where they lie.
+    #[must_use]
+    pub fn placement(&self) -> Option<Placement> {
+        let Arriving::Data { index, position, .. } = self.connection.arriving else { return None };
+        let length = self.connection.framer.data_ahead();
+        if length == 0 || !self.is_listening() {
+            return None;
+        }
+        Some(Placement { task: self.tasks.tag(index)?, offset: position, length })
     }
 
     fn is_listening(&self) -> bool {
