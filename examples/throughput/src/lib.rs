@@ -8,6 +8,7 @@ pub mod contender;
 pub mod core;
 pub mod facts;
 pub mod guest;
+pub mod host;
 pub mod link;
 pub mod measurement;
 pub mod plan;

@@ -178,6 +178,11 @@ impl Plan {
                 self.nics.iter().map(of_nic).sum()
             }
             Part::Core => self.turns(60, self.core_limit.saturating_sub(BETWEEN)),
+            // istgt sleeps a second in the login of each of theirs.
+            Part::Host => {
+                let workloads = self.host_workloads().len().try_into().unwrap_or(u32::MAX);
+                Duration::from_secs(2) * workloads + self.turns(2 * workloads, self.short)
+            }
             Part::Start => self.start_takes(),
             // Slower is not to be expected of either.
             Part::Dd => Duration::from_secs(2 * 10 + 3 * 2 * self.dd_bytes / 100_000_000),

@@ -74,6 +74,12 @@ impl Rig {
         self.istgt.portal()
     }
 
+    /// The process id of istgt.
+    #[must_use]
+    pub fn istgt_id(&self) -> u32 {
+        self.istgt.id()
+    }
+
     /// The target's iSCSI name.
     #[must_use]
     pub fn target_name(&self) -> &str {

@@ -13,6 +13,7 @@ use qemu_boot::plan::Nic;
 use crate::contender::{Turn, take_turns};
 use crate::core::{self, Effort};
 use crate::guest::machine::Hardware;
+use crate::host;
 use crate::link;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::plan::{Part, Plan};
@@ -81,6 +82,7 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
             Part::Guest => run.guests(),
             Part::Core => run.core(),
             Part::Link => run.link(),
+            Part::Host => run.host(),
             Part::Start => run.start(),
             Part::Dd => run.dd(),
             _ => run.fail(part, "is not there yet".to_owned()),
@@ -110,6 +112,14 @@ impl Run<'_> {
         let tell = &mut |line: &str| screen.tell(line);
         let measured = link::measure(&self.equipment.folder, rounds, limit, tell);
         self.keep(Part::Link, measured);
+    }
+
+    /// The host's sockets.
+    fn host(&mut self) {
+        let effort = host::Effort { rounds: self.plan.rounds, limit: self.plan.short };
+        let (screen, workloads) = (&mut self.screen, self.plan.host_workloads());
+        let measured = host::measure(&self.rig, &workloads, effort, &mut |line| screen.tell(line));
+        self.keep(Part::Host, measured);
     }
 
     /// What a part measured by itself.

@@ -1,0 +1,204 @@
+//! On the host: our core over the host's own sockets, and what a user would pick instead there.
+//!
+//! All of them move data to and from one target; processor time is that of the initiator alone, and
+//! only of the time that counts: ours as the clock of the thread that runs it, theirs as the
+//! scheduler's account of their process (see [`peer`]). What starting and logging in take is in
+//! neither.
+
+pub mod ours;
+pub mod peer;
+pub mod plain;
+
+use std::fs;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use isboot_tests::target::{Lun, Target};
+use rustix::time::{ClockId, clock_gettime};
+
+use self::ours::Ours;
+use self::peer::{Peer, Program};
+use self::plain::PlainTcp;
+use crate::contender::{Contender, Turn, take_turns};
+use crate::measurement::{Measurement, Quantity, Section};
+use crate::progress::Tell;
+use crate::rig::{READ_LUN, Rig, WRITE_LUN};
+use crate::sample::Series;
+use crate::targets::{names, settings};
+use crate::workload::{Digests, Operation, Workload};
+
+/// How much to measure.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// How often each takes its turn.
+    pub rounds: usize,
+    /// How long a turn is.
+    pub limit: Duration,
+}
+
+/// The load of which digests may not slow down a target that can compute them.
+const LARGE: Workload = Workload::read(1 << 20, 4);
+
+/// Measures `workloads` without digests in turns with libiscsi, with our own where they are there
+/// with both digests too, and with the kernel's sockets alone where they read; then what digests
+/// cost us at a target that computes them fast, and what istgt itself takes.
+///
+/// # Errors
+///
+/// Whoever failed, and why.
+pub fn measure(
+    rig: &Rig,
+    workloads: &[Workload],
+    effort: Effort,
+    tell: Tell<'_>,
+) -> Result<Vec<Measurement>, String> {
+    let place = Place::istgt(rig);
+    let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
+    let mut measured = Vec::new();
+    for workload in workloads.iter().filter(|workload| workload.digests == Digests::None) {
+        tell(&format!("host istgt: {workload}"));
+        let mut theirs = Peer::new(Program::for_a(workload), &place);
+        let mut plain = PlainTcp::default();
+        let both = workload.with(Digests::Both);
+        let mut turns = vec![Turn::new(&mut ours, workload), Turn::new(&mut theirs, workload)];
+        if workloads.contains(&both) {
+            turns.push(Turn::new(&mut digesting, &both));
+        }
+        take_turns(&mut turns, effort.rounds, effort.limit);
+        keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
+        if workload.operation == Operation::Read {
+            let mut turns = vec![Turn::new(&mut plain, workload)];
+            take_turns(&mut turns, effort.rounds, effort.limit);
+            keep(&mut measured, Section::Limit, PLAIN_TCP, turns)?;
+        }
+    }
+    tell("host: what istgt itself takes");
+    for digests in [Digests::None, Digests::Both] {
+        measured.push(of_istgt(rig, &mut ours, &LARGE.with(digests), effort)?);
+    }
+    drop((ours, digesting));
+    tell("host: digests at the built-in target");
+    measured.extend(digests_at_the_built_in_target(rig, effort)?);
+    Ok(measured)
+}
+
+/// The setting of [`Section::Limit`] for what the sockets alone take: see [`plain`].
+pub const PLAIN_TCP: &str = "plain TCP";
+
+fn keep(
+    measured: &mut Vec<Measurement>,
+    section: Section,
+    setting: &str,
+    turns: Vec<Turn<'_>>,
+) -> Result<(), String> {
+    for turn in turns {
+        let (name, workload) = (turn.contender.name().to_owned(), turn.workload);
+        let samples = turn.seen.map_err(|error| format!("{setting}: {error}"))?;
+        measured.extend(Measurement::of_samples(section, setting, &name, &workload, &samples));
+    }
+    Ok(())
+}
+
+/// Processor time of all of istgt for a gigabyte: where that is a second or more with one of its
+/// threads at work, nobody gets more than a gigabyte a second out of it.
+fn of_istgt(
+    rig: &Rig,
+    ours: &mut Ours,
+    workload: &Workload,
+    effort: Effort,
+) -> Result<Measurement, String> {
+    ours.prepare(workload)?;
+    let mut series = Vec::new();
+    for _ in 0..effort.rounds {
+        let before = processor_time_of(rig.istgt_id())?;
+        let sample = ours.run(workload, effort.limit)?;
+        let cpu = processor_time_of(rig.istgt_id())?.saturating_sub(before);
+        series.push(cpu.as_secs_f64() * 1e9 / sample.bytes as f64);
+    }
+    Ok(Measurement {
+        section: Section::Limit,
+        setting: settings::ISTGT.to_owned(),
+        contender: names::ISTGT.to_owned(),
+        workload: Some(*workload),
+        quantity: Quantity::CpuPerGigabyte,
+        series: Series(series),
+    })
+}
+
+/// Ours with each kind of digests in turns, against the target of the tests: it runs in threads of
+/// this process and shares the processors with us, and computes CRC32C by the instruction.
+fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measurement>, String> {
+    let failed = |error: std::io::Error| format!("the built-in target: {error}");
+    let mut builder = Target::builder("iqn.2026-11.org.example:built-in");
+    for lun in [READ_LUN, WRITE_LUN] {
+        let file = Lun::file(rig.image(lun)).map_err(failed)?;
+        builder = builder.lun(file.number(lun.into()));
+    }
+    let target = builder.build();
+    let server = target.serve("127.0.0.1:0").map_err(failed)?;
+    let place = Place {
+        name: settings::BUILT_IN,
+        portal: server.portal(),
+        target_name: target.name().to_owned(),
+        ..Place::istgt(rig)
+    };
+    let (mut none, mut both) = (Ours::new(&place), Ours::new(&place));
+    let with_both = LARGE.with(Digests::Both);
+    let mut turns = vec![Turn::new(&mut none, &LARGE), Turn::new(&mut both, &with_both)];
+    take_turns(&mut turns, effort.rounds, effort.limit);
+    let mut measured = Vec::new();
+    keep(&mut measured, Section::Host, place.name, turns)?;
+    Ok(measured)
+}
+
+/// A target to measure against, that serves the LUNs of a [`Rig`] under their numbers.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Its name, as tables show it: the setting of [`Section::Host`](crate::measurement::Section).
+    pub name: &'static str,
+    /// Where it listens.
+    pub portal: SocketAddr,
+    /// Its iSCSI name.
+    pub target_name: String,
+    /// Bytes of each LUN.
+    pub bytes: u64,
+    /// The file behind the LUN that is written to.
+    pub written: PathBuf,
+}
+
+impl Place {
+    /// The istgt of a rig.
+    #[must_use]
+    pub fn istgt(rig: &Rig) -> Self {
+        Self {
+            name: settings::ISTGT,
+            portal: rig.portal(),
+            target_name: rig.target_name().to_owned(),
+            bytes: rig.bytes(),
+            written: rig.image(WRITE_LUN),
+        }
+    }
+}
+
+/// Processor time of this thread so far, user and system.
+fn processor_time() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+/// Processor time of a process so far, by the scheduler's account of its threads.
+fn processor_time_of(process: u32) -> Result<Duration, String> {
+    let folder = format!("/proc/{process}/task");
+    let threads = fs::read_dir(&folder).map_err(|error| format!("reading {folder}: {error}"))?;
+    let mut nanoseconds = 0;
+    for thread in threads.flatten() {
+        let file = thread.path().join("schedstat");
+        // A thread may end meanwhile.
+        let Ok(account) = fs::read_to_string(&file) else { continue };
+        let first = account.split(' ').next().and_then(|first| first.parse::<u64>().ok());
+        nanoseconds += first.ok_or_else(|| format!("{file:?} holds {account:?}"))?;
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
