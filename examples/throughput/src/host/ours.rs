@@ -245,7 +245,7 @@ struct Request {
 impl Load {
     fn new(workload: &Workload, place: &Place, run: u64) -> Result<Self, String> {
         let block = workload.block;
-        if block == 0 || block % BLOCK_LENGTH != 0 || u64::from(block) > place.bytes {
+        if block == 0 || !block.is_multiple_of(BLOCK_LENGTH) || u64::from(block) > place.bytes {
             return Err(format!("requests of {block} bytes do not fit the LUN"));
         }
         let depth = usize::from(workload.depth);
