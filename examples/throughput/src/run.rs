@@ -85,7 +85,6 @@ pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
             Part::Host => run.host(),
             Part::Start => run.start(),
             Part::Dd => run.dd(),
-            _ => run.fail(part, "is not there yet".to_owned()),
         }
     }
     Ok(run.found)
