@@ -137,17 +137,40 @@ impl Contender for Peer {
         if !self.program.can(workload) {
             return Err(format!("{:?} cannot do this", self.program));
         }
+        // istgt serves nobody on a LUN while one that is held owes it write data.
+        match workload.operation {
+            Operation::Read => self.start(workload),
+            Operation::Write => Ok(()),
+        }
+    }
+
+    fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
+        if workload.operation == Operation::Write {
+            self.start(workload)?;
+        }
+        let sample = self.measure(workload, limit);
+        if workload.operation == Operation::Write {
+            self.running = None;
+        }
+        sample
+    }
+}
+
+impl Peer {
+    fn start(&mut self, workload: &Workload) -> Result<(), String> {
         let command = self.program.command(workload, &self.place);
         let process = Process::spawn(command, self.program.package());
         let process = process.map_err(|error| error.to_string())?;
         let mut held = Held { process, operation: workload.operation };
         held.wait_for_data()?;
-        held.hold()?;
+        if workload.operation == Operation::Read {
+            held.hold()?;
+        }
         self.running = Some((*workload, held));
         Ok(())
     }
 
-    fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
+    fn measure(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
         let Some((_, held)) = &mut self.running else {
             return Err("it does not run: it was not prepared".to_owned());
         };
@@ -156,7 +179,9 @@ impl Contender for Peer {
         let (before, began) = (held.counts()?, Instant::now());
         std::thread::sleep(limit);
         let (after, elapsed) = (held.counts()?, began.elapsed());
-        held.hold()?;
+        if workload.operation == Operation::Read {
+            held.hold()?;
+        }
         let bytes = after.bytes - before.bytes;
         if bytes < u64::from(workload.block) {
             return Err(held.failed(&format!("moved {bytes} bytes in {elapsed:?}")));
