@@ -298,7 +298,8 @@ pub fn judge(target: &Target, measurements: &[Measurement]) -> Row {
     row
 }
 
-/// Whether the limit itself would miss the threshold, and ours is at the limit.
+/// Whether the limit itself would miss the threshold, and ours is at the limit: a difference
+/// exceeds the limit by no more than it may exceed what it is held against.
 fn is_beyond(threshold: Threshold, row: &Row) -> bool {
     let (Some(limit), Some(share)) = (row.limit, row.share_of_limit) else {
         return false;
@@ -309,6 +310,9 @@ fn is_beyond(threshold: Threshold, row: &Row) -> bool {
         (_, None) => limit,
     };
     let is_at_it = match threshold {
+        Threshold::AtMost(_) if row.unit == Unit::Own && row.theirs.is_some() => {
+            row.ours.is_some_and(|ours| threshold.holds(ours - limit))
+        }
         Threshold::AtLeast(_) => share >= AT_THE_LIMIT,
         Threshold::AtMost(_) => share <= 1.0 / AT_THE_LIMIT,
         Threshold::Within(..) => false,
@@ -442,6 +446,24 @@ mod tests {
         let late = judged(Figure::Difference, Threshold::AtMost(0.1));
         assert_eq!((late.verdict, late.unit), (Verdict::Met, Unit::Own));
         assert_eq!(judged(Figure::Difference, Threshold::AtMost(0.08)).verdict, Verdict::NotMet);
+    }
+
+    #[test]
+    fn a_difference_beyond_a_limit_is_taken_from_the_limit() {
+        let [ours, theirs, limit] =
+            ["isboot", "istgt", "QEMU"].map(|contender| key(contender, WORKLOAD));
+        let figures = vec![Figure::Difference(ours.clone(), theirs.clone())];
+        let target =
+            Target { limit: Some(limit.clone()), ..target(figures, Threshold::AtMost(0.1)) };
+        // istgt's login takes a second, and the card hears nothing for another one.
+        let verdict = |seconds: f64| {
+            let measured = [(&ours, seconds), (&theirs, 1.0), (&limit, 2.0)]
+                .map(|(key, seconds)| measured(key, &[seconds]));
+            judge(&target, &measured).verdict
+        };
+        assert_eq!(verdict(2.09), Verdict::AtTheLimit);
+        assert_eq!(verdict(2.11), Verdict::NotMet);
+        assert_eq!(verdict(1.09), Verdict::Met);
     }
 
     #[test]

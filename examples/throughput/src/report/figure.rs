@@ -18,7 +18,7 @@ pub fn digits(figure: f64) -> String {
     match figure.abs() {
         large if large >= 99.95 => format!("{figure:.0}"),
         tens if tens >= 9.995 => format!("{figure:.1}"),
-        ones if ones >= 0.095 => format!("{figure:.2}"),
+        ones if ones >= 0.9995 => format!("{figure:.2}"),
         0.0 => "0".to_owned(),
         _ => format!("{figure:.3}"),
     }
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn three_digits_count() {
         let seen = [0.0, 0.0123, 0.95, 2.394, 18.62, 99.96, 263.4, 1221.0].map(digits);
-        assert_eq!(seen, ["0", "0.012", "0.95", "2.39", "18.6", "100", "263", "1221"]);
+        assert_eq!(seen, ["0", "0.012", "0.950", "2.39", "18.6", "100", "263", "1221"]);
     }
 
     #[test]
