@@ -29,7 +29,7 @@ pub(crate) fn run(renew: bool) -> Result<u8, String> {
 }
 
 fn task(what: &str) -> Task {
-    Task::cargo("run --quiet --release --package throughput --bin core-cases --")
+    Task::cargo("run --quiet --profile counted --package throughput --bin core-cases --")
         .argument(what)
         .argument(BASELINE)
 }
