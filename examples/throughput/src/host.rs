@@ -9,22 +9,18 @@ pub mod ours;
 pub mod peer;
 pub mod plain;
 
-use std::fs;
-
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use isboot_tests::target::{Lun, Target};
-use rustix::time::{ClockId, clock_gettime};
 
 use self::ours::Ours;
 use self::peer::{Peer, Program};
 use self::plain::PlainTcp;
 use crate::contender::{Contender, Turn, take_turns};
 use crate::measurement::{Measurement, Quantity, Section};
+use crate::processor;
 use crate::progress::Tell;
-use crate::rig::{READ_LUN, Rig, WRITE_LUN};
+use crate::rig::{Place, READ_LUN, Rig, WRITE_LUN};
 use crate::sample::Series;
 use crate::targets::{names, settings};
 use crate::workload::{Digests, Operation, Workload};
@@ -54,7 +50,7 @@ pub fn measure(
     effort: Effort,
     tell: Tell<'_>,
 ) -> Result<Vec<Measurement>, String> {
-    let place = Place::istgt(rig);
+    let place = rig.place();
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
     let mut measured = Vec::new();
     for workload in workloads.iter().filter(|workload| workload.digests == Digests::None) {
@@ -112,9 +108,9 @@ fn of_istgt(
     ours.prepare(workload)?;
     let mut series = Vec::new();
     for _ in 0..effort.rounds {
-        let before = processor_time_of(rig.istgt_id())?;
+        let before = processor::time_of(rig.istgt_id())?;
         let sample = ours.run(workload, effort.limit)?;
-        let cpu = processor_time_of(rig.istgt_id())?.saturating_sub(before);
+        let cpu = processor::time_of(rig.istgt_id())?.saturating_sub(before);
         series.push(cpu.as_secs_f64() * 1e9 / sample.bytes as f64);
     }
     Ok(Measurement {
@@ -138,67 +134,13 @@ fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measu
     }
     let target = builder.build();
     let server = target.serve("127.0.0.1:0").map_err(failed)?;
-    let place = Place {
-        name: settings::BUILT_IN,
-        portal: server.portal(),
-        target_name: target.name().to_owned(),
-        ..Place::istgt(rig)
-    };
+    let place =
+        Place { portal: server.portal(), target_name: target.name().to_owned(), ..rig.place() };
     let (mut none, mut both) = (Ours::new(&place), Ours::new(&place));
     let with_both = LARGE.with(Digests::Both);
     let mut turns = vec![Turn::new(&mut none, &LARGE), Turn::new(&mut both, &with_both)];
     take_turns(&mut turns, effort.rounds, effort.limit);
     let mut measured = Vec::new();
-    keep(&mut measured, Section::Host, place.name, turns)?;
+    keep(&mut measured, Section::Host, settings::BUILT_IN, turns)?;
     Ok(measured)
-}
-
-/// A target to measure against, that serves the LUNs of a [`Rig`] under their numbers.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Its name, as tables show it: the setting of [`Section::Host`](crate::measurement::Section).
-    pub name: &'static str,
-    /// Where it listens.
-    pub portal: SocketAddr,
-    /// Its iSCSI name.
-    pub target_name: String,
-    /// Bytes of each LUN.
-    pub bytes: u64,
-    /// The file behind the LUN that is written to.
-    pub written: PathBuf,
-}
-
-impl Place {
-    /// The istgt of a rig.
-    #[must_use]
-    pub fn istgt(rig: &Rig) -> Self {
-        Self {
-            name: settings::ISTGT,
-            portal: rig.portal(),
-            target_name: rig.target_name().to_owned(),
-            bytes: rig.bytes(),
-            written: rig.image(WRITE_LUN),
-        }
-    }
-}
-
-/// Processor time of this thread so far, user and system.
-fn processor_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
-}
-
-/// Processor time of a process so far, by the scheduler's account of its threads.
-fn processor_time_of(process: u32) -> Result<Duration, String> {
-    let folder = format!("/proc/{process}/task");
-    let threads = fs::read_dir(&folder).map_err(|error| format!("reading {folder}: {error}"))?;
-    let mut nanoseconds = 0;
-    for thread in threads.flatten() {
-        let file = thread.path().join("schedstat");
-        // A thread may end meanwhile.
-        let Ok(account) = fs::read_to_string(&file) else { continue };
-        let first = account.split(' ').next().and_then(|first| first.parse::<u64>().ok());
-        nanoseconds += first.ok_or_else(|| format!("{file:?} holds {account:?}"))?;
-    }
-    Ok(Duration::from_nanos(nanoseconds))
 }

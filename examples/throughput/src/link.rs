@@ -14,24 +14,23 @@
 //! each, every frame of 1514 bytes that a wire would carry. That is as on the controllers of our
 //! driver, which have no large receive, and in libiscsi's favour.
 
-pub mod libiscsi;
 pub mod network;
 pub mod ours;
 pub mod tap;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use crate::contender::{Turn, take_turns};
+use crate::host::peer::{Peer, Program};
 use crate::measurement::{Measurement, Section};
 use crate::progress::Tell;
-use crate::rig::Rig;
+use crate::rig::{Place, Rig};
 use crate::targets::settings;
 use crate::workload::{Digests, Workload};
-use libiscsi::Libiscsi;
 use network::{Rate, Shaped};
 use ours::Ours;
 use tap::{Offload, Tap};
@@ -44,17 +43,6 @@ const PREFIX: u8 = 24;
 const LUN: u64 = 64 << 20;
 /// What is measured: 64 KiB, four at a time.
 const WORKLOAD: Workload = Workload::read(64 << 10, 4);
-
-/// Where the portal is and what is behind it.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Where istgt listens.
-    pub portal: SocketAddr,
-    /// Its iSCSI name.
-    pub target_name: String,
-    /// Bytes of the LUN that is read.
-    pub bytes: u64,
-}
 
 /// The link's rates, by the name that [`settings`] has for them.
 #[must_use]
@@ -77,11 +65,7 @@ pub fn measure(
     tell("link: making two networks and a target");
     let shaped = Shaped::new(TARGET, LIBISCSI, PREFIX)?;
     let rig = shaped.at_target(|| Rig::start_at(folder, LUN, TARGET))?;
-    let place = Place {
-        portal: rig.portal(),
-        target_name: rig.target_name().to_owned(),
-        bytes: rig.bytes(),
-    };
+    let place = rig.place();
     let mut all = Vec::new();
     for (setting, rate) in rates() {
         shaped.limit_to(rate)?;
@@ -133,7 +117,7 @@ fn one_rate(
         Ok(Ours::new(place, tap, Ipv4Addr::new(a, b, c, d + number), number))
     };
     let (mut both, mut none) = (ours(1)?, ours(2)?);
-    let mut libiscsi = Libiscsi::new(place);
+    let mut libiscsi = Peer::new(Program::IscsiPerf, place);
     let mut turns = [
         Turn::new(&mut both, &WORKLOAD.with(Digests::Both)),
         Turn::new(&mut libiscsi, &WORKLOAD),

@@ -21,6 +21,19 @@ pub const WRITE_LUN: u8 = 1;
 const READ_IMAGE: &str = "read.img";
 const WRITE_IMAGE: &str = "write.img";
 
+/// A target to measure against, that serves the LUNs of a [`Rig`] under their numbers.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Where it listens.
+    pub portal: SocketAddr,
+    /// Its iSCSI name.
+    pub target_name: String,
+    /// Bytes of each LUN.
+    pub bytes: u64,
+    /// The file behind the LUN that is written to.
+    pub written: PathBuf,
+}
+
 /// A running istgt with both LUNs; dropping it ends istgt and removes the files.
 #[derive(Debug)]
 pub struct Rig {
@@ -66,6 +79,17 @@ impl Rig {
         let istgt = Istgt::start(&files.path().join("istgt"), &luns, &options)
             .map_err(|error| error.to_string())?;
         Ok(Self { istgt, bytes, files })
+    }
+
+    /// Its istgt, for who logs in there.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place {
+            portal: self.portal(),
+            target_name: self.target_name().to_owned(),
+            bytes: self.bytes,
+            written: self.image(WRITE_LUN),
+        }
     }
 
     /// Where istgt listens.

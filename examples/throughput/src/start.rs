@@ -6,13 +6,9 @@
 //! for its igb while it negotiates; a kernel that only asks for a MAC address tells how long.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use isboot::boot::{BootPlan, Isboot, Parameters, State};
-use isboot::login::Name;
-use isboot::pdu::digest::Crc32cFunction;
 use isboot_tests::scratch::Scratch;
 use isboot_transport::std_tcp::StdTcp;
 use qemu_boot::disk_image::word;
@@ -21,27 +17,18 @@ use qemu_boot::plan::Nic;
 use qemu_boot::table;
 
 use crate::guest::machine::{Hardware, Machine};
+use crate::initiator::LoggedIn;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::progress::Tell;
-use crate::rig::CONTENT;
+use crate::rig::{CONTENT, Place, READ_LUN};
 use crate::sample::Series;
 use crate::targets::{names, settings};
+use crate::workload::Digests;
 
 /// From QEMU's start to the end of a guest: two silent seconds, and a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What is booted from where.
-#[derive(Clone, Copy, Debug)]
-pub struct Place<'a> {
-    /// The hosting kernel, as QEMU starts it.
-    pub image: &'a Path,
-    /// Where the target listens, on the host's loopback.
-    pub portal: SocketAddr,
-    /// The target's iSCSI name.
-    pub target_name: &'a str,
-}
-
-/// Boots on each card in turns with a login from the host, `rounds` times: the first block of
+/// Boots `image` from `place` on each card in turns with a login from the host, `rounds` times: the first block of
 /// each, istgt's login, how long each card is silent, and the sum of both, which is each card's
 /// limit.
 ///
@@ -49,12 +36,13 @@ pub struct Place<'a> {
 ///
 /// What could not be started, or what did not come in a bounded time, with the guest's last words.
 pub fn measure(
-    place: Place<'_>,
+    image: &Path,
+    place: &Place,
     cards: &[Hardware],
     rounds: usize,
     tell: Tell<'_>,
 ) -> Result<Vec<Measurement>, String> {
-    let guests = Guests::new(place)?;
+    let guests = Guests::new(image, place)?;
     let mut logins = Vec::new();
     let mut seen: Vec<Card<'_>> = cards.iter().map(Card::new).collect();
     for round in 1..=rounds {
@@ -114,18 +102,17 @@ struct Guests {
 }
 
 impl Guests {
-    fn new(place: Place<'_>) -> Result<Self, String> {
-        let image = place.image.to_owned();
+    fn new(image: &Path, place: &Place) -> Result<Self, String> {
         if !image.is_file() {
             return Err(format!("no kernel image {image:?}: `cargo xtask bench` builds it"));
         }
         let files = Scratch::create(&std::env::temp_dir())
             .map_err(|error| format!("making a folder for the iBFT: {error}"))?;
         let table = files.path().join("ibft.bin");
-        let bytes = table::for_loopback(place.portal.port(), place.target_name)
+        let bytes = table::for_loopback(place.portal.port(), &place.target_name)
             .map_err(|error| format!("building the iBFT: {error}"))?;
         fs::write(&table, bytes).map_err(|error| format!("writing {table:?}: {error}"))?;
-        Ok(Self { image, table, _files: files })
+        Ok(Self { image: image.to_owned(), table, _files: files })
     }
 
     /// From kernel entry to the first block, which is looked at, by the kernel's clock.
@@ -182,56 +169,11 @@ fn ends(machine: &mut Machine) -> Result<(), String> {
 /// # Errors
 ///
 /// What did not come, and the session's last error.
-pub fn login(place: Place<'_>) -> Result<Duration, String> {
-    type Host = Isboot<StdTcp, Vec<u8>, 4, 4, 16>;
-    let name = |name: &str| Name::new(name).map_err(|error| format!("{name}: {error}"));
-    let (initiator, target) = (name("iqn.2026-11.org.example:start")?, name(place.target_name)?);
-    let plan =
-        BootPlan::without_table(initiator, target, place.portal, [0x00, 0x02, 0x3d, 0, 0, 0x57]);
+pub fn login(place: &Place) -> Result<Duration, String> {
     let began = Instant::now();
-    let now = || isboot::time::Instant::ZERO.after(began.elapsed());
-    let mut isboot = Box::new(Host::new(
-        &plan,
-        &Parameters::default(),
-        Crc32cFunction::default(),
-        |_| false,
-        StdTcp::new(),
-        now(),
-    ));
-    poll_until(&mut isboot, now, |isboot| match isboot.state() {
-        State::Ready => Some(Ok(())),
-        State::Ended(error) => Some(Err(format!("the login from the host ended: {error:?}"))),
-        _ => None,
-    })??;
-    let disk = isboot.boot_disk().map_err(|error| format!("the target's disk: {error}"))?;
-    let buffer = vec![0; isboot.disks().first().map_or(512, |disk| disk.block_size as usize)];
-    isboot
-        .submit_read(disk, 0, buffer)
-        .map_err(|error| format!("reading the first block from the host: {error:?}"))?;
-    let finished = poll_until(&mut isboot, now, |isboot| isboot.take_completion())?;
+    let mut session = LoggedIn::new(place, StdTcp::new(), StdTcp::wait, Digests::None)?;
+    session.first_block(READ_LUN)?;
     let took = began.elapsed();
-    finished.outcome.map_err(|error| format!("reading the first block from the host: {error}"))?;
-    isboot.detach(now());
-    poll_until(&mut isboot, now, |isboot| isboot.is_detached().then_some(()))?;
+    session.log_out()?;
     Ok(took)
-}
-
-fn poll_until<T, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>(
-    isboot: &mut Isboot<StdTcp, Vec<u8>, LUNS, REQUESTS, TASKS>,
-    now: impl Fn() -> isboot::time::Instant,
-    mut done: impl FnMut(&mut Isboot<StdTcp, Vec<u8>, LUNS, REQUESTS, TASKS>) -> Option<T>,
-) -> Result<T, String> {
-    let began = Instant::now();
-    loop {
-        let next = isboot.poll(now());
-        if let Some(result) = done(isboot) {
-            return Ok(result);
-        }
-        if began.elapsed() > PATIENCE {
-            let (state, error) = (isboot.state(), isboot.last_error());
-            return Err(format!("still {state:?} after {PATIENCE:?}, last error {error:?}"));
-        }
-        let wait = next.map_or(PATIENCE, |next| next.since(now()));
-        isboot.stream().wait(wait.min(PATIENCE));
-    }
 }

@@ -8,7 +8,7 @@ use qemu_boot::plan::Nic;
 use throughput::guest::machine::Hardware;
 use throughput::measurement::{Quantity, Section, find};
 use throughput::rig::Rig;
-use throughput::start::{Place, measure};
+use throughput::start::measure;
 use throughput::targets::{names, settings};
 
 /// The image, built as `cargo xtask` builds it and in the same place.
@@ -27,12 +27,11 @@ fn image() -> PathBuf {
 fn every_card_has_its_first_block_and_its_limit() {
     let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"));
     let rig = Rig::start(scratch.path(), 8 << 20).unwrap();
-    let image = image();
-    let place = Place { image: &image, portal: rig.portal(), target_name: rig.target_name() };
     let cards =
         [Nic::E1000, Nic::E1000e].map(|nic| Hardware::new(Path::new("qemu-system-x86_64"), nic));
     let mut told = Vec::new();
-    let all = measure(place, &cards, 1, &mut |what| told.push(what.to_owned())).unwrap();
+    let all =
+        measure(&image(), &rig.place(), &cards, 1, &mut |what| told.push(what.to_owned())).unwrap();
     assert_eq!(told.len(), 3, "{told:?}");
     let seconds = |section, setting: &str, contender| {
         let series = find(&all, section, setting, contender, None, Quantity::Seconds).unwrap();
@@ -56,9 +55,7 @@ fn a_disk_of_other_content_is_no_first_block() {
     let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"));
     let rig = Rig::start(scratch.path(), 1 << 20).unwrap();
     std::fs::write(rig.image(throughput::rig::READ_LUN), vec![0; 1 << 20]).unwrap();
-    let image = image();
-    let place = Place { image: &image, portal: rig.portal(), target_name: rig.target_name() };
     let cards = [Hardware::new(Path::new("qemu-system-x86_64"), Nic::E1000e)];
-    let error = measure(place, &cards, 1, &mut |_| ()).unwrap_err();
+    let error = measure(&image(), &rig.place(), &cards, 1, &mut |_| ()).unwrap_err();
     assert!(error.contains("read another block than"), "{error}");
 }

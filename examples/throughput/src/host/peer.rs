@@ -16,9 +16,9 @@ use isboot_tests::process::Process;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{Place, processor_time_of};
 use crate::contender::Contender;
-use crate::rig::{BLOCK_LENGTH, READ_LUN, WRITE_LUN};
+use crate::processor;
+use crate::rig::{BLOCK_LENGTH, Place, READ_LUN, WRITE_LUN};
 use crate::sample::Sample;
 use crate::targets::names;
 use crate::workload::{Digests, Operation, Pattern, Workload};
@@ -238,18 +238,14 @@ impl Held {
     }
 
     fn counts(&self) -> Result<Counts, String> {
-        let folder = format!("/proc/{}", self.process.id());
-        let read = |file: &str| {
-            fs::read_to_string(file).map_err(|error| format!("reading {file}: {error}"))
-        };
         let name = match self.operation {
             Operation::Read => "rchar: ",
             Operation::Write => "wchar: ",
         };
-        let io = read(&format!("{folder}/io"))?;
-        let bytes = io.lines().find_map(|line| line.strip_prefix(name)?.parse().ok());
-        let bytes = bytes.ok_or_else(|| format!("{folder}/io holds no {name}"))?;
-        let processor = processor_time_of(self.process.id())?;
+        let file = format!("/proc/{}/io", self.process.id());
+        let io = fs::read_to_string(&file).map_err(|error| format!("reading {file}: {error}"))?;
+        let bytes = counted(&io, name).ok_or_else(|| format!("{file} holds no {name}"))?;
+        let processor = processor::time_of(self.process.id())?;
         Ok(Counts { bytes, processor })
     }
 
@@ -265,16 +261,29 @@ impl Drop for Held {
     }
 }
 
+/// One count of proc_pid_io(5).
+fn counted(io: &str, name: &str) -> Option<u64> {
+    io.lines().find_map(|line| line.strip_prefix(name)?.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::rig::Rig;
 
+    #[test]
+    fn the_kernels_accounts_are_read() {
+        let io = "rchar: 65536\nwchar: 48\nsyscr: 9\n";
+        assert_eq!(counted(io, "rchar: "), Some(65536));
+        assert_eq!(counted(io, "wchar: "), Some(48));
+        assert_eq!(counted("wchar: 48\n", "rchar: "), None);
+    }
+
     /// Otherwise a release of libiscsi that reads by other calls would look slow.
     #[test]
     fn what_the_system_counts_is_what_the_program_prints() {
         let rig = Rig::start(&std::env::temp_dir(), 64 << 20).unwrap();
-        let place = Place::istgt(&rig);
+        let place = rig.place();
         let workload = Workload::read(65536, 4);
         let mut command = Program::IscsiPerf.command(&workload, &place);
         command.args(["-t", "1"]);
@@ -299,10 +308,8 @@ mod tests {
     #[test]
     fn one_that_cannot_log_in_is_an_error_with_its_words() {
         let rig = Rig::start(&std::env::temp_dir(), 1 << 20).unwrap();
-        let place = Place {
-            target_name: "iqn.2026-11.org.example:nobody".to_owned(),
-            ..Place::istgt(&rig)
-        };
+        let place =
+            Place { target_name: "iqn.2026-11.org.example:nobody".to_owned(), ..rig.place() };
         let error = Peer::new(Program::IscsiPerf, &place).prepare(&Workload::read(4096, 1));
         let error = error.unwrap_err();
         assert!(error.contains("iscsi-perf") && error.contains("Login Failed"), "{error}");

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::processor_time;
 use crate::contender::Contender;
+use crate::processor;
 use crate::sample::Sample;
 use crate::workload::{Operation, Workload};
 
@@ -81,7 +81,7 @@ impl Exchange {
 
     fn run(&mut self, limit: Duration) -> std::io::Result<Sample> {
         let began = Instant::now();
-        let processor = processor_time();
+        let processor = processor::time_of_this_thread();
         let depth = self.buffers.len();
         let block = self.buffers.first().map_or(0, Vec::len);
         let (mut asked, mut answered) = (0, 0);
@@ -98,7 +98,7 @@ impl Exchange {
             }
             answered += 1;
         }
-        let cpu = processor_time().saturating_sub(processor);
+        let cpu = processor::time_of_this_thread().saturating_sub(processor);
         Ok(Sample {
             bytes: (answered * block) as u64,
             commands: answered as u64,

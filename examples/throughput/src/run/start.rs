@@ -7,20 +7,16 @@ use crate::guest::machine::Hardware;
 use crate::measurement::Section;
 use crate::plan::Part;
 use crate::report::figure;
-use crate::start::{Place, measure};
+use crate::start::measure;
 
 impl Run<'_> {
     /// Kernel entry to first block on each card, beside what the target and the card take.
     pub(super) fn start(&mut self) {
         let cards: Vec<Hardware> =
             self.plan.nics.iter().map(|nic| self.equipment.hardware(*nic)).collect();
-        let place = Place {
-            image: &self.equipment.kernel,
-            portal: self.rig.portal(),
-            target_name: self.rig.target_name(),
-        };
-        let screen = &mut self.screen;
-        let measured = measure(place, &cards, self.plan.rounds, &mut |what| screen.tell(what));
+        let (image, place) = (&self.equipment.kernel, self.rig.place());
+        let (rounds, screen) = (self.plan.rounds, &mut self.screen);
+        let measured = measure(image, &place, &cards, rounds, &mut |what| screen.tell(what));
         match measured {
             Ok(all) => {
                 for one in all.iter().filter(|one| one.section == Section::Start) {

@@ -1,0 +1,226 @@
+//! The requests of one run, and whether they moved what they were to move.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use isboot::disk::{DiskId, Finished, RequestId};
+use isboot_tests::pair::Random;
+use isboot_transport::stream::ByteStream;
+use qemu_boot::disk_image::word;
+
+use crate::initiator::{DEPTH, Initiator};
+use crate::rig::{BLOCK_LENGTH, CONTENT, READ_LUN, WRITE_LUN};
+use crate::workload::{Operation, Pattern, Workload};
+
+/// The requests of one run.
+#[derive(Debug)]
+pub struct Load {
+    workload: Workload,
+    /// Requests that fit the LUN.
+    span: u64,
+    submitted: u64,
+    random: Random,
+    idle: Vec<Idle>,
+    under_way: Vec<(RequestId, Request)>,
+}
+
+/// A buffer that waits for its next request, and which one it was for last.
+#[derive(Debug)]
+struct Idle {
+    buffer: Vec<u8>,
+    last: Option<Request>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Request {
+    lba: u64,
+    /// Counts requests as they are submitted.
+    order: u64,
+}
+
+impl Load {
+    /// As `workload` says, on LUNs of `bytes`; each `run` writes other data.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit the LUN or the initiator.
+    pub fn new(workload: &Workload, bytes: u64, run: u64) -> Result<Self, String> {
+        let block = workload.block;
+        if block == 0 || !block.is_multiple_of(BLOCK_LENGTH) || u64::from(block) > bytes {
+            return Err(format!("requests of {block} bytes do not fit the LUN"));
+        }
+        let depth = usize::from(workload.depth);
+        if depth == 0 || depth > DEPTH {
+            return Err(format!("{depth} requests at a time: 1 to {DEPTH} are possible"));
+        }
+        let buffer = |index| match workload.operation {
+            // No block of the LUN looks like this.
+            Operation::Read => vec![0xa5; block as usize],
+            Operation::Write => Random(run << 32 | index << 16).bytes(block as usize),
+        };
+        Ok(Self {
+            workload: *workload,
+            span: bytes / u64::from(block),
+            submitted: 0,
+            random: Random(run),
+            idle: (0..depth as u64)
+                .map(|index| Idle { buffer: buffer(index), last: None })
+                .collect(),
+            under_way: Vec::with_capacity(depth),
+        })
+    }
+
+    /// The LUN that it is for.
+    #[must_use]
+    pub fn lun(&self) -> u8 {
+        match self.workload.operation {
+            Operation::Read => READ_LUN,
+            Operation::Write => WRITE_LUN,
+        }
+    }
+
+    /// Submits as many requests as there are idle buffers.
+    ///
+    /// # Errors
+    ///
+    /// One was not taken, and why.
+    pub fn submit_all<S: ByteStream>(
+        &mut self,
+        isboot: &mut Initiator<S>,
+        disk: DiskId,
+    ) -> Result<(), String> {
+        while let Some(Idle { buffer, .. }) = self.idle.pop() {
+            let place = match self.workload.pattern {
+                Pattern::Sequential => self.submitted % self.span,
+                Pattern::Random => self.random.below(self.span),
+            };
+            let lba = place * u64::from(self.workload.block / BLOCK_LENGTH);
+            let taken = match self.workload.operation {
+                Operation::Read => isboot.submit_read(disk, lba, buffer),
+                Operation::Write => isboot.submit_write(disk, lba, buffer),
+            };
+            let id = taken.map_err(|rejected| format!("block {lba}: {}", rejected.reason))?;
+            self.under_way.push((id, Request { lba, order: self.submitted }));
+            self.submitted += 1;
+        }
+        Ok(())
+    }
+
+    /// Takes a request that is done; how many bytes it moved.
+    ///
+    /// # Errors
+    ///
+    /// It failed, or it is none of this load.
+    pub fn take(&mut self, finished: Finished<Vec<u8>>) -> Result<u64, String> {
+        let place = self.under_way.iter().position(|(id, _)| *id == finished.id);
+        let place = place.ok_or("a request was completed that was not under way")?;
+        let (_, request) = self.under_way.swap_remove(place);
+        finished.outcome.map_err(|error| format!("block {}: {error}", request.lba))?;
+        let Some(buffer) = finished.buffer else {
+            return Err(format!("block {}: its buffer did not come back", request.lba));
+        };
+        let bytes = buffer.len() as u64;
+        self.idle.push(Idle { buffer, last: Some(request) });
+        Ok(bytes)
+    }
+
+    /// Whether the last that each buffer was read for is in it, or what was last written to each
+    /// place is in the file `written`. Not for the time that counts.
+    ///
+    /// # Errors
+    ///
+    /// The first byte that is another one.
+    pub fn check(&self, written: &Path) -> Result<(), String> {
+        let used = || self.idle.iter().filter_map(|idle| Some((&idle.buffer, idle.last?)));
+        for (buffer, request) in used() {
+            let offset = request.lba * u64::from(BLOCK_LENGTH);
+            let different = match self.workload.operation {
+                Operation::Read => differs_from_content(buffer, offset),
+                Operation::Write => {
+                    let later =
+                        |other: Request| other.lba == request.lba && other.order > request.order;
+                    if used().any(|(_, other)| later(other)) {
+                        continue;
+                    }
+                    let mut found = vec![0; buffer.len()];
+                    File::open(written)
+                        .and_then(|file| file.read_exact_at(&mut found, offset))
+                        .map_err(|error| format!("reading {written:?}: {error}"))?;
+                    first_difference(buffer, &found)
+                }
+            };
+            if let Some(at) = different {
+                return Err(format!("byte {} is not what it must be", offset + at as u64));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Where a buffer is not what the LUN that is read holds from byte `offset` on, a multiple of 8.
+fn differs_from_content(buffer: &[u8], offset: u64) -> Option<usize> {
+    let mut words = buffer.chunks(8).zip(offset / 8..).enumerate();
+    words.find_map(|(index, (found, k))| {
+        let at = first_difference(found, &word(CONTENT, k).to_le_bytes()[..found.len()])?;
+        Some(index * 8 + at)
+    })
+}
+
+fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {
+    if one == other {
+        return None;
+    }
+    one.iter().zip(other).position(|(one, other)| one != other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_byte_is_seen_wherever_it_is() {
+        let nowhere = Path::new("/nowhere");
+        let mut load = Load::new(&Workload::read(4096, 1), 1 << 20, 1).unwrap();
+        assert_eq!(load.check(nowhere), Ok(()), "nothing was read yet");
+        let content = (512..1024).flat_map(|k| word(CONTENT, k).to_le_bytes());
+        load.idle[0] = Idle { buffer: content.collect(), last: Some(Request { lba: 8, order: 0 }) };
+        assert_eq!(load.check(nowhere), Ok(()));
+        for at in [0, 2049, 4095] {
+            load.idle[0].buffer[at] ^= 1;
+            let error = load.check(nowhere).unwrap_err();
+            assert_eq!(error, format!("byte {} is not what it must be", 4096 + at));
+            load.idle[0].buffer[at] ^= 1;
+        }
+    }
+
+    #[test]
+    fn only_what_was_written_last_to_a_place_must_be_there() {
+        let mut load = Load::new(&Workload::write(512, 2), 1 << 20, 1).unwrap();
+        let file = std::env::temp_dir().join(format!("load-{}", std::process::id()));
+        let mut blocks = vec![0; 1024];
+        blocks[512..].copy_from_slice(&load.idle[1].buffer);
+        std::fs::write(&file, &blocks).unwrap();
+        for (idle, order) in load.idle.iter_mut().zip(0..) {
+            idle.last = Some(Request { lba: 1, order });
+        }
+        assert_eq!(load.check(&file), Ok(()), "the first was written over");
+        load.idle[0].last = Some(Request { lba: 1, order: 2 });
+        assert!(load.check(&file).is_err());
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused() {
+        for workload in [
+            Workload::read(0, 1),
+            Workload::read(4096, 0),
+            Workload::read(4096, 1000),
+            Workload::read(100, 1),
+            Workload::read(2 << 20, 1),
+        ] {
+            assert!(Load::new(&workload, 1 << 20, 1).is_err(), "{workload}");
+        }
+    }
+}
