@@ -90,8 +90,7 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     if demo.profile {
         profile::start();
     }
-    let by_string = memory_functions::choose(clock::counter);
-    log::debug!("copies of much go by {}", if by_string { "rep movsb" } else { "64-bit moves" });
+    memory_functions::choose(clock::counter);
     let arena = memory_for(&demo, handover).ok_or("no 8 MiB of memory below 4 GiB");
     let arena = arena.during("kernel")?;
     // SAFETY: the loader left it to us, all memory below 4 GiB is mapped, and we come here once.

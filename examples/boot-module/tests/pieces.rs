@@ -107,6 +107,7 @@ fn the_faster_way_to_copy_is_taken_and_copies_the_same() {
     };
     for string_is_faster in [true, false] {
         assert_eq!(memory_functions::choose(clock(string_is_faster)), string_is_faster);
+        assert_eq!(memory_functions::way(), if string_is_faster { "string" } else { "moves" });
         for length in [1023, 1024, 1025, 4096 + 7] {
             let source = numbered(length + 16);
             let mut target = vec![0xee; length + 32];

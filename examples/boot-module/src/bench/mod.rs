@@ -2,7 +2,7 @@
 //! ask ([`request`]), and answers each with one event line:
 //!
 //! ```text
-//! @isboot stage=bench us=… ready=yes header_digest=None data_digest=None
+//! @isboot stage=bench us=… ready=yes copies=moves header_digest=None data_digest=None
 //! @isboot stage=bench us=… bytes=… commands=… nanoseconds=… checked=…
 //! @isboot stage=bench us=… error="depth is missing"
 //! ```
@@ -25,6 +25,7 @@ use isboot::pdu::digest::Crc32cFunction;
 use crate::console::Event;
 use crate::entropy;
 use crate::failure::Failure;
+use crate::memory_functions;
 use crate::serial;
 use crate::session::{self, Initiator, poll, rest};
 
@@ -55,7 +56,7 @@ pub(crate) fn run(
 /// Answers lines until one wants a session with other digests, or the end. The session is kept alive
 /// meanwhile.
 fn serve(initiator: &mut Initiator, pool: &mut Pool) -> Result<Option<Digests>, Failure> {
-    let ready = Event::new(STAGE).field("ready", "yes");
+    let ready = Event::new(STAGE).field("ready", "yes").field("copies", memory_functions::way());
     match initiator.negotiated() {
         Some(terms) => drop(
             ready

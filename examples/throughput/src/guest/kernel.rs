@@ -84,7 +84,7 @@ impl Kernel {
         Ok(kernel)
     }
 
-    /// What the guest said of its last run: with `demo.profile=yes` among its words, also where the
+    /// What the guest said of its last run or of its session, if that is newer: of a run with `demo.profile=yes` among its words, also where the
     /// time went, in microseconds.
     #[must_use]
     pub fn last_answer(&self) -> Option<&Event> {
@@ -118,6 +118,7 @@ impl Kernel {
             let what = format!("has no session with {:?}: {answer:?}", self.digests);
             return Err(self.machine.failed(&what));
         }
+        self.last = Some(answer);
         Ok(())
     }
 
