@@ -11,11 +11,11 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use isboot_tests::scratch::Scratch;
 use qemu_boot::plan::Nic;
-use throughput::contender::in_turns;
+use throughput::contender::{Turn, take_turns};
 use throughput::guest::kernel::Kernel;
 use throughput::guest::machine::Hardware;
 use throughput::rig::Rig;
-use throughput::sample::Series;
+use throughput::sample::{Sample, Series};
 use throughput::workload::{Digests, Workload};
 
 /// Compares images of the hosting kernel in turns
@@ -74,15 +74,16 @@ fn main() -> Result<(), String> {
         let [first, others @ ..] = &mut kernels[..] else { return Ok(()) };
         for load in &loads {
             if others.is_empty() {
-                let seen = alone(first, load, options.rounds, limit)?;
-                println!("{load:<36} {}{}", shown(&seen), profile(first));
+                let mut turns = [Turn::new(first, load)];
+                take_turns(&mut turns, options.rounds, limit);
+                let [Turn { seen, .. }] = turns;
+                println!("{load:<36} {}{}", shown(&throughput(&seen?)), profile(first));
             }
             for other in &mut *others {
-                let seen = in_turns(first, other, load, options.rounds, limit)?;
-                let of = |samples: &[throughput::sample::Sample]| {
-                    Series(samples.iter().map(|sample| sample.throughput() / 1e6).collect())
-                };
-                let (before, after) = (of(&seen.ours), of(&seen.theirs));
+                let mut turns = [Turn::new(first, load), Turn::new(other, load)];
+                take_turns(&mut turns, options.rounds, limit);
+                let [before, after] = turns.map(|turn| turn.seen);
+                let (before, after) = (throughput(&before?), throughput(&after?));
                 let ratio = after.ratio(&before);
                 println!(
                     "{load:<36} {}  {}  ×{:.3} ({:.2}–{:.2})",
@@ -98,16 +99,9 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-fn alone(
-    kernel: &mut Kernel,
-    load: &Workload,
-    rounds: usize,
-    limit: Duration,
-) -> Result<Series, String> {
-    use throughput::contender::Contender;
-    kernel.prepare(load)?;
-    let sample = |_| kernel.run(load, limit).map(|sample| sample.throughput() / 1e6);
-    (0..rounds).map(sample).collect::<Result<_, _>>().map(Series)
+/// In MB/s.
+fn throughput(samples: &[Sample]) -> Series {
+    Series(samples.iter().map(|sample| sample.throughput() / 1e6).collect())
 }
 
 /// Where the time of the last run went, in percent, where the kernel was asked for that.

@@ -1,4 +1,4 @@
-//! Whoever moves data, and how two of them take turns.
+//! Whoever moves data, and how several of them take turns.
 
 use std::time::Duration;
 
@@ -29,34 +29,6 @@ pub trait Contender {
     ///
     /// A request failed, or it did not end in a bounded time: what, with whom, and what came back.
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String>;
-}
-
-/// What two contenders reached, round by round.
-#[derive(Clone, Debug, Default)]
-pub struct Rounds {
-    /// Samples of the first.
-    pub ours: Vec<Sample>,
-    /// Samples of the second.
-    pub theirs: Vec<Sample>,
-}
-
-/// Lets both do the same in turns, `rounds` times; who begins changes with every round, so that
-/// neither always runs on what the other left in the caches.
-///
-/// # Errors
-///
-/// Of the first that fails, with its name.
-pub fn in_turns(
-    ours: &mut dyn Contender,
-    theirs: &mut dyn Contender,
-    workload: &Workload,
-    rounds: usize,
-    limit: Duration,
-) -> Result<Rounds, String> {
-    let mut turns = [Turn::new(ours, workload), Turn::new(theirs, workload)];
-    take_turns(&mut turns, rounds, limit);
-    let [ours, theirs] = turns;
-    Ok(Rounds { ours: ours.seen?, theirs: theirs.seen? })
 }
 
 /// One of any number that take turns, each doing something of its own.
@@ -94,8 +66,9 @@ impl<'a> Turn<'a> {
     }
 }
 
-/// Lets all of them run in turns, `rounds` times; who begins changes with every round. One that
-/// fails takes no more turns, the others go on.
+/// Lets all of them run in turns, `rounds` times; who begins changes with every round, so that none
+/// always runs on what the same other left in the caches. One that fails takes no more turns, the
+/// others go on.
 pub fn take_turns(turns: &mut [Turn<'_>], rounds: usize, limit: Duration) {
     turns.iter_mut().for_each(Turn::prepare);
     for round in 0..rounds {
@@ -134,8 +107,10 @@ mod tests {
         let mut ours = Scripted("ours", Rc::clone(&order), false);
         let mut theirs = Scripted("theirs", Rc::clone(&order), false);
         let workload = Workload::read(4096, 1);
-        let seen = in_turns(&mut ours, &mut theirs, &workload, 2, Duration::from_secs(1)).unwrap();
-        assert_eq!((seen.ours.len(), seen.theirs.len()), (2, 2));
+        let mut turns = [Turn::new(&mut ours, &workload), Turn::new(&mut theirs, &workload)];
+        take_turns(&mut turns, 2, Duration::from_secs(1));
+        let seen = turns.map(|turn| turn.seen.map(|samples| samples.len()));
+        assert_eq!(seen, [Ok(2), Ok(2)]);
         assert_eq!(*order.borrow(), ["ours", "theirs", "theirs", "ours"]);
     }
 
@@ -158,11 +133,10 @@ mod tests {
 
     #[test]
     fn a_failure_says_whose_it_is() {
-        let order = Rc::default();
-        let mut ours = Scripted("ours", Rc::clone(&order), false);
-        let mut theirs = Scripted("theirs", order, true);
-        let workload = Workload::read(4096, 1);
-        let error = in_turns(&mut ours, &mut theirs, &workload, 2, Duration::from_secs(1));
-        assert_eq!(error.unwrap_err(), "theirs: read 4 KiB ×1: READ(10) came back with BUSY");
+        let mut theirs = Scripted("theirs", Rc::default(), true);
+        let mut turns = [Turn::new(&mut theirs, &Workload::read(4096, 1))];
+        take_turns(&mut turns, 2, Duration::from_secs(1));
+        let [Turn { seen: Err(error), .. }] = turns else { panic!("it reached something") };
+        assert_eq!(error, "theirs: read 4 KiB ×1: READ(10) came back with BUSY");
     }
 }

@@ -1,8 +1,8 @@
 //! Measures isboot beside what a user would pick instead: the same target, the same machine, in
 //! turns, in one run.
 //!
-//! A [`contender`] moves data as a [`workload`] says and gives a [`sample`]; [`contender::in_turns`]
-//! lets two of them alternate; a [`measurement`] is what one of them reached, in one quantity.
+//! A [`contender`] moves data as a [`workload`] says and gives a [`sample`]; [`contender::take_turns`]
+//! lets several of them alternate; a [`measurement`] is what one of them reached, in one quantity.
 
 pub mod contender;
 pub mod core;

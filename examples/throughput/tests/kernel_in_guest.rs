@@ -1,7 +1,9 @@
 //! Our hosting kernel under measure: booted once in QEMU, against a real istgt.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod image;
+mod loads;
+
+use std::path::Path;
 use std::time::Duration;
 
 use isboot_tests::scratch::Scratch;
@@ -12,24 +14,9 @@ use throughput::guest::machine::Hardware;
 use throughput::rig::Rig;
 use throughput::workload::{Digests, Workload};
 
-/// The image, built as `cargo xtask` builds it and in the same place, so that this takes no time
-/// where it is there.
-fn image() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kernel");
-    // There for its options.
-    let kernel = concat!(env!("CARGO_MANIFEST_DIR"), "/../boot-module");
-    let status = Command::new(env!("CARGO"))
-        .current_dir(kernel)
-        .args(["build", "--quiet", "--release", "--target-dir"])
-        .arg(&folder)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "the kernel does not build");
-    folder.join("release/boot-module")
-}
-
 #[test]
 fn one_boot_runs_several_loads_with_and_without_digests() {
-    let image = image();
+    let image = image::image();
     let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"));
     let rig = Rig::start(scratch.path(), 8 << 20).unwrap();
     let hardware = Hardware::new(Path::new("qemu-system-x86_64"), Nic::E1000e);
@@ -39,19 +26,14 @@ fn one_boot_runs_several_loads_with_and_without_digests() {
     assert_eq!(kernel.last_answer().and_then(|answer| answer.field("copies")), Some("moves"));
     let limit = Duration::from_millis(50);
     let read = Workload::read(1 << 20, 4);
-    for workload in [
+    let workloads = [
         read,
         Workload::random_read(4096, 32),
         Workload::write(64 << 10, 4),
         read.with(Digests::Both),
         Workload::write(4096, 1).with(Digests::Both),
-    ] {
-        kernel.prepare(&workload).unwrap();
-        let sample = kernel.run(&workload, limit).unwrap();
-        println!("{workload}: {:.1} MB/s", sample.throughput() / 1e6);
-        assert!(sample.elapsed >= limit, "{workload}: {sample:?}");
-        assert_eq!(sample.bytes, sample.commands * u64::from(workload.block));
-    }
+    ];
+    loads::run_each(&mut kernel, &workloads, limit);
 
     // dd ends with the bytes that it was to read, and not with the time.
     assert_eq!(kernel.dd(Digests::None, 5 << 20).unwrap().bytes, 5 << 20);

@@ -1,11 +1,12 @@
 //! Linux with open-iscsi and fio under measure: booted once in QEMU, against a real istgt.
 
+mod loads;
+
 use std::path::Path;
 use std::time::Duration;
 
 use isboot_tests::scratch::Scratch;
 use qemu_boot::plan::Nic;
-use throughput::contender::Contender;
 use throughput::guest::linux::Linux;
 use throughput::guest::machine::Hardware;
 use throughput::rig::Rig;
@@ -19,17 +20,12 @@ fn one_boot_runs_several_loads_with_and_without_digests() {
     let mut linux = Linux::boot(&hardware, rig.portal(), rig.target_name(), rig.bytes()).unwrap();
     let limit = Duration::from_millis(100);
     let read = Workload::read(1 << 20, 4);
-    for workload in [
+    let workloads = [
         read,
         Workload::random_read(4096, 32),
         Workload::write(64 << 10, 4),
         read.with(Digests::Both),
         Workload::write(4096, 1).with(Digests::Header),
-    ] {
-        linux.prepare(&workload).unwrap();
-        let sample = linux.run(&workload, limit).unwrap();
-        println!("{workload}: {:.1} MB/s", sample.throughput() / 1e6);
-        assert!(sample.elapsed >= limit, "{workload}: {sample:?}");
-        assert_eq!(sample.bytes, sample.commands * u64::from(workload.block));
-    }
+    ];
+    loads::run_each(&mut linux, &workloads, limit);
 }

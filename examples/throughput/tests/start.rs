@@ -1,7 +1,8 @@
 //! From kernel entry to the first block, on one card and once, against a real istgt.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+mod image;
+
+use std::path::Path;
 
 use isboot_tests::scratch::Scratch;
 use qemu_boot::plan::Nic;
@@ -11,18 +12,6 @@ use throughput::rig::Rig;
 use throughput::start::measure;
 use throughput::targets::{names, settings};
 
-/// The image, built as `cargo xtask` builds it and in the same place.
-fn image() -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("kernel");
-    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../boot-module/Cargo.toml");
-    let status = Command::new(env!("CARGO"))
-        .args(["build", "--quiet", "--release", "--manifest-path", manifest, "--target-dir"])
-        .arg(&folder)
-        .status();
-    assert!(status.is_ok_and(|status| status.success()), "the kernel does not build");
-    folder.join("release/boot-module")
-}
-
 #[test]
 fn every_card_has_its_first_block_and_its_limit() {
     let scratch = Scratch::new(env!("CARGO_TARGET_TMPDIR"));
@@ -31,7 +20,8 @@ fn every_card_has_its_first_block_and_its_limit() {
         [Nic::E1000, Nic::E1000e].map(|nic| Hardware::new(Path::new("qemu-system-x86_64"), nic));
     let mut told = Vec::new();
     let all =
-        measure(&image(), &rig.place(), &cards, 1, &mut |what| told.push(what.to_owned())).unwrap();
+        measure(&image::image(), &rig.place(), &cards, 1, &mut |what| told.push(what.to_owned()))
+            .unwrap();
     assert_eq!(told.len(), 3, "{told:?}");
     let seconds = |section, setting: &str, contender| {
         let series = find(&all, section, setting, contender, None, Quantity::Seconds).unwrap();
@@ -56,6 +46,6 @@ fn a_disk_of_other_content_is_no_first_block() {
     let rig = Rig::start(scratch.path(), 1 << 20).unwrap();
     std::fs::write(rig.image(throughput::rig::READ_LUN), vec![0; 1 << 20]).unwrap();
     let cards = [Hardware::new(Path::new("qemu-system-x86_64"), Nic::E1000e)];
-    let error = measure(&image(), &rig.place(), &cards, 1, &mut |_| ()).unwrap_err();
+    let error = measure(&image::image(), &rig.place(), &cards, 1, &mut |_| ()).unwrap_err();
     assert!(error.contains("read another block than"), "{error}");
 }
