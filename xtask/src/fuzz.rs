@@ -52,7 +52,7 @@ fn fuzz(options: &Options) -> Result<(bool, u64), String> {
     let wanted = if options.targets.is_empty() { &all } else { &options.targets };
     let with_fuzzer = has_nightly();
     if with_fuzzer {
-        packages::ensure_cargo_fuzz()?;
+        ensure_cargo_fuzz()?;
     } else {
         println!(
             "There is no nightly toolchain, which the fuzzer needs (rustup toolchain install \
@@ -102,6 +102,24 @@ fn targets() -> Result<Vec<String>, String> {
 pub(crate) fn has_nightly() -> bool {
     let ask = Task::new("rustup", ["run", "nightly", "cargo", "--version"]).capture();
     ask.is_ok_and(|ended| ended.is_success())
+}
+
+/// Whether what fuzzes is missing, and could run: without a nightly toolchain it cannot.
+pub(crate) fn lacks_cargo_fuzz() -> bool {
+    let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
+    let is_there = packages::has_program("cargo-fuzz")
+        || cargo_home.is_some_and(|home| home.join("bin/cargo-fuzz").is_file());
+    !is_there && has_nightly()
+}
+
+/// Installs what fuzzes, where it is missing and could run.
+pub(crate) fn ensure_cargo_fuzz() -> Result<(), String> {
+    if !lacks_cargo_fuzz() {
+        return Ok(());
+    }
+    println!("Installing cargo-fuzz, which is compiled: a minute or two");
+    let install = Task::cargo("install --locked cargo-fuzz");
+    if install.show()?.is_success() { Ok(()) } else { Err(format!("`{install}` failed")) }
 }
 
 fn fuzzer(name: &str, seconds: u32) -> Result<Task, String> {

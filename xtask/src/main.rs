@@ -13,6 +13,7 @@ mod packages;
 mod panics;
 mod process;
 mod proof;
+mod setup;
 mod test;
 
 use std::process::ExitCode;
@@ -90,7 +91,7 @@ fn main() -> ExitCode {
     // The parser would keep a `--` for itself that is qemu-boot's.
     let handed_on = || std::env::args().skip(2).collect::<Vec<_>>();
     let outcome = match Arguments::parse().command {
-        Command::Setup { check } => packages::setup(check),
+        Command::Setup { check } => setup::run(check),
         Command::Boot { .. } => boot::run(&handed_on()),
         Command::Bench { .. } => bench::run(&handed_on()),
         Command::Test(options) => test::run(&options),

@@ -2,17 +2,15 @@
 
 use std::path::Path;
 
-use crate::fuzz;
-use crate::newer_qemu;
 use crate::process::Task;
 
 /// Something that a Debian package brings.
 #[derive(Debug)]
-struct Need {
-    package: &'static str,
+pub(crate) struct Need {
+    pub(crate) package: &'static str,
     /// Files of which one must be there; a bare name is looked up in PATH.
     files: &'static [&'static str],
-    what_for: &'static str,
+    pub(crate) what_for: &'static str,
 }
 
 /// What a person wants to do.
@@ -102,57 +100,9 @@ const BARE_METAL: &[Need] = &[
 
 const BARE_METAL_PROOF: &str = "the proof that the core builds for x86_64-unknown-none";
 
-/// `cargo xtask setup`.
-pub(crate) fn setup(only_check: bool) -> Result<u8, String> {
-    let missing = missing(Purpose::Test);
-    let needs_fuzzer = lacks_cargo_fuzz();
-    let needs_qemu = !newer_qemu::is_there();
-    if missing.is_empty() && !needs_fuzzer && !needs_qemu {
-        println!("Nothing is missing.");
-        return Ok(0);
-    }
-    for need in &missing {
-        println!("missing: {:<16} {}", need.package, need.what_for);
-    }
-    if needs_fuzzer {
-        println!("missing: {:<16} fuzzing, on the nightly toolchain", "cargo-fuzz");
-    }
-    if needs_qemu {
-        println!("missing: {:<16} igb, which the one in PATH lacks", "a newer QEMU");
-    }
-    if only_check {
-        return Ok(1);
-    }
-    if !missing.is_empty() {
-        install(&missing)?;
-    }
-    ensure_cargo_fuzz()?;
-    newer_qemu::ensure()?;
-    Ok(0)
-}
-
-/// Without a nightly toolchain there is nothing that it could do.
-fn lacks_cargo_fuzz() -> bool {
-    let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
-    let is_there = has_program("cargo-fuzz")
-        || cargo_home.is_some_and(|home| home.join("bin/cargo-fuzz").is_file());
-    !is_there && fuzz::has_nightly()
-}
-
 /// Installs what is missing, or says what to install.
 pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
-    let missing = missing(purpose);
-    if missing.is_empty() { Ok(()) } else { install(&missing) }
-}
-
-/// Installs what fuzzes, where it is missing and could run.
-pub(crate) fn ensure_cargo_fuzz() -> Result<(), String> {
-    if !lacks_cargo_fuzz() {
-        return Ok(());
-    }
-    println!("Installing cargo-fuzz, which is compiled: a minute or two");
-    let install = Task::cargo("install --locked cargo-fuzz");
-    if install.show()?.is_success() { Ok(()) } else { Err(format!("`{install}` failed")) }
+    install(&missing(purpose))
 }
 
 /// Installs LLVM's coverage tools of one version, where they are missing.
@@ -170,7 +120,8 @@ pub(crate) fn has_program(name: &str) -> bool {
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(name).is_file())
 }
 
-fn missing(purpose: Purpose) -> Vec<&'static Need> {
+/// What is not there yet.
+pub(crate) fn missing(purpose: Purpose) -> Vec<&'static Need> {
     let mut needs: Vec<&Need> = BOOT.iter().collect();
     // A smoke of the bench is a part of the test.
     if purpose != Purpose::Boot {
@@ -190,7 +141,11 @@ fn is_there(file: &str) -> bool {
     if file.starts_with('/') { Path::new(file).exists() } else { has_program(file) }
 }
 
-fn install(missing: &[&Need]) -> Result<(), String> {
+/// Installs these packages, if there are any.
+pub(crate) fn install(missing: &[&Need]) -> Result<(), String> {
+    if missing.is_empty() {
+        return Ok(());
+    }
     install_packages(&missing.iter().map(|need| need.package).collect::<Vec<_>>())
 }
 
