@@ -10,6 +10,7 @@ pub mod facts;
 pub mod guest;
 pub mod host;
 pub mod initiator;
+pub mod limit;
 pub mod link;
 pub mod load;
 pub mod measurement;

@@ -9,10 +9,9 @@
 //!
 //! Neither computes or verifies TCP checksums: between veth, bridge and TAP the kernel says of every
 //! frame that its data never left the machine, and our frames go out with the sum left to be put in,
-//! as an Intel controller would do it. The target sends up to 64 KiB at once (GSO). libiscsi's
-//! kernel receives them whole; the TAP devices take no such frames, so ours receives, one call
-//! each, every frame of 1514 bytes that a wire would carry. That is as on the controllers of our
-//! driver, which have no large receive, and in libiscsi's favour.
+//! as an Intel controller would do it. The target sends up to 64 KiB at once (GSO), and both are
+//! handed that whole: libiscsi's kernel by the bridge, ours by the TAP device, which offers large
+//! receive.
 
 pub mod network;
 pub mod ours;
@@ -26,14 +25,15 @@ use std::time::Duration;
 
 use crate::contender::{Turn, take_turns};
 use crate::host::peer::{Peer, Program};
+use crate::limit::Watched;
 use crate::measurement::{Measurement, Section};
 use crate::progress::Tell;
-use crate::rig::{Place, Rig};
+use crate::rig::Rig;
 use crate::targets::settings;
 use crate::workload::{Digests, Workload};
 use network::{Rate, Shaped};
 use ours::Ours;
-use tap::{Offload, Tap};
+use tap::Tap;
 
 /// The target's address, and libiscsi's; those of our stacks follow.
 const TARGET: Ipv4Addr = Ipv4Addr::new(10, 213, 0, 1);
@@ -65,44 +65,35 @@ pub fn measure(
     tell("link: making two networks and a target");
     let shaped = Shaped::new(TARGET, LIBISCSI, PREFIX)?;
     let rig = shaped.at_target(|| Rig::start_at(folder, LUN, TARGET))?;
-    let place = rig.place();
     let mut all = Vec::new();
     for (setting, rate) in rates() {
         shaped.limit_to(rate)?;
         tell(&format!("link {setting}: {WORKLOAD}"));
         // Progress is told here, while the thread that is in the other network measures.
         let (sender, news) = mpsc::channel();
+        let turns = || one_rate(setting, &shaped, &rig, rounds, limit, sender);
         let seen = thread::scope(|scope| {
-            let turns = || shaped.at_initiator(|| one_rate(&shaped, &place, rounds, limit, sender));
-            let worker = scope.spawn(turns);
+            let worker = scope.spawn(|| shaped.at_initiator(turns));
             for line in news {
                 tell(&format!("link {setting}: {line}"));
             }
             worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         })?;
-        for (contender, workload, samples) in seen {
-            all.extend(Measurement::of_samples(
-                Section::Link,
-                setting,
-                &contender,
-                &workload,
-                &samples,
-            ));
-        }
+        all.extend(seen);
     }
     Ok(all)
 }
 
-type Seen = Vec<(String, Workload, Vec<crate::sample::Sample>)>;
-
 /// All turns at one rate, in the initiators' network.
 fn one_rate(
+    setting: &str,
     shaped: &Shaped,
-    place: &Place,
+    rig: &Rig,
     rounds: usize,
     limit: Duration,
     news: mpsc::Sender<String>,
-) -> Result<Seen, String> {
+) -> Result<Vec<Measurement>, String> {
+    let place = rig.place();
     let say = |what: &str| {
         // Nobody listens any more: then nobody wants to know.
         let _ = news.send(what.to_owned());
@@ -110,23 +101,30 @@ fn one_rate(
     say("isboot logs in, with digests and without");
     let ours = |number: u8| -> Result<Ours, String> {
         let name = format!("isboot{number}");
-        let open = Tap::open(&name, tap::ETHERNET_MTU, Offload::Checksum);
+        let open = Tap::open(&name, tap::ETHERNET_MTU);
         let tap = open.map_err(|error| format!("making a TAP device: {error}"))?;
         shaped.add_port(&name)?;
         let [a, b, c, d] = LIBISCSI.octets();
-        Ok(Ours::new(place, tap, Ipv4Addr::new(a, b, c, d + number), number))
+        Ok(Ours::new(&place, tap, Ipv4Addr::new(a, b, c, d + number), number))
     };
     let (mut both, mut none) = (ours(1)?, ours(2)?);
-    let mut libiscsi = Peer::new(Program::IscsiPerf, place);
+    let mut libiscsi = Peer::new(Program::IscsiPerf, &place);
+    let with_both = WORKLOAD.with(Digests::Both);
+    let mut both = Watched::new(&mut both, rig.istgt_id());
     let mut turns = [
-        Turn::new(&mut both, &WORKLOAD.with(Digests::Both)),
+        Turn::new(&mut both, &with_both),
         Turn::new(&mut libiscsi, &WORKLOAD),
         Turn::new(&mut none, &WORKLOAD),
     ];
     say(&format!("three take turns, {rounds} rounds"));
     take_turns(&mut turns, rounds, limit);
-    let taken = turns
-        .into_iter()
-        .map(|turn| Ok((turn.contender.name().to_owned(), turn.workload, turn.seen?)));
-    taken.collect()
+    let mut measured = Vec::new();
+    for turn in turns {
+        let (name, workload) = (turn.contender.name().to_owned(), turn.workload);
+        let samples = turn.seen?;
+        let figures = Measurement::of_samples(Section::Link, setting, &name, &workload, &samples);
+        measured.extend(figures);
+    }
+    measured.push(both.limit(setting, &with_both));
+    Ok(measured)
 }

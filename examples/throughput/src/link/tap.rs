@@ -14,17 +14,6 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use smoltcp::phy::{Checksum, Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::time::Instant;
 
-/// What the device does for the stack above it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Offload {
-    /// Nothing: every checksum is computed here.
-    None,
-    /// TCP checksums both ways, as the controllers of the driver do.
-    Checksum,
-    /// That, and frames of one connection arrive as one of up to 64 KiB.
-    LargeReceive,
-}
-
 /// Bytes before every frame (virtio 1.2 §5.1.6, without `num_buffers`).
 const HEADER: usize = 10;
 /// `VIRTIO_NET_HDR_F_NEEDS_CSUM`: the sum is still to be put in. On what we get that means that
@@ -48,7 +37,6 @@ const DROPPED_AT_ONCE: usize = 64;
 pub struct Tap {
     file: File,
     mtu: u16,
-    offload: Offload,
     received: Box<[u8]>,
     sent: Box<[u8]>,
 }
@@ -67,12 +55,14 @@ nix::ioctl_write_int_bad!(
 );
 
 impl Tap {
-    /// Makes a TAP device of this name in the network of this thread.
+    /// Makes a TAP device of this name in the network of this thread. It computes TCP checksums both
+    /// ways, as the controllers of the driver do, and hands over what the kernel sent or collected as
+    /// one as a frame of up to 64 KiB.
     ///
     /// # Errors
     ///
     /// What the system said: it needs root and the device `/dev/net/tun`.
-    pub fn open(name: &str, mtu: u16, offload: Offload) -> io::Result<Self> {
+    pub fn open(name: &str, mtu: u16) -> io::Result<Self> {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).custom_flags(libc::O_NONBLOCK);
         let file = options.open("/dev/net/tun")?;
@@ -88,15 +78,11 @@ impl Tap {
         let request = libc::ifreq { ifr_name: name_of_it, ifr_ifru: flags };
         // SAFETY: the file is open, and the request lives and is of the kind that TUNSETIFF reads.
         unsafe { set_interface(file.as_raw_fd(), &raw const request) }?;
-        let features = match offload {
-            Offload::None => 0,
-            Offload::Checksum => libc::TUN_F_CSUM,
-            Offload::LargeReceive => libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6,
-        };
+        let features = libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6;
         // SAFETY: the file is open, and TUNSETOFFLOAD takes a number.
         unsafe { set_offload(file.as_raw_fd(), features as libc::c_int) }?;
         let buffer = || vec![0; HEADER + LONGEST].into_boxed_slice();
-        Ok(Self { file, mtu, offload, received: buffer(), sent: buffer() })
+        Ok(Self { file, mtu, received: buffer(), sent: buffer() })
     }
 
     /// The largest IP packet.
@@ -153,14 +139,14 @@ impl Device for Tap {
 
     fn receive(&mut self, _: Instant) -> Option<(Received<'_>, Sending<'_>)> {
         let length = self.read()?;
-        let Self { file, offload, received, sent, .. } = self;
+        let Self { file, received, sent, .. } = self;
         let frame = received.get_mut(HEADER..length)?;
-        Some((Received(frame), Sending { file, offload: *offload, buffer: sent }))
+        Some((Received(frame), Sending { file, buffer: sent }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Sending<'_>> {
-        let Self { file, offload, sent, .. } = self;
-        Some(Sending { file, offload: *offload, buffer: sent })
+        let Self { file, sent, .. } = self;
+        Some(Sending { file, buffer: sent })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -193,7 +179,6 @@ impl ReceivedFrame for Received<'_> {
 /// Room for a frame to be sent.
 pub struct Sending<'a> {
     file: &'a File,
-    offload: Offload,
     buffer: &'a mut [u8],
 }
 
@@ -203,9 +188,7 @@ impl TxToken for Sending<'_> {
         let frame = &mut room[..length];
         let result = write(frame);
         header.fill(0);
-        if self.offload == Offload::None {
-            checksum::complete(frame);
-        } else if let Some(insertion) = checksum::prepare(frame) {
+        if let Some(insertion) = checksum::prepare(frame) {
             header[0] = NEEDS_CHECKSUM;
             header[6..8].copy_from_slice(&u16::from(insertion.tcp).to_le_bytes());
             header[8..10].copy_from_slice(&TCP_CHECKSUM.to_le_bytes());
