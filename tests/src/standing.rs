@@ -180,6 +180,10 @@ impl<S: ByteStream> ByteStream for Watched<S> {
         Some(count)
     }
 
+    fn expect_at_least(&mut self, bytes: usize) {
+        self.stream.expect_at_least(bytes);
+    }
+
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
         let checks = &self.checks;
         self.stream.send(|out| {

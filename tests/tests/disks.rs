@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use isboot::disk::{DiskId, RequestError, SubmitRequestError};
 use isboot::pdu::bhs::opcode;
-use isboot::pdu::request::Request;
+use isboot::pdu::request::{Request, TaskManagementRequest};
 use isboot::pdu::response::{DataIn, Residual, Response, TaskManagementResponse};
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Error, Session};
@@ -252,6 +252,58 @@ fn read_data_goes_straight_to_its_place_with_digests_too() {
         assert!(pair.read(0, 0, content.len()).as_ref() == Ok(&content), "{digest}");
         let placed = pair.isboot.stream().stream().placed();
         assert!(0 < placed && placed < content.len() as u64, "{placed}: some of it was lent");
+        pair.log_out();
+    }
+}
+
+#[test]
+fn the_stream_is_told_what_is_owed_until_it_has_come() {
+    const RESPONSE: usize = 48;
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let expected = |pair: &Pair| {
+        let stream = pair.isboot.stream().stream();
+        (stream.most_expected(), stream.expected())
+    };
+    assert_eq!(expected(&pair).1, 0, "everything has come that was owed for finding disks");
+    pair.read(0, 0, 8192).unwrap();
+    assert_eq!(expected(&pair), (8192 + RESPONSE, 0));
+    // The bytes go with the command.
+    pair.write(0, 0, &[7; 512]).unwrap();
+    assert_eq!(expected(&pair), (RESPONSE, 0));
+    // The target asks for the rest: who waits for answers must not wait for many.
+    pair.submit_read(0, 0, 4096);
+    pair.submit_write(0, 0, &Random(3).bytes(MIB as usize / 2));
+    pair.finish_one().outcome.unwrap();
+    pair.finish_one().outcome.unwrap();
+    let (most, left) = expected(&pair);
+    assert!(most <= 4096 + RESPONSE && left == 0, "{most}, {left}");
+    pair.log_out();
+}
+
+#[test]
+fn a_command_that_the_target_never_answers_is_not_owed_for_ever() {
+    const DONE: u8 = 0;
+    const NO_SUCH_LUN: u8 = 2;
+    for response in [DONE, NO_SUCH_LUN] {
+        let target = target().build();
+        let mut pair = Pair::ready(&target, &[]);
+        target.on_request(move |_, pdu| match Request::parse(&pdu.header) {
+            Ok(Request::ScsiCommand(_)) => Handling::Swallow,
+            Ok(Request::TaskManagement(TaskManagementRequest { initiator_task_tag, .. })) => {
+                let numbers = NUMBERS;
+                let answer = TaskManagementResponse { response, initiator_task_tag, numbers };
+                let pdu = Pdu::new(Response::TaskManagement(answer).emit(), Vec::new());
+                Handling::Answer(vec![Injection { pdu, numbering: Numbering::Status }])
+            }
+            _ => Handling::Proceed,
+        });
+        let read = pair.submit_read(0, 0, 4096);
+        pair.pass(Duration::from_millis(1));
+        assert_eq!(pair.isboot.stream().stream().expected(), 4096 + 48);
+        pair.isboot.abort(read);
+        pair.finish_one().outcome.unwrap_err();
+        assert_eq!(pair.isboot.stream().stream().expected(), 0, "{response}");
         pair.log_out();
     }
 }

@@ -39,6 +39,12 @@ pub trait ByteStream {
         None
     }
 
+    /// At least so many bytes will come without anything more from this side: one that sleeps on
+    /// the connection may do so until a good part of them is there, rather than the first.
+    fn expect_at_least(&mut self, bytes: usize) {
+        let _ = bytes;
+    }
+
     /// Lends free transmit space to `fill`, which says how many bytes it wrote.
     ///
     /// Only the contiguous part is lent: call again until `None`, which means that no space

@@ -192,6 +192,7 @@ impl<S: ByteStream> Link<S> {
                 Some(0) | None => break,
             }
         }
+        self.stream.expect_at_least(session.owed());
         any
     }
 

@@ -3,6 +3,7 @@
 use heapless::{Deque, Vec};
 
 use super::arriving::Arriving;
+use super::owed::Owed;
 use super::task::TaskTag;
 use crate::login::Negotiated;
 use crate::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
@@ -49,6 +50,7 @@ pub(super) struct Connection {
     pub(super) ping: Option<(u32, Instant)>,
     /// Time2Wait that the target announced together with the end, in seconds.
     pub(super) announced_wait: Option<u16>,
+    pub(super) owed: Owed,
 }
 
 impl Connection {
@@ -68,6 +70,7 @@ impl Connection {
             pdu_since: None,
             ping: None,
             announced_wait: None,
+            owed: Owed::default(),
         }
     }
 }

@@ -18,6 +18,7 @@ mod function;
 mod hold;
 mod logout;
 mod management;
+mod owed;
 mod portals;
 mod receive;
 mod recovery;

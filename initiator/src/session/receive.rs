@@ -236,6 +236,7 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         task.moved.add(start, end).map_err(|TooManyGaps| SCATTERED)?;
         task.next_data_sn = task.next_data_sn.wrapping_add(1);
+        self.connection.owed.came(task, header.data_segment_length);
         Ok(Arriving::Data { header, index, position: start })
     }
 
@@ -472,9 +473,12 @@ impl<const TASKS: usize> Session<TASKS> {
     }
 
     fn complete<'b>(&mut self, index: u16, completion: Completion) -> Result<Step<'b>, Error> {
-        let task = self.tasks.tag(index).ok_or(UNKNOWN_TASK)?;
+        let tag = self.tasks.tag(index).ok_or(UNKNOWN_TASK)?;
+        if let Some(task) = self.tasks.at_mut(index) {
+            self.connection.owed.ended(task);
+        }
         self.tasks.remove(index);
-        Ok(Step::Event(Event::Completed { task, completion }))
+        Ok(Step::Event(Event::Completed { task: tag, completion }))
     }
 
     // --- PDUs without data of interest ---

@@ -258,6 +258,7 @@ impl<const TASKS: usize> Session<TASKS> {
         if let Some(task) = self.tasks.at_mut(index)
             && task.state != TaskState::Failed
         {
+            self.connection.owed.ended(task);
             task.state = TaskState::Failed;
             task.bursts.clear();
             let _ = self.failed.push_back((index, error));
@@ -292,6 +293,7 @@ impl<const TASKS: usize> Session<TASKS> {
     /// Puts a sent command back in the queue for another issue, or fails it when it had enough.
     pub(super) fn issue_again(&mut self, index: u16) {
         let Some(task) = self.tasks.at_mut(index) else { return };
+        self.connection.owed.ended(task);
         task.rewind();
         task.state = TaskState::Queued;
         if task.unwanted != Unwanted::No {

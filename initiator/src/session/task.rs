@@ -115,6 +115,8 @@ pub(super) struct Task {
     pub(super) next_r2t_sn: u32,
     /// Data-In bytes taken so far, or Data-Out bytes asked for or promised so far.
     pub(super) moved: Extents,
+    /// Bytes that the target owes for it.
+    pub(super) owed: u32,
     /// A data digest failed: status to come does not count, the command is issued again.
     pub(super) damaged: bool,
     /// Steps of the escalation that were taken for it in this session.
@@ -152,6 +154,7 @@ impl Task {
         next_data_sn: 0,
         next_r2t_sn: 0,
         moved: Extents::EMPTY,
+        owed: 0,
         damaged: false,
         steps: 0,
         rejections: 0,

@@ -68,6 +68,9 @@ struct State {
     lends: bool,
     /// Bytes that were put straight into their place.
     placed: u64,
+    /// Bytes that the initiator says it expects; now, and the most so far.
+    expected: usize,
+    most_expected: usize,
     /// The target has closed: nothing follows `down`.
     fin: bool,
     silent: bool,
@@ -103,6 +106,8 @@ impl Wire {
             arrived: VecDeque::new(),
             lends: false,
             placed: 0,
+            expected: 0,
+            most_expected: 0,
             fin: false,
             silent: false,
             room: 1 << 16,
@@ -361,6 +366,18 @@ impl MemoryStream {
     pub fn placed(&self) -> u64 {
         self.0.0.borrow().placed
     }
+
+    /// Bytes that the initiator expects at least without sending anything more.
+    #[must_use]
+    pub fn expected(&self) -> usize {
+        self.0.0.borrow().expected
+    }
+
+    /// The most that it ever expected since this was asked last.
+    #[must_use]
+    pub fn most_expected(&self) -> usize {
+        core::mem::take(&mut self.0.0.borrow_mut().most_expected)
+    }
 }
 
 impl ByteStream for MemoryStream {
@@ -415,6 +432,12 @@ impl ByteStream for MemoryStream {
         }
         state.placed += count as u64;
         Some(count)
+    }
+
+    fn expect_at_least(&mut self, bytes: usize) {
+        let state = &mut *self.0.0.borrow_mut();
+        state.expected = bytes;
+        state.most_expected = state.most_expected.max(bytes);
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

@@ -1,0 +1,93 @@
+//! Single points of the host's rows: ours over its sockets in turns with libiscsi, or alone, so that
+//! its system calls can be counted.
+//!
+//! ```text
+//! cargo run --release -p throughput --example compare_hosts -- --only 'read 1 MiB'
+//! strace -cf target/release/examples/compare_hosts --alone --only 'read 4 KiB ×1'
+//! ```
+
+use std::time::Duration;
+
+use clap::Parser;
+use isboot_tests::scratch::Scratch;
+use throughput::contender::{Turn, take_turns};
+
+use throughput::host::ours::Ours;
+use throughput::host::peer::{Peer, Program};
+use throughput::rig::Rig;
+use throughput::sample::{Sample, Series};
+use throughput::workload::{Digests, Workload};
+
+/// Single points of the host's rows
+#[derive(Debug, Parser)]
+struct Options {
+    /// Rounds of each load
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Milliseconds of each sample
+    #[arg(long, default_value_t = 300)]
+    milliseconds: u64,
+    /// Only loads whose name has one of these in it, such as 'write', '4 KiB ×32', 'both'
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// Without libiscsi
+    #[arg(long)]
+    alone: bool,
+}
+
+fn main() -> Result<(), String> {
+    let options = Options::parse();
+    let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
+    let rig = Rig::start(folder.path(), 64 << 20)?;
+    let place = rig.place();
+    let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
+    let limit = Duration::from_millis(options.milliseconds);
+    for load in loads() {
+        let name = load.to_string();
+        if !options.only.is_empty() && !options.only.iter().any(|part| name.contains(part.as_str()))
+        {
+            continue;
+        }
+        let both = load.with(Digests::Both);
+        let mut theirs = Peer::new(Program::for_a(&load), &place);
+        let mut turns = vec![Turn::new(&mut ours, &load)];
+        if !options.alone {
+            turns.push(Turn::new(&mut digesting, &both));
+            turns.push(Turn::new(&mut theirs, &load));
+        }
+        take_turns(&mut turns, options.rounds, limit);
+        let seen: Result<Vec<Vec<Sample>>, String> = turns.into_iter().map(|t| t.seen).collect();
+        println!("{name}");
+        let names = ["ours", "… both digests", "libiscsi"];
+        let [ours, others @ ..] = &seen?[..] else { continue };
+        for (name, samples) in names.iter().zip(std::iter::once(ours).chain(others)) {
+            let (speed, cpu) = (speed(samples), cpu(samples));
+            let (least, most) = speed.spread();
+            println!(
+                "  {name:<16} {:>7.1} MB/s ({least:.0}–{most:.0}), ours {:.2} of it;  {:.3} s/GB, ours {:.2}",
+                speed.median(),
+                self::speed(ours).ratio(&speed).median(),
+                cpu.median(),
+                self::cpu(ours).ratio(&cpu).median(),
+            );
+        }
+    }
+    Ok(())
+}
+
+fn speed(samples: &[Sample]) -> Series {
+    Series(samples.iter().map(|sample| sample.throughput() / 1e6).collect())
+}
+
+fn cpu(samples: &[Sample]) -> Series {
+    Series(samples.iter().filter_map(Sample::cpu_per_gigabyte).collect())
+}
+
+fn loads() -> Vec<Workload> {
+    let sizes = [4 << 10, 64 << 10, 1 << 20];
+    let both = |size| [1, 4, 32].map(|depth| (size, depth));
+    let points: Vec<(u32, u16)> = sizes.into_iter().flat_map(both).collect();
+    let reads = points.iter().map(|&(size, depth)| Workload::read(size, depth));
+    let writes = points.iter().map(|&(size, depth)| Workload::write(size, depth));
+    reads.chain(writes).collect()
+}

@@ -1,0 +1,276 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::thread;
+use std::time::Instant;
+use std::vec;
+use std::vec::Vec;
+
+use super::*;
+
+const LIMIT: Duration = Duration::from_secs(10);
+
+fn poll_until(stream: &mut StdTcp, mut done: impl FnMut(&mut StdTcp) -> bool) {
+    let start = Instant::now();
+    while !done(stream) {
+        assert!(start.elapsed() < LIMIT, "still {:?} after {LIMIT:?}", stream.state());
+        stream.wait(Duration::from_millis(20));
+        stream.poll(Duration::ZERO);
+    }
+}
+
+fn open(listener: &TcpListener) -> (StdTcp, std::net::TcpStream) {
+    let mut stream = StdTcp::new();
+    stream.connect(Duration::ZERO, listener.local_addr().unwrap()).unwrap();
+    let (peer, _) = listener.accept().unwrap();
+    poll_until(&mut stream, |stream| stream.state() == StreamState::Open);
+    (stream, peer)
+}
+
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
+}
+
+#[test]
+fn a_closed_port_refuses() {
+    let portal = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut stream = StdTcp::new();
+    if stream.connect(Duration::ZERO, portal).is_ok() {
+        poll_until(&mut stream, |stream| stream.state() != StreamState::Connecting);
+        assert_eq!(stream.state(), StreamState::Failed(StreamError::Refused));
+    }
+}
+
+#[test]
+fn what_came_before_the_peers_end_can_be_read_after_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    peer.write_all(b"last words").unwrap();
+    drop(peer);
+    poll_until(&mut stream, |stream| stream.state() == StreamState::PeerClosed);
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"last words");
+    assert_eq!(stream.recv(|bytes| (bytes.len(), ())), None);
+}
+
+#[test]
+fn a_reset_is_told_from_an_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, peer) = open(&listener);
+    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    poll_until(&mut stream, |stream| stream.state() != StreamState::Open);
+    assert_eq!(stream.state(), StreamState::Failed(StreamError::Reset));
+    assert_eq!(stream.send(|out| (out.len(), ())), None);
+}
+
+#[test]
+fn twenty_megabytes_cross_both_ways_unharmed() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    let data = pattern(20 << 20);
+    let echo = thread::spawn(move || {
+        let mut all = vec![0; 20 << 20];
+        peer.read_exact(&mut all).unwrap();
+        peer.write_all(&all).unwrap();
+    });
+    let (mut sent, mut back) = (0, Vec::new());
+    poll_until(&mut stream, |stream| {
+        while sent < data.len() {
+            let wrote = stream.send(|out| {
+                let count = out.len().min(data.len() - sent).min(70_001);
+                out[..count].copy_from_slice(&data[sent..sent + count]);
+                (count, count)
+            });
+            match wrote {
+                Some(count) => sent += count,
+                None => break,
+            }
+        }
+        // Not everything at once: what is left must stay in order.
+        while stream
+            .recv(|bytes| {
+                let count = bytes.len().min(50_021);
+                back.extend_from_slice(&bytes[..count]);
+                (count, ())
+            })
+            .is_some()
+        {}
+        back.len() == data.len()
+    });
+    assert!(back == data);
+    echo.join().unwrap();
+}
+
+#[test]
+fn a_long_run_goes_to_its_place_and_what_follows_it_is_lent() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    let data = pattern(3 * PLACE_LEAST);
+    let (head, run) = (100, 2 * PLACE_LEAST);
+    // The start is known first, as a header is; the rest comes in two parts.
+    peer.write_all(&data[..head]).unwrap();
+    poll_until(&mut stream, |stream| !stream.received.is_empty());
+    let mut short = vec![0; PLACE_LEAST];
+    assert_eq!(stream.recv_into(&mut short), None, "what waits there comes first");
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), &data[..head]);
+
+    let mut place = vec![0; run];
+    assert_eq!(stream.recv_into(&mut place), None, "nothing came yet, and it is known where to");
+    let mut placed = 0;
+    for part in [&data[head..head + PLACE_LEAST], &data[head + PLACE_LEAST..]] {
+        peer.write_all(part).unwrap();
+        let wanted = (placed + part.len()).min(run);
+        poll_until(&mut stream, |stream| {
+            placed += stream.recv_into(&mut place[placed..]).unwrap_or(0);
+            placed == wanted
+        });
+    }
+    assert!(place == data[head..head + run]);
+    let mut rest = Vec::new();
+    poll_until(&mut stream, |stream| {
+        while stream.recv(|bytes| (bytes.len(), rest.extend_from_slice(bytes))).is_some() {}
+        rest.len() == data.len() - head - run
+    });
+    assert!(rest == data[head + run..]);
+}
+
+#[test]
+fn a_short_run_is_lent_and_the_peers_end_is_found_in_the_middle_of_a_long_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    peer.write_all(b"short").unwrap();
+    let mut place = vec![0; PLACE_LEAST];
+    poll_until(&mut stream, |stream| !stream.received.is_empty());
+    assert_eq!(stream.recv_into(&mut place[..5]), None);
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"short");
+
+    assert_eq!(stream.recv_into(&mut place), None, "nothing came yet, and it is known where to");
+    peer.write_all(b"half").unwrap();
+    let mut placed = 0;
+    poll_until(&mut stream, |stream| {
+        placed += stream.recv_into(&mut place[placed..]).unwrap_or(0);
+        placed == 4
+    });
+    drop(peer);
+    poll_until(&mut stream, |stream| {
+        assert_eq!(stream.recv_into(&mut place[placed..]), None);
+        stream.state() == StreamState::PeerClosed
+    });
+    assert_eq!(&place[..4], b"half");
+}
+
+#[test]
+fn after_an_abort_it_connects_again_with_nothing_left_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    peer.write_all(b"old").unwrap();
+    poll_until(&mut stream, |stream| !stream.received.is_empty());
+    stream.abort();
+    assert_eq!(stream.state(), StreamState::Closed);
+    stream.connect(Duration::ZERO, listener.local_addr().unwrap()).unwrap();
+    let (mut peer, _) = listener.accept().unwrap();
+    peer.write_all(b"new").unwrap();
+    poll_until(&mut stream, |stream| !stream.received.is_empty());
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"new");
+}
+
+#[test]
+fn close_sends_everything_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    stream.send(|out| {
+        out[..4].copy_from_slice(b"tail");
+        (4, ())
+    });
+    // What the peer sent and nobody read must not turn our end into a reset.
+    peer.write_all(b"unread").unwrap();
+    poll_until(&mut stream, |stream| !stream.received.is_empty());
+    stream.close();
+    assert_eq!(stream.send(|out| (out.len(), ())), None);
+    let mut all = Vec::new();
+    peer.read_to_end(&mut all).unwrap();
+    assert_eq!(all, b"tail");
+    assert_eq!(stream.state(), StreamState::Open, "the peer has not ended");
+    drop(peer);
+    poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
+}
+
+#[test]
+fn a_peer_that_never_ends_is_not_waited_for_long() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, _peer) = open(&listener);
+    stream.close();
+    let now = Duration::from_secs(100);
+    stream.poll(now);
+    assert_eq!(stream.poll_at(now), Some(now + CLOSE_TIMEOUT));
+    stream.poll(now + CLOSE_TIMEOUT - Duration::from_millis(1));
+    assert_eq!(stream.state(), StreamState::Open);
+    stream.poll(now + CLOSE_TIMEOUT);
+    assert_eq!(stream.state(), StreamState::Closed);
+}
+
+#[test]
+fn a_peer_that_never_accepts_times_out() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let portal = listener.local_addr().unwrap();
+    // Fill the queue of connections that wait to be accepted: no further SYN is answered.
+    shorten_queue(&listener);
+    let waiting: Vec<_> = (0..3).map(|_| stream_to(portal)).collect();
+    thread::sleep(Duration::from_millis(100));
+    let mut stream = stream_to(portal);
+    let now = Duration::from_secs(100);
+    stream.poll(now);
+    assert_eq!(stream.state(), StreamState::Connecting);
+    stream.poll(now + CONNECT_TIMEOUT);
+    assert_eq!(stream.state(), StreamState::Failed(StreamError::TimedOut));
+    drop(waiting);
+}
+
+/// Makes the queue of unaccepted connections as short as it gets.
+fn shorten_queue(listener: &TcpListener) {
+    rustix::net::listen(listener, 0).unwrap();
+}
+
+fn stream_to(portal: SocketAddr) -> StdTcp {
+    let mut stream = StdTcp::new();
+    stream.connect(Duration::ZERO, portal).unwrap();
+    stream
+}
+
+#[test]
+fn a_wait_for_much_does_not_hold_back_the_little_that_comes() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    stream.expect_at_least(1 << 20);
+    peer.write_all(b"a notice").unwrap();
+    let start = Instant::now();
+    stream.wait(LIMIT);
+    let took = start.elapsed();
+    assert!(waking::PATIENCE <= took && took < LIMIT / 10, "{took:?}");
+    stream.poll(Duration::ZERO);
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.to_vec())).unwrap(), b"a notice");
+}
+
+#[test]
+fn a_peer_that_stops_in_the_middle_of_a_run_holds_a_wait_up_no_longer_than_its_limit() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    let mut place = vec![0; 4 * PLACE_LEAST];
+    assert_eq!(stream.recv_into(&mut place), None, "nothing came yet");
+    stream.expect_at_least(place.len());
+    peer.write_all(&[7; PLACE_LEAST]).unwrap();
+    let (mut placed, start) = (0, Instant::now());
+    for _ in 0..10 {
+        stream.wait(Duration::from_millis(20));
+        stream.poll(Duration::ZERO);
+        placed += stream.recv_into(&mut place[placed..]).unwrap_or(0);
+    }
+    assert_eq!(placed, PLACE_LEAST);
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    drop(peer);
+    let start = Instant::now();
+    stream.wait(LIMIT);
+    assert!(start.elapsed() < LIMIT / 10, "its end wakes at once: {:?}", start.elapsed());
+    stream.poll(Duration::ZERO);
+    assert_eq!(stream.recv_into(&mut place[placed..]), None);
+    assert_eq!(stream.state(), StreamState::PeerClosed);
+}
