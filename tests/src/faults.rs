@@ -34,6 +34,8 @@ pub struct Faults {
     pub only_from: Option<Side>,
     /// Largest IP packet.
     pub mtu: usize,
+    /// The initiator's device cuts long segments, as most controllers do.
+    pub cuts: bool,
     /// What the cable carries at once; anything, if none.
     pub capacity: Option<Capacity>,
 }
@@ -49,6 +51,7 @@ impl Default for Faults {
             falsified: 0,
             only_from: None,
             mtu: 1500,
+            cuts: true,
             capacity: None,
         }
     }

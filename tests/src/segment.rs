@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
@@ -15,12 +16,13 @@ use isboot::boot::{BootPlan, Isboot, State};
 use isboot::disk::{DiskId, Rejected, RequestId};
 use isboot::login::Name;
 use isboot::pdu::digest::Crc32cFunction;
+use isboot_transport::checksum;
 use isboot_transport::device::{EthernetDevice, ReceivedFrame};
 use isboot_transport::link::Link;
 use isboot_transport::netstack::{Addressing, Configuration, NetStack, Sockets};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::socket::tcp;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
@@ -59,7 +61,8 @@ impl Segment {
     pub fn new(target: &Target, parameters: &[(&str, &str)], faults: Faults) -> Self {
         let mtu = faults.mtu;
         let cable = Rc::new(RefCell::new(Cable::new(faults)));
-        let end = |side| End { cable: Rc::clone(&cable), side, unflushed: Vec::new() };
+        let end =
+            |side| End { cable: Rc::clone(&cable), side, unflushed: Vec::new(), may_cut: true };
         let name = |name: &str| Name::new(name).expect("an iSCSI name");
         let isid = [0x00, 0x02, 0x3d, 0x00, 0x00, 0x01];
         let host = name("iqn.2026-11.org.example:host");
@@ -477,6 +480,16 @@ pub struct End {
     cable: Rc<RefCell<Cable>>,
     side: Side,
     unflushed: Vec<Vec<u8>>,
+    may_cut: bool,
+}
+
+/// Bytes of the longest frame that the initiator's device cuts.
+const LONGEST_CUT: usize = 32 << 10;
+
+impl End {
+    fn cuts(&self) -> bool {
+        self.side == Side::Initiator && self.cable.borrow().faults.cuts
+    }
 }
 
 impl EthernetDevice for End {
@@ -486,6 +499,14 @@ impl EthernetDevice for End {
         for frame in std::mem::take(&mut self.unflushed) {
             self.cable.borrow_mut().send(self.side, frame);
         }
+    }
+
+    fn longest_segmented(&self) -> Option<usize> {
+        (self.cuts() && self.may_cut).then_some(LONGEST_CUT)
+    }
+
+    fn allow_segmentation(&mut self, is_allowed: bool) {
+        self.may_cut = is_allowed;
     }
 
     fn link(&mut self) -> Link {
@@ -512,17 +533,22 @@ impl phy::Device for End {
 
     fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received, Sending<'_>)> {
         let frame = self.cable.borrow_mut().take(self.side)?;
-        Some((Received(frame), Sending(self)))
+        Some((Received(frame), Sending { end: self, size: None }))
     }
 
     fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Sending<'_>> {
-        (self.unflushed.len() < 64).then_some(Sending(self))
+        (self.unflushed.len() < 64).then_some(Sending { end: self, size: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.cable.borrow().faults.mtu + 14;
+        if self.cuts() {
+            capabilities.checksum.tcp = Checksum::Rx;
+            let longest = self.longest_segmented();
+            capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
+        }
         capabilities
     }
 }
@@ -545,13 +571,28 @@ impl ReceivedFrame for Received {
 
 /// Room for a frame to be sent.
 #[derive(Debug)]
-pub struct Sending<'a>(&'a mut End);
+pub struct Sending<'a> {
+    end: &'a mut End,
+    /// Most bytes of data of one segment, of a frame that is to be cut.
+    size: Option<NonZeroU16>,
+}
 
 impl phy::TxToken for Sending<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         let mut frame = vec![0; length];
         let result = write(&mut frame);
-        self.0.unflushed.push(frame);
+        if let Some(size) = self.size {
+            self.end.unflushed.extend(isboot_fake_nic::segments(&frame, size.get().into()));
+            return result;
+        }
+        if self.end.cuts() {
+            checksum::complete(&mut frame);
+        }
+        self.end.unflushed.push(frame);
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.size = meta.segmentation_offload_size;
     }
 }

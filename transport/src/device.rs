@@ -1,6 +1,8 @@
 //! A controller as the network stack sees it.
 
-use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
+use core::num::{NonZeroU16, NonZeroUsize};
+
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
 
 use crate::hal::Hal;
@@ -31,6 +33,17 @@ pub trait EthernetDevice: phy::Device {
 
     /// Limits IP packets to `mtu` bytes in both directions.
     fn set_mtu(&mut self, mtu: u16);
+
+    /// Bytes of the longest frame that it takes to cut it into segments, as its capabilities say it
+    /// now; `None`: it cuts none.
+    fn longest_segmented(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether it may cut long TCP segments, where it can.
+    fn allow_segmentation(&mut self, is_allowed: bool) {
+        let _ = is_allowed;
+    }
 }
 
 /// A received frame that can be changed before the stack reads it: what lies between device and
@@ -45,6 +58,10 @@ pub const ETHERNET_MTU: u16 = 1500;
 
 /// Bytes of an Ethernet header.
 const ETHERNET_HEADER: usize = 14;
+/// Slower links gain nothing by segmentation, which drivers leave alone there on PCI Express parts.
+const GIGABIT: u16 = 1000;
+/// Bytes of a VLAN's tag.
+const VLAN_TAG: usize = 4;
 
 /// A [`Nic`] under smoltcp.
 ///
@@ -54,13 +71,15 @@ const ETHERNET_HEADER: usize = 14;
 pub struct NicDevice<H: Hal + Clone, C: ConfigSpace> {
     nic: Nic<H, C>,
     mtu: u16,
+    may_segment: bool,
+    is_fast: bool,
 }
 
 impl<H: Hal + Clone, C: ConfigSpace> NicDevice<H, C> {
     /// Puts an attached controller under the stack.
     #[must_use]
     pub const fn new(nic: Nic<H, C>) -> Self {
-        Self { nic, mtu: ETHERNET_MTU }
+        Self { nic, mtu: ETHERNET_MTU, may_segment: true, is_fast: false }
     }
 
     /// The controller.
@@ -95,14 +114,16 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
         let now = self.nic.now();
         // Said in the log as well.
         let _ = self.nic.watch(now);
-        match self.nic.link() {
+        let link = match self.nic.link() {
             Link::Gone => {
                 // Since the watchdog last looked: what it can mend is not gone.
                 let _ = self.nic.watch_at_once(now);
                 self.nic.link()
             }
             link => link,
-        }
+        };
+        self.is_fast = matches!(link, Link::Up { megabits: GIGABIT.., .. });
+        link
     }
 
     fn receive_frames(&self) -> usize {
@@ -115,6 +136,14 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
 
     fn set_mtu(&mut self, mtu: u16) {
         self.mtu = mtu.min(self.nic.max_mtu());
+    }
+
+    fn longest_segmented(&self) -> Option<usize> {
+        self.nic.longest_segmented().filter(|_| self.may_segment && self.is_fast)
+    }
+
+    fn allow_segmentation(&mut self, is_allowed: bool) {
+        self.may_segment = is_allowed;
     }
 }
 
@@ -139,12 +168,12 @@ impl<H: Hal + Clone, C: ConfigSpace> phy::Device for NicDevice<H, C> {
             return None;
         }
         let frame = receiver.receive()?;
-        Some((RxToken(frame), TxToken(transmitter)))
+        Some((RxToken(frame), TxToken { transmitter, segment: None }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<TxToken<'_, H>> {
         let (_, mut transmitter) = self.nic.split();
-        transmitter.has_room().then_some(TxToken(transmitter))
+        transmitter.has_room().then_some(TxToken { transmitter, segment: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -154,6 +183,8 @@ impl<H: Hal + Clone, C: ConfigSpace> phy::Device for NicDevice<H, C> {
         // Verified before the stack sees the frame, completed after it wrote one.
         capabilities.checksum.tcp = Checksum::None;
         capabilities.checksum.udp = Checksum::None;
+        let longest = self.longest_segmented().and_then(|longest| longest.checked_sub(VLAN_TAG));
+        capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
         capabilities
     }
 }
@@ -174,11 +205,22 @@ impl<H: Hal> ReceivedFrame for RxToken<'_, H> {
 }
 
 /// Room for one frame to send.
-pub struct TxToken<'a, H: Hal>(Transmitter<'a, H>);
+pub struct TxToken<'a, H: Hal> {
+    transmitter: Transmitter<'a, H>,
+    /// Most bytes of data in one segment, where the frame is to be cut.
+    segment: Option<NonZeroU16>,
+}
 
 impl<H: Hal> phy::TxToken for TxToken<'_, H> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(mut self, len: usize, f: F) -> R {
-        self.0.send_without_checksum(len, f)
+        match self.segment {
+            Some(size) => self.transmitter.send_segmented(len, size, f),
+            None => self.transmitter.send_without_checksum(len, f),
+        }
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
     }
 }
 

@@ -94,6 +94,7 @@ pub mod netstack;
 pub mod pci;
 mod reset_guard;
 mod segment;
+pub mod segmentation;
 #[cfg(feature = "std")]
 pub mod std_tcp;
 pub mod stream;

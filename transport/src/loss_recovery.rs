@@ -12,6 +12,7 @@
 //! Nothing is stored, and no byte of data is touched: that smoltcp's buffer begins with this
 //! segment is known of the socket itself, and never taken from a frame.
 
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 use smoltcp::phy::ChecksumCapabilities;
@@ -37,6 +38,11 @@ const SLACK: Duration = Duration::from_millis(10);
 const LEAST_REORDERING_WAIT: Duration = Duration::from_millis(1);
 /// Prompts by time that may be no more than probes.
 const PROBES: u32 = 2;
+/// So many segments that were sent again, each alone arriving, are no accident where nothing else
+/// arrived before.
+const FIRST_CREDIT: u32 = 8;
+/// They are one where more did, up to this: a whole window may be lost.
+const MOST_CREDIT: u32 = 512;
 /// What every station takes (RFC 9293 §3.7.1).
 const SMALLEST_FULL_SEGMENT: u16 = 536;
 /// A peer without room is probed at least this often. smoltcp doubles the wait between its probes to
@@ -57,8 +63,15 @@ pub(crate) struct LossRecovery {
     acknowledged: u32,
     /// SND.NXT, as the frames have it.
     next: u32,
-    /// Most data in one segment.
+    /// Most data in one segment on the wire.
     largest: u32,
+    /// Something was left to the device to cut into segments.
+    is_cut: bool,
+    /// How much is to be expected of what the device cuts: segments that arrived at once, less those
+    /// that arrived when sent again, and hardly anything behind them.
+    credit: u32,
+    /// The peer wants segments that are too small to be cut by a device.
+    is_peer_tiny: bool,
     /// SEG.WND of the peer's latest segment.
     window: u16,
     /// Bytes behind the oldest outstanding segment that the peer has.
@@ -101,8 +114,8 @@ fn part(time: Duration, of: u32) -> Duration {
 }
 
 impl LossRecovery {
-    /// A segment of ours.
-    pub(crate) fn sent(&mut self, segment: &Segment<'_>, now: Duration) {
+    /// A segment of ours; `size`: the device cuts it into such with at most so many bytes of data.
+    pub(crate) fn sent(&mut self, segment: &Segment<'_>, size: Option<NonZeroU16>, now: Duration) {
         let tcp = &segment.tcp;
         let ports = (tcp.src_port(), tcp.dst_port());
         let begin = tcp.seq_number().0.cast_unsigned();
@@ -124,6 +137,7 @@ impl LossRecovery {
                 timed: (!is_again).then_some((end, now)),
                 since: now,
                 heard: now,
+                credit: FIRST_CREDIT,
                 congestion: CongestionWindow::new(full.unwrap_or(SMALLEST_FULL_SEGMENT).into()),
                 ..Self::default()
             };
@@ -135,7 +149,8 @@ impl LossRecovery {
         if length == 0 {
             return;
         }
-        self.largest = self.largest.max(length);
+        self.is_cut |= size.is_some();
+        self.largest = self.largest.max(size.map_or(length, |size| length.min(size.get().into())));
         if is_after(end, self.next) {
             if self.next == self.acknowledged {
                 (self.since, self.is_resent) = (now, false);
@@ -166,8 +181,11 @@ impl LossRecovery {
         self.heard = now;
         if tcp.syn() {
             // Not scaled yet (RFC 7323 §2.2), as all that follow are.
-            let scale = tcp.options_summary().ok().and_then(|options| options.window_scale);
+            let options = tcp.options_summary().ok();
+            let scale = options.as_ref().and_then(|options| options.window_scale);
             self.window = (tcp.window_len() >> scale.unwrap_or(0).min(14)).max(1);
+            let largest = options.and_then(|options| options.max_segment_size);
+            self.is_peer_tiny = largest.is_some_and(|largest| largest < SMALLEST_FULL_SEGMENT);
             return;
         }
         let acknowledged = tcp.ack_number().0.cast_unsigned();
@@ -258,6 +276,17 @@ impl LossRecovery {
             });
             self.timed = None;
         }
+        // What is used up stays so: then nothing is cut that could say otherwise.
+        if self.is_cut && self.credit > 0 {
+            let bytes = acknowledged.wrapping_sub(self.acknowledged);
+            let segments = bytes.checked_div(self.largest).unwrap_or(0);
+            if !self.is_resent {
+                self.credit = self.credit.saturating_add(segments).min(MOST_CREDIT);
+            } else if segments <= 2 {
+                // What follows it may have been too short to be cut.
+                self.credit = self.credit.saturating_sub(1);
+            }
+        }
         self.acknowledged = acknowledged;
         if is_after(acknowledged, self.next) {
             self.next = acknowledged;
@@ -285,6 +314,13 @@ impl LossRecovery {
         };
         let wait = wait.saturating_mul(1_u32.checked_shl(self.attempts).unwrap_or(u32::MAX));
         Some(self.since.saturating_add(wait.min(LONGEST_WAIT.max(round_trip))))
+    }
+
+    /// Whether the device had better not cut what is sent into segments. What it made of it may not
+    /// arrive, be it for a fault of the device or, where an emulated one makes IP fragments, for a
+    /// firewall: then each segment arrives that goes again, alone and uncut, and nothing else does.
+    pub(crate) const fn is_cut_in_vain(&self) -> bool {
+        self.is_peer_tiny || (self.is_cut && self.credit == 0)
     }
 
     /// There is no connection any more.

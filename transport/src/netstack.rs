@@ -115,6 +115,8 @@ pub struct NetStack<'a, D: EthernetDevice> {
     pub(crate) sockets: SocketSet<'a>,
     configuration: Configuration,
     mtu: u16,
+    /// What the device said of the longest frame that it cuts, when the interface was made.
+    segmentation: Option<usize>,
     dhcp: Option<Dhcp>,
     resolver: Resolver,
     random: Random,
@@ -147,6 +149,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let mtu = mtu.unwrap_or(usual_mtu(&device));
         device.set_mtu(mtu);
         let mut random = Random::new(random_seed);
+        let segmentation = device.longest_segmented();
         let interface = new_interface(mac, random.next(), &mut device, now);
         let Sockets { storage, datagrams } = sockets;
         let mut sockets = SocketSet::new(storage.as_mut_slice());
@@ -164,6 +167,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             sockets,
             configuration: *configuration,
             mtu,
+            segmentation,
             dhcp,
             resolver,
             random,
@@ -327,6 +331,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         if !self.link.is_up() {
             return false;
         }
+        if self.segmentation.is_some() && self.recovery(|recovery| recovery.is_cut_in_vain()) {
+            self.tend_at = now;
+        }
         self.tend(now);
         for _ in 0..EGRESS_LIMIT {
             let device = &mut self.gate.before(&mut self.device, now);
@@ -369,6 +376,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.link = self.device.link();
         let interval = if self.link.is_up() { LINK_UP_INTERVAL } else { LINK_DOWN_INTERVAL };
         self.look_at_link = now.saturating_add(interval);
+        if self.device.longest_segmented() != self.segmentation {
+            self.tend_at = now;
+        }
         if was_up || !self.link.is_up() {
             return;
         }

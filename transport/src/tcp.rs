@@ -342,6 +342,8 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         if !self.stack.link().is_up() {
             return Err(StreamError::LinkDown);
         }
+        // What was learned of the last connection is not true of this one.
+        self.stack.recovery(LossRecovery::forget);
         self.stack.prepare(now, portal.ip());
         self.stack.renew_numbers(now);
         if !self.stack.has_route(portal.ip()) {

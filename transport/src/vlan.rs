@@ -140,6 +140,14 @@ impl<D: EthernetDevice> EthernetDevice for VlanDevice<D> {
     fn set_mtu(&mut self, mtu: u16) {
         self.device.set_mtu(mtu);
     }
+
+    fn longest_segmented(&self) -> Option<usize> {
+        self.device.longest_segmented()
+    }
+
+    fn allow_segmentation(&mut self, is_allowed: bool) {
+        self.device.allow_segmentation(is_allowed);
+    }
 }
 
 impl<D: EthernetDevice> Device for VlanDevice<D> {

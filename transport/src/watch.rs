@@ -2,6 +2,7 @@
 //! [`ResetGuard`] keeps guessed resets out, and the [`LossRecovery`] learns what was lost.
 
 use core::cell::RefCell;
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 use crate::loss_recovery::{LossRecovery, Prompt};
@@ -31,11 +32,12 @@ impl Watch {
         within(&self.recovery, change)
     }
 
-    /// Takes note of a frame that was sent.
-    pub(crate) fn sent(&self, frame: &[u8], now: Duration) {
+    /// Takes note of a frame that was sent, cut into segments of `size` bytes of data where one is
+    /// said.
+    pub(crate) fn sent(&self, frame: &[u8], size: Option<NonZeroU16>, now: Duration) {
         let Some(segment) = Segment::parse(frame) else { return };
         within(&self.guard, |guard| guard.sent(&segment.tcp));
-        self.recovery(|recovery| recovery.sent(&segment, now));
+        self.recovery(|recovery| recovery.sent(&segment, size, now));
     }
 
     /// Whether smoltcp must not see this frame.

@@ -76,6 +76,8 @@ pub struct Parameters {
     pub transmit_descriptors: u32,
     /// Whether the interface computes the TCP checksums of what is sent.
     pub checksum_offload: bool,
+    /// Whether the interface cuts what is sent into segments.
+    pub segmentation_offload: bool,
     /// Which VLAN to speak in.
     pub vlan: VlanChoice,
     /// Where the address comes from.
@@ -131,6 +133,7 @@ impl Default for Parameters {
             receive_descriptors: Options::default().receive_descriptors,
             transmit_descriptors: Options::default().transmit_descriptors,
             checksum_offload: Options::default().checksum_offload,
+            segmentation_offload: Options::default().segmentation_offload,
             vlan: VlanChoice::Ibft,
             address: AddressSource::Ibft,
             address_check: AddressCheck::Announce,
@@ -230,6 +233,7 @@ impl Parameters {
             transmit_descriptors: self.transmit_descriptors,
             mtu: self.mtu.unwrap_or(defaults.mtu),
             checksum_offload: self.checksum_offload,
+            segmentation_offload: self.segmentation_offload,
             ..defaults
         }
     }
@@ -321,6 +325,7 @@ mod tests {
             ("receive_descriptors", "100"),
             ("transmit_descriptors", "8192"),
             ("checksum_offload", "on"),
+            ("segmentation_offload", "1"),
             ("vlan", "4095"),
             ("vlan", "none"),
             ("nic", "00:20.0"),
@@ -356,6 +361,7 @@ mod tests {
         parameters.set("mtu", "9000").unwrap();
         parameters.set("receive_descriptors", "64").unwrap();
         parameters.set("checksum_offload", "no").unwrap();
+        parameters.set("segmentation_offload", "no").unwrap();
         parameters.set("isid", "80abCDef0123").unwrap();
         parameters.set("portal_group", "0").unwrap();
         parameters.set("chap_algorithms", "sha256,sha3-256").unwrap();
@@ -382,6 +388,7 @@ mod tests {
         }
         let options = parameters.nic_options();
         assert_eq!((options.mtu, options.checksum_offload), (9000, false));
+        assert!(!options.segmentation_offload);
         assert_eq!((options.receive_descriptors, options.transmit_descriptors), (64, 64));
         assert_eq!(parameters.vlan, VlanChoice::Tagged(VlanId::new(4094).unwrap()));
         assert_eq!(parameters.isid, Some([0x80, 0xab, 0xcd, 0xef, 0x01, 0x23]));

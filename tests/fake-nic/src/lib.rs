@@ -31,11 +31,13 @@
 //! masks, write-back formats, MPC and RNBC, the resets of chipsets, pages of PHYs, Microwire,
 //! fuses. No real part has confirmed it.
 //!
-//! Not modelled: segmentation and more than one queue; the flash of chipsets; SerDes and fibre; I/O windows; order of writes on the bus, which needs real
-//! hardware to go wrong.
+//! Not modelled: segmentation of anything but TCP over IPv4, and more than one queue; the flash of
+//! chipsets; SerDes and fibre; I/O windows; order of writes on the bus, which needs real hardware to
+//! go wrong.
 
 mod behaviour;
 mod config;
+mod cut;
 mod device;
 mod event;
 pub mod family;
@@ -52,6 +54,7 @@ mod wires;
 
 pub use behaviour::{Behaviour, MAC};
 pub use config::{BAR, TABLE, at};
+pub use cut::segments;
 pub use device::State;
 pub use event::Event;
 pub use family::{Family, Part};

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use crate::cut::{self, Cut};
 use crate::device::State;
 use crate::family::Bus;
 use crate::register::{
@@ -15,10 +16,12 @@ const INSERT_CHECKSUM: u8 = 1 << 2;
 const RS: u8 = 1 << 3;
 const DEXT: u8 = 1 << 5;
 const VLE: u8 = 1 << 6;
-const TSE: u8 = 1 << 7;
 const DD: u8 = 1;
-/// Among a data descriptor's options: put the TCP or UDP sum in.
+/// Among a data descriptor's options: put the TCP or UDP sum in, and the IPv4 header's.
 const TXSM: u8 = 1 << 1;
+const IXSM: u8 = 1 << 0;
+/// What 8254x have read of a descriptor for certain when they report it too early.
+const SURE: usize = 8;
 
 /// What the device has fetched, and the frame that it is putting together.
 #[derive(Default)]
@@ -28,6 +31,12 @@ pub(crate) struct Transmit {
     frame: Vec<u8>,
     /// Where the last context wants the TCP or UDP sum: start, place.
     context: Option<(usize, usize)>,
+    /// How the last context wants a frame to be cut; for one frame.
+    cut: Option<Cut>,
+    /// Whether a fragment of this frame asked for it.
+    is_cut: bool,
+    /// The frame before this one was cut.
+    was_cut: bool,
     /// Whether a fragment of this frame asked for it.
     wants_sum: bool,
     /// Reports asked for and not given yet: where, and the byte.
@@ -115,6 +124,11 @@ impl State {
         }
     }
 
+    /// TSE, of a descriptor that is not a legacy one.
+    fn segmentation_bit(&self) -> u8 {
+        if self.traits.is_advanced() { 1 << 7 } else { 1 << 2 }
+    }
+
     /// Whether it is one whole frame, as long as frames are, or a context.
     fn is_plain(&self, descriptor: &[u8; 16]) -> bool {
         let word = u32::from_le_bytes(descriptor[8..12].try_into().expect("4 bytes"));
@@ -122,8 +136,9 @@ impl State {
         let (context, data) = if self.traits.is_advanced() { (2, 3) } else { (0, 1) };
         let kind = word >> 20 & 0xf;
         let is_extended = command & DEXT != 0;
+        let is_cut = command & self.segmentation_bit() != 0;
         if is_extended && kind == context {
-            return command & TSE == 0;
+            return !is_cut;
         }
         let len = (word & 0xffff) as usize;
         let sum = match is_extended {
@@ -134,7 +149,7 @@ impl State {
             _ => Some((0, 0)),
         };
         let has_sum = sum.is_some_and(|(start, place)| start <= len && place + 2 <= len);
-        let is_known = !is_extended || (kind == data && command & TSE == 0);
+        let is_known = !is_extended || (kind == data && !is_cut);
         has_sum && is_known && (14..=2048).contains(&len) && command & 3 == EOP | IFCS
     }
 
@@ -163,13 +178,13 @@ impl State {
                 } else {
                     (usize::from(descriptor[4]), usize::from(descriptor[5]))
                 });
+                self.transmit.cut = Cut::read(&descriptor, is_advanced);
                 return command & RS != 0;
             }
             (true, true, 3) => (word & 0xffff) as usize,
             (true, false, 1) => (word & 0xf_ffff) as usize,
             _ => panic!("a transmit descriptor of no known kind: {descriptor:02x?}"),
         };
-        assert!(command & DEXT == 0 || command & TSE == 0, "segmentation is not modelled");
         assert!(len != 0, "an empty transmit descriptor");
         let bytes = self.dma_read(address, len);
         self.transmit.frame.extend(bytes);
@@ -182,9 +197,30 @@ impl State {
                 Some((usize::from(descriptor[13]), usize::from(descriptor[10])));
             self.transmit.wants_sum = true;
         }
+        self.transmit.is_cut |= command & DEXT != 0 && command & self.segmentation_bit() != 0;
+        if self.transmit.is_cut {
+            assert!(options & (TXSM | IXSM) == TXSM | IXSM, "segments need sums of their own");
+            if is_advanced && let Some(cut) = &mut self.transmit.cut {
+                cut.payload = (u32::from_le_bytes(descriptor[12..].try_into().expect("4 bytes"))
+                    >> 14) as usize;
+            }
+        }
         if command & EOP != 0 {
+            let is_early = self.transmit.is_cut || self.transmit.was_cut;
+            if is_early && self.traits.bus == Bus::Pci {
+                assert!(len <= SURE, "what the part may report too early has {len} bytes");
+            }
+            self.transmit.was_cut = self.transmit.is_cut;
             assert!(command & IFCS != 0, "a frame without a check sequence");
             let mut frame = std::mem::take(&mut self.transmit.frame);
+            if std::mem::take(&mut self.transmit.is_cut) {
+                self.transmit.wants_sum = false;
+                // Whether it survives its frame differs: the driver must not count on it.
+                self.transmit.context = None;
+                let cut = self.transmit.cut.take().expect("cut by what no context says");
+                self.sent.extend(cut::cut(&frame, &cut));
+                return command & RS != 0;
+            }
             if std::mem::take(&mut self.transmit.wants_sum) {
                 let (start, place) = self.transmit.context.expect("a sum was asked for by nothing");
                 insert_sum(&mut frame, start, place);
@@ -204,7 +240,7 @@ impl State {
 
 /// The ones' complement sum from `start` to the end, put at `place`, where the pseudo-header's
 /// was.
-fn insert_sum(frame: &mut [u8], start: usize, place: usize) {
+pub(crate) fn insert_sum(frame: &mut [u8], start: usize, place: usize) {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low));
     let mut sum: u32 = frame[start..].chunks(2).map(word).sum();
     while sum > 0xffff {

@@ -26,19 +26,21 @@ fn rate(bytes: usize, time: Duration) -> f64 {
 #[test]
 #[ignore = "a measurement"]
 fn measure_both_ends_on_smoltcp() {
-    println!("{:>6} {:>8} {:>12} {:>12}", "lost", "one way", "write MB/s", "read MB/s");
+    let heads = ["lost", "one way", "cut", "write MB/s", "read MB/s"];
+    println!("{:>6} {:>8} {:>6} {:>12} {:>12}", heads[0], heads[1], heads[2], heads[3], heads[4]);
     for delay in [50, 500, 5000].map(Duration::from_micros) {
-        for lost in [0, 1, 5, 10] {
+        for (lost, cuts) in [0, 1, 5, 10].into_iter().flat_map(|lost| [(lost, false), (lost, true)])
+        {
             let target = Target::builder("iqn.2001-04.com.example:disks")
                 .lun(Lun::memory(16 * MIB))
                 .times(0, 20)
                 .build();
-            let mut segment = Segment::new(&target, &[], gigabit(lost, delay));
+            let mut segment = Segment::new(&target, &[], Faults { cuts, ..gigabit(lost, delay) });
             segment.become_ready();
             let data = Random(3).bytes(16 * MIB as usize);
             let (write, read) = (segment.write(&data), segment.read(&data));
             println!(
-                "{lost:>4} % {delay:>8?} {:>12.2} {:>12.2}  {:?}",
+                "{lost:>4} % {delay:>8?} {cuts:>6} {:>12.2} {:>12.2}  {:?}",
                 rate(data.len(), write),
                 rate(data.len(), read),
                 segment.isboot.last_error()

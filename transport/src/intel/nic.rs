@@ -49,6 +49,10 @@ pub struct Options {
     /// Whether the part computes the TCP checksums of what is sent, where that is left to it
     /// ([`send_without_checksum`](Transmitter::send_without_checksum)).
     pub checksum_offload: bool,
+    /// Whether the part cuts long TCP segments into those that the wire takes
+    /// ([`send_segmented`](Transmitter::send_segmented)), where it can and computes checksums. Takes
+    /// 30 KiB more of memory.
+    pub segmentation_offload: bool,
     /// The shortest time between two interrupts, up to 4 ms; zero for none, which suits one
     /// request at a time. 20 to 50 µs save processor time under load and cost as much for each
     /// answer.
@@ -63,9 +67,18 @@ impl Default for Options {
             mac: None,
             mtu: 1500,
             checksum_offload: true,
+            segmentation_offload: true,
             interrupt_spacing: Duration::ZERO,
         }
     }
+}
+
+/// Bytes of the longest frame to be cut into segments, of a ring of `count` descriptors: sixteen
+/// buffers, which is as many pieces as suit every part, and no more than half a small ring.
+fn longest_segmented(count: u32) -> usize {
+    const PIECES: usize = 16;
+    let half = usize::try_from(count / 2).unwrap_or(PIECES);
+    BUFFER_SIZE.saturating_mul(half.min(PIECES))
 }
 
 /// What a frame has besides an IP packet: a header, a VLAN's tag, a check sequence.
@@ -114,6 +127,10 @@ pub struct Nic<H: Hal + Clone, C: ConfigSpace> {
     /// Longest frame to receive, with its tag and check sequence.
     longest_frame: u32,
     computes_checksums: bool,
+    /// Longest frame to be cut by the part, where it does that.
+    longest_segmented: Option<usize>,
+    /// Of the next frame that is cut.
+    identification: u16,
     statistics: Statistics,
 }
 
@@ -149,12 +166,16 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             most: quirks.most_descriptors,
             highest_address: quirks.highest_address,
             buffer: buffer.clamp(BUFFER_SIZE, LARGEST_BUFFER),
+            longest: 0,
         };
+        let cuts = options.segmentation_offload && options.checksum_offload && quirks.segmentation;
+        let longest = if cuts { longest_segmented(options.transmit_descriptors) } else { 0 };
         let refused = |error| AttachError::Ring { address, error };
         let receive =
             ReceiveRing::new(&part.hal, shape(options.receive_descriptors)).map_err(refused)?;
         let transmit =
-            TransmitRing::new(&part.hal, shape(options.transmit_descriptors)).map_err(refused)?;
+            TransmitRing::new(&part.hal, Shape { longest, ..shape(options.transmit_descriptors) })
+                .map_err(refused)?;
         let mut nic = Self {
             part,
             transmit,
@@ -167,6 +188,8 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
             fruitless: 0,
             longest_frame,
             computes_checksums: options.checksum_offload,
+            longest_segmented: cuts.then_some(longest),
+            identification: 0,
             statistics: Statistics::default(),
         };
         nic.start()?;
@@ -230,6 +253,15 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         u16::try_from(self.longest_frame.saturating_sub(FRAME_OVERHEAD)).unwrap_or(u16::MAX)
     }
 
+    /// Bytes of the longest frame that the part takes to cut it into segments; `None`: it does not.
+    ///
+    /// On a link slower than a gigabit it gains nothing, and drivers leave it alone on PCI Express
+    /// parts.
+    #[must_use]
+    pub const fn longest_segmented(&self) -> Option<usize> {
+        self.longest_segmented
+    }
+
     /// Counters since the attach. Reads a register of the part.
     pub fn statistics(&mut self) -> Statistics {
         self.count_missed();
@@ -268,6 +300,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
                 registers,
                 ring: &mut self.transmit,
                 computes_checksums: self.computes_checksums,
+                identification: &mut self.identification,
                 transmitted,
             },
         )

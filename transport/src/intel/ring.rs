@@ -14,6 +14,7 @@ use core::sync::atomic::{Ordering, fence};
 use crate::checksum::Insertion;
 use crate::hal::{DmaLayout, DmaRegion, Hal};
 use crate::intel::descriptor::{self, Format, Received, Transmit};
+use crate::segmentation::Segmentation;
 
 /// Bytes of one frame buffer, where frames are of the common length. Buffers are a power of two
 /// in length, so that none crosses a 64 KiB boundary.
@@ -58,6 +59,8 @@ pub(crate) struct Shape {
     pub(crate) highest_address: u64,
     /// Bytes of each buffer: a power of two from [`BUFFER_SIZE`] to [`LARGEST_BUFFER`].
     pub(crate) buffer: usize,
+    /// Bytes of the longest frame to be queued, where that is more than a buffer's; a transmit ring's.
+    pub(crate) longest: usize,
 }
 
 /// The receive ring: `count` descriptors, each with a buffer of its own.
@@ -156,8 +159,10 @@ impl<H: Hal> ReceiveRing<H> {
     }
 }
 
-/// The transmit ring: `count` descriptors, each with a buffer of its own. A frame lies in the
-/// buffer of the first descriptor that it takes; the buffers of the others lie idle.
+/// The transmit ring: `count` descriptors, each with a buffer of its own. A frame begins in the
+/// buffer of the first descriptor that it takes. One that is longer than a buffer goes on in those of
+/// the descriptors behind, of which it takes as many at least; behind the last buffer there is as
+/// much memory as the longest frame then needs. The other buffers lie idle.
 pub(crate) struct TransmitRing<H: Hal> {
     ring: Ring<H>,
     /// The descriptor to fill next.
@@ -170,16 +175,48 @@ pub(crate) struct TransmitRing<H: Hal> {
     last: Transmit,
     /// What the part was last told about checksums.
     context: Option<Insertion>,
+    /// Bytes of the longest frame, a buffer's at least.
+    longest: usize,
+    /// Behind the last frame that reports.
+    reported: u32,
+    /// The frame queued last was one to be cut.
+    is_behind_cut: bool,
 }
 
-/// Every so many descriptors the part reports completion, besides the last of a burst.
+/// What the part is to do to a frame besides sending it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Offload {
+    /// Nothing.
+    None,
+    /// Put the TCP checksum in.
+    Checksum(Insertion),
+    /// Cut it into segments.
+    Segmentation(Segmentation),
+}
+
+/// Bytes of the last piece where it is a sentinel.
+const SENTINEL: usize = 4;
+
+/// After so many descriptors the part reports completion, where a frame ends; besides the last of a
+/// burst.
 const REPORT_EVERY: u32 = 8;
 
 impl<H: Hal + Clone> TransmitRing<H> {
     pub(crate) fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
         let ring = Ring::new(hal, shape)?;
         let last = Transmit::whole(0, 0);
-        Ok(Self { ring, next: 0, oldest: 0, told: 0, last, context: None })
+        let longest = shape.longest.max(shape.buffer);
+        Ok(Self {
+            ring,
+            next: 0,
+            oldest: 0,
+            told: 0,
+            last,
+            context: None,
+            longest,
+            reported: 0,
+            is_behind_cut: false,
+        })
     }
 }
 
@@ -201,8 +238,8 @@ impl<H: Hal> TransmitRing<H> {
             self.is_done(last)
         });
         let left = self.next.wrapping_sub(self.oldest).wrapping_sub(sent.unwrap_or(0));
-        (self.next, self.oldest, self.told) = (0, 0, 0);
-        self.context = None;
+        (self.next, self.oldest, self.told, self.reported) = (0, 0, 0, 0);
+        (self.context, self.is_behind_cut) = (None, false);
         left
     }
 
@@ -218,63 +255,103 @@ impl<H: Hal> TransmitRing<H> {
         (self.oldest != self.told).then_some(self.oldest)
     }
 
-    /// Whether there is a buffer to fill, and descriptors for all that a frame may take: its pieces,
-    /// and a context before them. One descriptor stays unused.
+    /// Whether there is a buffer to fill, and descriptors for all that a frame may take. One
+    /// descriptor stays unused.
     pub(crate) fn has_room(&self) -> bool {
+        self.next.wrapping_sub(self.oldest).saturating_add(self.most_of_frame()) <= self.ring.mask
+    }
+
+    /// Descriptors that a frame may take: its pieces, a context before them, and a sentinel behind.
+    fn most_of_frame(&self) -> u32 {
         const CONTEXT: u32 = 1;
-        let pieces = (self.ring.buffer_size / LARGEST_PIECE) as u32;
-        let needed = pieces.max(1).wrapping_add(CONTEXT);
-        self.next.wrapping_sub(self.oldest).wrapping_add(needed) <= self.ring.mask
+        let pieces = u32::try_from(self.longest.div_ceil(self.piece())).unwrap_or(u32::MAX);
+        pieces.saturating_add(CONTEXT).saturating_add(self.has_sentinels().into())
     }
 
-    /// Bytes of each buffer.
-    pub(crate) const fn buffer_size(&self) -> usize {
-        self.ring.buffer_size
+    /// 8254x may report a frame that they cut, and the one behind it, before they have read all of
+    /// the last descriptor: it then has only a few bytes, which the part reads at once.
+    fn has_sentinels(&self) -> bool {
+        self.ring.format == Format::Legacy && self.longest > self.ring.buffer_size
     }
 
-    /// The buffer to fill. There is always one, for the descriptor that stays unused.
+    /// Most bytes of one piece of a frame: no more than a buffer's, so that a frame takes as many
+    /// descriptors as buffers.
+    fn piece(&self) -> usize {
+        self.ring.buffer_size.min(LARGEST_PIECE)
+    }
+
+    /// Bytes of the longest frame.
+    pub(crate) const fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The buffer to fill, as long as the longest frame where there is [room](Self::has_room); where
+    /// there is none, that of the descriptor that stays unused.
     pub(crate) fn buffer(&mut self) -> &mut [u8] {
+        let len = if self.has_room() { self.longest } else { self.ring.buffer_size };
         let buffer = self.ring.buffer(self.next);
-        // SAFETY: the buffer is `buffer_size` initialised bytes of this ring's own memory; no frame
-        // of the part's lies in it, because `next` is less than the count ahead of `oldest`, which
-        // is the first descriptor of a frame; and `&mut self` keeps every other borrow away.
-        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), self.ring.buffer_size) }
+        // SAFETY: these are initialised bytes of this ring's own memory: the last buffer has room
+        // for the longest frame behind its begin. No frame of the part's lies in them, because the
+        // descriptors from `next` on, as many as buffers are touched here, end before `oldest`,
+        // which is the first descriptor of a frame, comes round again: `has_room` counted them, and
+        // one is always free. Behind the last buffer lies only the frame whose descriptors go round
+        // the end, which is one. And `&mut self` keeps every other borrow away.
+        unsafe { slice::from_raw_parts_mut(buffer.as_ptr(), len) }
     }
 
     /// Queues the first `len` bytes of [`buffer`](Self::buffer), padded to the shortest frame;
     /// drops them when there is no room. The part learns of it from [`tail`](Self::tail).
     ///
-    /// With an insertion the part computes the TCP checksum. It keeps what it was told about that,
-    /// so a context goes before a frame only where it changes.
-    pub(crate) fn push(&mut self, len: usize, insertion: Option<Insertion>) {
+    /// The part keeps what it was told about checksums, so that a context goes before a frame only
+    /// where it changes. One about segments is for a single frame, and may replace the other.
+    pub(crate) fn push(&mut self, len: usize, offload: Offload) {
         if !self.has_room() {
             return;
         }
-        let len = len.min(self.ring.buffer_size);
+        let len = len.min(self.longest);
         if let Some(padding) = self.buffer().get_mut(len..SHORTEST_FRAME) {
             padding.fill(0);
         }
         let len = len.max(SHORTEST_FRAME);
         let frame = self.ring.buffer_bus(self.next);
-        if let Some(insertion) = insertion
-            && self.context != Some(insertion)
-        {
-            self.put(self.ring.format.context(insertion));
-            self.context = Some(insertion);
+        let mut frame_len = u16::try_from(len).unwrap_or(0);
+        match offload {
+            Offload::Checksum(insertion) if self.context != Some(insertion) => {
+                self.put(self.ring.format.context(insertion));
+                self.context = Some(insertion);
+            }
+            Offload::Segmentation(how) => {
+                self.put(self.ring.format.segmentation(how));
+                self.context = None;
+                frame_len = how.payload;
+            }
+            Offload::Checksum(_) | Offload::None => {}
         }
+        let is_cut = matches!(offload, Offload::Segmentation(_));
+        let sentinel = self.has_sentinels() && (is_cut || self.is_behind_cut);
+        let body = if sentinel { len.saturating_sub(SENTINEL) } else { len };
+        self.is_behind_cut = is_cut;
         let mut offset = 0_usize;
         while offset < len {
             let rest = len.wrapping_sub(offset);
-            let piece = rest.min(LARGEST_PIECE);
+            let piece = match body.saturating_sub(offset) {
+                0 => rest,
+                body => body.min(self.piece()),
+            };
             let end = piece == rest;
             // Only ends report: a report takes back whole frames.
-            let report = end && self.next.wrapping_add(1).is_multiple_of(REPORT_EVERY);
+            let behind = self.next.wrapping_add(1);
+            let report = end && behind.wrapping_sub(self.reported) >= REPORT_EVERY;
+            if report {
+                self.reported = behind;
+            }
             self.last = Transmit {
                 address: frame.wrapping_add(offset as u64),
                 len: u16::try_from(piece).unwrap_or(0),
-                frame_len: u16::try_from(len).unwrap_or(0),
+                frame_len,
                 end,
-                insert_checksum: insertion.is_some(),
+                insert_checksum: offload != Offload::None,
+                is_cut,
                 report,
             };
             self.put(self.ring.format.transmit(self.last));
@@ -298,7 +375,7 @@ impl<H: Hal> TransmitRing<H> {
             // From our own copy: what memory holds is what the part may have made of it.
             let last = Transmit { report: true, ..self.last };
             self.ring.write(self.next.wrapping_sub(1), self.ring.format.transmit(last));
-            self.told = self.next;
+            (self.told, self.reported) = (self.next, self.next);
         }
         // The part must find descriptors and frames written before it sees the tail.
         fence(Ordering::Release);
@@ -308,7 +385,8 @@ impl<H: Hal> TransmitRing<H> {
     /// Takes back the buffers of frames that are out.
     ///
     /// Completion is in order, so one report covers all before it: the end of the last burst is
-    /// looked at first, then every [`REPORT_EVERY`]th descriptor of a long backlog.
+    /// looked at first, then, of a long backlog, one descriptor after the other as far as the next
+    /// report can be.
     pub(crate) fn reclaim(&mut self) {
         if self.oldest == self.told {
             return;
@@ -316,17 +394,13 @@ impl<H: Hal> TransmitRing<H> {
         if self.is_done(self.told.wrapping_sub(1)) {
             self.oldest = self.told;
         } else {
+            let most = REPORT_EVERY.saturating_add(self.most_of_frame());
             loop {
-                let into = self.oldest % REPORT_EVERY;
-                let step = REPORT_EVERY.wrapping_sub(into);
-                if step > self.told.wrapping_sub(self.oldest) {
-                    break;
-                }
-                let end = self.oldest.wrapping_add(step);
-                if !self.is_done(end.wrapping_sub(1)) {
-                    break;
-                }
-                self.oldest = end;
+                let known = self.told.wrapping_sub(self.oldest);
+                let done =
+                    (0..known.min(most)).find(|at| self.is_done(self.oldest.wrapping_add(*at)));
+                let Some(done) = done else { break };
+                self.oldest = self.oldest.wrapping_add(done).wrapping_add(1);
             }
         }
         // Nothing of the freed buffers may be written before the done bits were read.
@@ -351,7 +425,7 @@ struct Ring<H: Hal> {
 
 impl<H: Hal + Clone> Ring<H> {
     fn new(hal: &H, shape: Shape) -> Result<Self, RingError> {
-        let Shape { format, count, highest_address, buffer: buffer_size, .. } = shape;
+        let Shape { format, count, highest_address, buffer: buffer_size, longest, .. } = shape;
         if !count.is_power_of_two() || !(8..=shape.most).contains(&count) {
             return Err(RingError::Count { count, most: shape.most });
         }
@@ -360,7 +434,8 @@ impl<H: Hal + Clone> Ring<H> {
         let len = entries.saturating_mul(descriptor::SIZE);
         // Aligned to its own size: some parts fault when a ring crosses a page or 64 KiB.
         let descriptors = Memory::new(hal, DmaLayout { len, align: len, highest_address })?;
-        let len = entries.saturating_mul(buffer_size);
+        let beyond = longest.saturating_sub(buffer_size);
+        let len = entries.saturating_mul(buffer_size).saturating_add(beyond);
         let buffers = Memory::new(hal, DmaLayout { len, align: buffer_size, highest_address })?;
         Ok(Self { buffers, descriptors, mask: count.wrapping_sub(1), buffer_size, format })
     }

@@ -1,6 +1,7 @@
 //! Between the device and smoltcp: what concerns the neighbourhood stays here, segments are watched.
 
 use core::cell::{Cell, RefCell};
+use core::num::NonZeroU16;
 use core::time::Duration;
 
 use heapless::Vec;
@@ -159,11 +160,11 @@ impl Gate {
         self.watch.recovery(|recovery| recovery.is_under_way(target.into(), ports, sequence))
     }
 
-    fn sent(&self, frame: &[u8]) {
+    fn sent(&self, frame: &[u8], segment: Option<NonZeroU16>) {
         if let Ok(mut neighbourhood) = self.neighbourhood.try_borrow_mut() {
             neighbourhood.sent(self.now.get(), frame);
         }
-        self.watch.sent(frame, self.now.get());
+        self.watch.sent(frame, segment, self.now.get());
     }
 }
 
@@ -187,12 +188,12 @@ impl<D: Device> Device for Gated<'_, D> {
     fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
         let gate = self.gate;
         let (receive, transmit) = self.device.receive(now)?;
-        Some((GatedRx { gate, token: receive }, GatedTx { gate, token: transmit }))
+        Some((GatedRx { gate, token: receive }, GatedTx { gate, segment: None, token: transmit }))
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
         let gate = self.gate;
-        self.device.transmit(now).map(|token| GatedTx { gate, token })
+        self.device.transmit(now).map(|token| GatedTx { gate, segment: None, token })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
@@ -222,6 +223,8 @@ impl<T: RxToken> RxToken for GatedRx<'_, T> {
 #[derive(Debug)]
 pub(super) struct GatedTx<'a, T> {
     gate: &'a Gate,
+    /// Most bytes of data in one segment, where the device is to cut the frame.
+    segment: Option<NonZeroU16>,
     token: T,
 }
 
@@ -229,12 +232,13 @@ impl<T: TxToken> TxToken for GatedTx<'_, T> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, length: usize, write: F) -> R {
         self.token.consume(length, |frame| {
             let result = write(frame);
-            self.gate.sent(frame);
+            self.gate.sent(frame, self.segment);
             result
         })
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
+        self.segment = meta.segmentation_offload_size;
         self.token.set_meta(meta);
     }
 }

@@ -217,12 +217,21 @@ impl<D: EthernetDevice> NetStack<'_, D> {
         router.map(|route| route.via_router.into())
     }
 
-    /// smoltcp takes the MTU once, when an interface is made: another one needs another interface.
-    /// Sockets live outside of it; its addresses and routes come back with the next look at them.
+    /// smoltcp takes the MTU once, when an interface is made, and whether the device cuts segments:
+    /// another one needs another interface. Sockets live outside of it; its addresses and routes come
+    /// back with the next look at them.
     pub(super) fn limit_mtu(&mut self, now: Duration) {
-        let mtu = self.path_mtu(now);
-        if mtu != self.mtu {
-            self.mtu = mtu;
+        let is_in_vain = self.recovery(|recovery| recovery.is_cut_in_vain());
+        self.device.allow_segmentation(!is_in_vain);
+        let (mtu, segmentation) = (self.path_mtu(now), self.device.longest_segmented());
+        if (mtu, segmentation) != (self.mtu, self.segmentation) {
+            if is_in_vain && self.segmentation.is_some() {
+                log::warn!(
+                    "nothing arrives of what the network interface cuts into segments: it no \
+                     longer does for this connection (isboot.segmentation_offload=no: never)"
+                );
+            }
+            (self.mtu, self.segmentation) = (mtu, segmentation);
             self.device.set_mtu(mtu);
             self.begin_anew(now);
         }

@@ -9,6 +9,7 @@ mod mtu;
 mod neighbour;
 mod resolve;
 mod router;
+mod segmentation;
 mod vlan;
 mod wire;
 

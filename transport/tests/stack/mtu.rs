@@ -7,7 +7,7 @@ use isboot_transport::netstack::{Configuration, NetStack, Sockets};
 use isboot_transport::stream::{ByteStream, StreamState};
 use isboot_transport::tcp::{TcpOptions, TcpStream};
 
-use crate::wire::cable;
+use crate::wire::{Cutting, cable};
 use crate::{OUR_MAC, PEER_MAC, PORT, Peer, World, buffer, configuration, fixed, forever, ip};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -103,6 +103,32 @@ fn what_a_router_cannot_pass_on_is_sent_again_in_smaller_segments() {
         world.now += SECOND * 600;
         assert_eq!(longest_packets(&mut world, far).0, 1500);
     }
+}
+
+/// What is under way cannot be taken back; what is sent again and what follows is cut as the router
+/// wants it.
+#[test]
+fn a_device_that_cuts_is_told_what_a_router_can_pass_on() {
+    let mut world = world(Some(1500));
+    world.peer.end.cable().cutting = Cutting::Right;
+    connect(&mut world, FAR);
+    world.exchange(100_000);
+    assert!(!world.peer.end.cable().cut.is_empty());
+    world.peer.end.cable().router = Some(narrow_router);
+    world.exchange(100_000);
+    assert_eq!(world.stream.stack().mtu(), 1400);
+    world.peer.end.cable().cut.clear();
+    assert_eq!(longest_of_next(&mut world), 1400);
+    let cable = world.peer.end.cable();
+    assert!(cable.cut.iter().any(|length| *length > 10_000), "{:?}", cable.cut);
+}
+
+/// Moves 100000 bytes more, and says how long our longest packet was.
+fn longest_of_next(world: &mut World) -> usize {
+    world.peer.end.cable().sent.clear();
+    world.exchange(100_000);
+    let cable = world.peer.end.cable();
+    cable.sent.iter().map(Vec::len).max().unwrap() - LINK_HEADER
 }
 
 /// A message like [`narrow_router`]'s, to which this was done.

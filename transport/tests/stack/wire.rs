@@ -2,15 +2,34 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::rc::Rc;
 
+use isboot_fake_nic::segments;
+use isboot_transport::checksum;
 use isboot_transport::device::{EthernetDevice, ReceivedFrame};
 use isboot_transport::link::Link;
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium, PacketMeta};
 use smoltcp::time::Instant;
+
+use crate::segmentation::say_largest;
 
 /// What a router answers to a frame that it cannot pass on.
 pub(crate) type Router = fn(&[u8]) -> Option<Vec<u8>>;
+
+/// Whether our end's device cuts long segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Cutting {
+    #[default]
+    No,
+    /// Into such as the wire takes.
+    Right,
+    /// Nothing of them ever arrives.
+    InVain,
+}
+
+/// Bytes of the longest frame that it cuts.
+pub(crate) const LONGEST_CUT: usize = 32 << 10;
 
 /// What both ends share.
 #[derive(Default)]
@@ -27,6 +46,11 @@ pub(crate) struct Cable {
     pub(crate) gone: bool,
     /// Frames of end 1 are lost.
     pub(crate) silent: bool,
+    pub(crate) cutting: Cutting,
+    /// How many data bytes had the frames that our end's device was to cut.
+    pub(crate) cut: Vec<usize>,
+    /// What end 1 says in its SYN that it takes.
+    pub(crate) largest_segment: Option<u16>,
     /// End 1 is at a switch's port that takes this tag off, and puts it on.
     pub(crate) access_port: Option<[u8; 4]>,
 }
@@ -38,6 +62,7 @@ pub(crate) struct End {
     number: usize,
     mtu: usize,
     unflushed: Vec<Vec<u8>>,
+    may_cut: bool,
     /// Room for frames that were not flushed.
     room: usize,
 }
@@ -45,7 +70,14 @@ pub(crate) struct End {
 /// A cable's two ends.
 pub(crate) fn cable() -> (End, End) {
     let cable = Rc::new(RefCell::new(Cable::default()));
-    let end = |number| End { cable: cable.clone(), number, mtu: 1500, unflushed: vec![], room: 63 };
+    let end = |number| End {
+        cable: cable.clone(),
+        number,
+        mtu: 1500,
+        unflushed: vec![],
+        may_cut: true,
+        room: 63,
+    };
     (end(0), end(1))
 }
 
@@ -75,6 +107,9 @@ impl End {
     /// Sends a frame to the other end.
     pub(crate) fn put(&self, mut frame: Vec<u8>) {
         let mut cable = self.cable();
+        if let (1, Some(largest)) = (self.number, cable.largest_segment) {
+            say_largest(&mut frame, largest);
+        }
         if let (1, Some(tag)) = (self.number, cable.access_port) {
             frame.splice(12..12, tag);
         }
@@ -120,6 +155,15 @@ impl EthernetDevice for End {
     fn set_mtu(&mut self, mtu: u16) {
         self.mtu = mtu.into();
     }
+
+    fn longest_segmented(&self) -> Option<usize> {
+        let cuts = self.number == 0 && self.cable().cutting != Cutting::No;
+        (cuts && self.may_cut).then_some(LONGEST_CUT)
+    }
+
+    fn allow_segmentation(&mut self, is_allowed: bool) {
+        self.may_cut = is_allowed;
+    }
 }
 
 impl phy::Device for End {
@@ -128,17 +172,23 @@ impl phy::Device for End {
 
     fn receive(&mut self, _: Instant) -> Option<(Rx, Tx<'_>)> {
         let frame = self.take()?;
-        Some((Rx(frame), Tx(self)))
+        Some((Rx(frame), Tx { end: self, size: None }))
     }
 
     fn transmit(&mut self, _: Instant) -> Option<Tx<'_>> {
-        (self.unflushed.len() < self.room).then_some(Tx(self))
+        (self.unflushed.len() < self.room).then_some(Tx { end: self, size: None })
     }
 
     fn capabilities(&self) -> DeviceCapabilities {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + 14;
+        if self.number == 0 && self.cable().cutting != Cutting::No {
+            capabilities.checksum.tcp = Checksum::Rx;
+            // A tag may come on top.
+            let longest = self.longest_segmented().map(|longest| longest - 4);
+            capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
+        }
         capabilities
     }
 }
@@ -157,13 +207,35 @@ impl ReceivedFrame for Rx {
     }
 }
 
-pub(crate) struct Tx<'a>(&'a mut End);
+pub(crate) struct Tx<'a> {
+    end: &'a mut End,
+    /// Most bytes of data of one segment, of a frame that is to be cut.
+    size: Option<NonZeroU16>,
+}
 
 impl phy::TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0; len];
         let result = f(&mut frame);
-        self.0.unflushed.push(frame);
+        let cutting = if self.end.number == 0 { self.end.cable().cutting } else { Cutting::No };
+        match (cutting, self.size) {
+            (Cutting::No, _) => self.end.unflushed.push(frame),
+            (_, None) => {
+                checksum::complete(&mut frame);
+                self.end.unflushed.push(frame);
+            }
+            (_, Some(size)) => {
+                assert!(len <= LONGEST_CUT, "{len} bytes");
+                self.end.cable().cut.push(len);
+                if cutting == Cutting::Right {
+                    self.end.unflushed.extend(segments(&frame, size.get().into()));
+                }
+            }
+        }
         result
+    }
+
+    fn set_meta(&mut self, meta: PacketMeta) {
+        self.size = meta.segmentation_offload_size;
     }
 }

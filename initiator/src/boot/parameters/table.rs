@@ -184,6 +184,11 @@ pub(super) const TABLE: &[ParameterInfo] = &[
         checksum_offload,
         "the network interface computes the TCP checksums of what is sent"
     ),
+    boolean!(
+        "segmentation_offload",
+        segmentation_offload,
+        "the network interface cuts what is sent into TCP segments, where it can (IPv4)"
+    ),
     ParameterInfo {
         name: "vlan",
         range: "ibft | 0-4094",

@@ -2,6 +2,7 @@
 
 use super::{DEXT, DTYP_SHIFT, Received, Transmit};
 use crate::checksum::Insertion;
+use crate::segmentation::Segmentation;
 
 /// DTYP of a data descriptor.
 const DATA: u64 = 1 << DTYP_SHIFT;
@@ -14,8 +15,12 @@ pub(super) const fn received(word: u64) -> Received {
 
 /// Length in 19:0, DTYP in 23:20, DCMD in 31:24, status in 35:32, POPTS in 47:40.
 pub(super) const fn transmit(frame: Transmit) -> [u64; 2] {
-    [frame.address, frame.len as u64 | DATA | frame.command() | DEXT | frame.options()]
+    let cut = if frame.is_cut { TSE } else { 0 };
+    [frame.address, frame.len as u64 | DATA | frame.command() | cut | DEXT | frame.options()]
 }
+
+/// TSE, in DCMD and in TUCMD.
+const TSE: u64 = 1 << 26;
 
 /// IPCSS, IPCSO, IPCSE, TUCSS, TUCSO, TUCSE in the first word; DTYP 0 and TUCMD in the second.
 pub(super) const fn context(insertion: Insertion) -> [u64; 2] {
@@ -33,4 +38,11 @@ pub(super) const fn context(insertion: Insertion) -> [u64; 2] {
         | tcp << 32
         | tcp.saturating_add(TCP_CHECKSUM) << 40;
     [first, TCP | if insertion.is_ipv4 { IPV4 } else { 0 } | DEXT]
+}
+
+/// The same with PAYLEN in 19:0, HDRLEN in 47:40 and MSS in 63:48 of the second word.
+pub(super) const fn segmentation(how: Segmentation) -> [u64; 2] {
+    let [first, second] = context(how.insertion);
+    let lengths = how.payload as u64 | (how.header as u64) << 40 | (how.size as u64) << 48;
+    [first, second | TSE | lengths]
 }

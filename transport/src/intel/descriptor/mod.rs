@@ -8,6 +8,7 @@ mod extended;
 mod legacy;
 
 use crate::checksum::Insertion;
+use crate::segmentation::Segmentation;
 
 /// Bytes of one descriptor.
 pub const SIZE: usize = 16;
@@ -56,6 +57,18 @@ impl Format {
         match self {
             Self::Legacy | Self::Extended => extended::context(insertion),
             Self::Advanced => advanced::context(insertion),
+        }
+    }
+
+    /// A descriptor that says how one long frame is cut into segments: the frame whose descriptors
+    /// follow (8254x §3.5.6, 82574 §7.3.6.3, 82576 §7.2.4.4).
+    ///
+    /// It reports nothing either.
+    #[must_use]
+    pub const fn segmentation(self, how: Segmentation) -> [u64; 2] {
+        match self {
+            Self::Legacy | Self::Extended => extended::segmentation(how),
+            Self::Advanced => advanced::segmentation(how),
         }
     }
 
@@ -157,13 +170,17 @@ pub struct Transmit {
     pub address: u64,
     /// Bytes of the piece, without the check sequence.
     pub len: u16,
-    /// Bytes of the frame, without the check sequence.
+    /// Bytes of the frame, without the check sequence; of one that the part cuts into segments,
+    /// bytes of its data.
     pub frame_len: u16,
     /// Whether the frame ends here (EOP).
     pub end: bool,
     /// Whether the part computes the TCP checksum, as the last context says; the same in all pieces
     /// of a frame.
     pub insert_checksum: bool,
+    /// Whether the part cuts the frame into segments, as the context right before it says; the same
+    /// in all pieces of a frame.
+    pub is_cut: bool,
     /// Whether the part reports when the frame is out (RS); only where one ends.
     pub report: bool,
 }
@@ -172,7 +189,15 @@ impl Transmit {
     /// A whole frame of `len` bytes, complete as it is.
     #[must_use]
     pub const fn whole(address: u64, len: u16) -> Self {
-        Self { address, len, frame_len: len, end: true, insert_checksum: false, report: false }
+        Self {
+            address,
+            len,
+            frame_len: len,
+            end: true,
+            insert_checksum: false,
+            is_cut: false,
+            report: false,
+        }
     }
 }
 
@@ -186,10 +211,13 @@ impl Transmit {
         IFCS | if self.end { EOP } else { 0 } | if self.report { RS } else { 0 }
     }
 
-    /// POPTS, where extended and advanced descriptors keep it: TXSM when a checksum is asked for.
+    /// POPTS, where extended and advanced descriptors keep it: TXSM when a checksum is asked for,
+    /// and IXSM where every segment has an IPv4 header of its own.
     const fn options(self) -> u64 {
+        const IXSM: u64 = 1 << 40;
         const TXSM: u64 = 1 << 41;
-        if self.insert_checksum { TXSM } else { 0 }
+        let of_header = if self.is_cut { IXSM } else { 0 };
+        of_header | if self.insert_checksum { TXSM } else { 0 }
     }
 }
 
@@ -323,6 +351,45 @@ mod tests {
         assert_eq!(bytes(Format::Extended, tagged), wanted);
         let wanted = [[40, 36, 0, 0, 0, 0, 0, 0], [0, 0x08, 0x20, 0x20, 0, 0, 0, 0]];
         assert_eq!(bytes(Format::Advanced, tagged), wanted);
+    }
+
+    #[test]
+    fn segmentation_bytes() {
+        let how = Segmentation {
+            insertion: Insertion { ip: 18, tcp: 38, is_ipv4: true },
+            header: 58,
+            size: 1460,
+            payload: 0x7abc,
+        };
+        for format in [Format::Legacy, Format::Extended] {
+            let bytes = format.segmentation(how).map(u64::to_le_bytes);
+            // As for a checksum; PAYLEN, DTYP 0, TUCMD (DEXT, TSE, IP, TCP), status, HDRLEN, MSS.
+            let wanted = [[18, 28, 37, 0, 38, 54, 0, 0], [0xbc, 0x7a, 0, 0x27, 0, 58, 0xb4, 0x05]];
+            assert_eq!(bytes, wanted, "{format:?}");
+        }
+        // IPLEN 20 and MACLEN 18; TUCMD (L4T TCP, IPV4), DTYP 2, DEXT, L4LEN 20, MSS.
+        let wanted = [[20, 36, 0, 0, 0, 0, 0, 0], [0, 0x0c, 0x20, 0x20, 0, 20, 0xb4, 0x05]];
+        assert_eq!(Format::Advanced.segmentation(how).map(u64::to_le_bytes), wanted);
+    }
+
+    #[test]
+    fn a_piece_of_a_frame_that_the_part_cuts() {
+        let piece = Transmit {
+            end: false,
+            insert_checksum: true,
+            is_cut: true,
+            frame_len: 0x7abc,
+            ..Transmit::whole(0, 2048)
+        };
+        for format in [Format::Legacy, Format::Extended] {
+            let [_, word] = format.transmit(piece);
+            // Length and DTYP 1, DCMD (DEXT, TSE, IFCS), status, POPTS (TXSM, IXSM), VLAN.
+            assert_eq!(word.to_le_bytes(), [0, 0x08, 0x10, 0x26, 0, 0x03, 0, 0], "{format:?}");
+        }
+        let [_, word] = Format::Advanced.transmit(piece);
+        // Length and DTYP 3, DCMD (TSE, DEXT, IFCS), POPTS (TXSM, IXSM).
+        assert_eq!(word & 0x3fff_ffff_ffff, 0x0300_a230_0800);
+        assert_eq!(word >> 46, 0x7abc, "PAYLEN is the data's");
     }
 
     #[test]

@@ -9,6 +9,8 @@ use crate::intel::registers::{rfctl, status};
 
 /// What all of them have in common: ICH9.
 pub(super) const ICH9: Quirks = Quirks {
+    // I219 cuts segments at six tenths of the wire's speed, and no emulator has these parts.
+    segmentation: false,
     receive_addresses: 7,
     multicast_words: 32,
     lock: Lock::SwFlag,

@@ -62,8 +62,9 @@ pub(super) const I82572: Quirks = Quirks {
     ..COMMON
 };
 
-/// 82573.
+/// 82573. Nobody had one to try segmentation on, and its packet memory is small.
 pub(super) const I82573: Quirks = Quirks {
+    segmentation: false,
     longest_frame: frame::STANDARD,
     reset_lock: Lock::MdioOwnership,
     driver_loaded: DriverLoaded::Swsm,
@@ -103,8 +104,9 @@ const SMALL: Quirks = Quirks {
     ..COMMON
 };
 
-/// 80003ES2LAN.
+/// 80003ES2LAN. Nobody had one to try segmentation on.
 pub(super) const I80003: Quirks = Quirks {
+    segmentation: false,
     lock: Lock::SwFwSync,
     reset_lock: Lock::SwFwSync,
     phy_configured_bit: true,

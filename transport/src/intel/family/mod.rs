@@ -186,6 +186,8 @@ pub struct Quirks {
     pub format: Format,
     /// Most descriptors of one ring.
     pub most_descriptors: u32,
+    /// It cuts long TCP segments into short ones, with nothing known against it: TSO.
+    pub segmentation: bool,
     /// Longest frame it receives and sends, with its check sequence.
     pub longest_frame: u32,
     /// Receive address registers in use (RAL/RAH pairs).

@@ -17,6 +17,7 @@ pub(super) const I82540: Quirks = Quirks {
     link_power_states_off: 0,
     format: Format::Legacy,
     most_descriptors: 4096,
+    segmentation: true,
     longest_frame: frame::JUMBO_PCI,
     receive_addresses: 15,
     spare_receive_address: false,
@@ -79,9 +80,10 @@ pub(super) const I82540: Quirks = Quirks {
     flush_rings: false,
 };
 
-/// 82543: no EERD, no MDIC (§13.4.4, §13.4.1: SWDPIN), 256 descriptors a ring.
+/// 82543: no segmentation, no EERD, no MDIC (§13.4.4, §13.4.1: SWDPIN), 256 descriptors a ring.
 pub(super) const I82543: Quirks = Quirks {
     most_descriptors: 256,
+    segmentation: false,
     reset_by: ResetBy::Memory,
     reload_eeprom: true,
     eeprom: Eeprom::Microwire,
@@ -89,9 +91,10 @@ pub(super) const I82543: Quirks = Quirks {
     ..I82540
 };
 
-/// 82544: no EERD either.
+/// 82544: no EERD either. On PCI-X it hangs at buffers that end in some places (82544 specification
+/// update), and where the pieces of a frame end is not chosen here.
 pub(super) const I82544: Quirks =
-    Quirks { reload_eeprom: true, eeprom: Eeprom::Microwire, ..I82540 };
+    Quirks { segmentation: false, reload_eeprom: true, eeprom: Eeprom::Microwire, ..I82540 };
 
 /// 82545EM, 82546EB. Their buffers and rings must not cross 64 KiB, which aligned powers of two
 /// never do.
@@ -107,9 +110,10 @@ pub(super) const I82541: Quirks =
 /// 82541ER, GI, PI.
 pub(super) const I82541_REV2: Quirks = Quirks { phy_reset: PhyReset::Apart, ..I82541 };
 
-/// 82547EI: on the chipset's own port, where a memory write does reset it; 30 of 40 KiB.
+/// 82547EI: on the chipset's own port, where a memory write does reset it; 30 of 40 KiB. Its transmit
+/// memory must not wrap within a frame that is cut.
 pub(super) const I82547: Quirks =
-    Quirks { reset_by: ResetBy::Memory, receive_kilobytes: 30, ..I82541 };
+    Quirks { segmentation: false, reset_by: ResetBy::Memory, receive_kilobytes: 30, ..I82541 };
 
 /// 82547GI.
 pub(super) const I82547_REV2: Quirks = Quirks { phy_reset: PhyReset::Apart, ..I82547 };

@@ -1,10 +1,13 @@
 //! Frames in and out, in place, with as few register writes as possible.
 
-use crate::checksum::{self, Insertion};
+use core::num::NonZeroU16;
+
+use crate::checksum;
 use crate::hal::Hal;
 use crate::intel::descriptor::{Checksum, Received};
 use crate::intel::registers::{RDT, Registers, TDT};
-use crate::intel::ring::{ReceiveRing, SHORTEST_FRAME, TransmitRing};
+use crate::intel::ring::{Offload, ReceiveRing, SHORTEST_FRAME, TransmitRing};
+use crate::segmentation;
 
 /// So many looks in a row that find nothing are a rest: some 100 µs of a stack that is polled
 /// without a pause.
@@ -132,6 +135,7 @@ pub struct Transmitter<'a, H: Hal> {
     pub(super) registers: &'a Registers<H>,
     pub(super) ring: &'a mut TransmitRing<H>,
     pub(super) computes_checksums: bool,
+    pub(super) identification: &'a mut u16,
     pub(super) transmitted: &'a mut u64,
 }
 
@@ -152,7 +156,7 @@ impl<H: Hal> Transmitter<'_, H> {
     /// without [room](Self::has_room), is lost.
     pub fn send<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let result = fill(self.room(len));
-        self.push(len, None);
+        self.push(len, Offload::None);
         result
     }
 
@@ -161,13 +165,31 @@ impl<H: Hal> Transmitter<'_, H> {
     pub fn send_without_checksum<R>(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> R) -> R {
         let result = fill(self.room(len));
         // A short frame is padded, and QEMU's e1000e takes the padding for payload.
-        let insertion = if self.computes_checksums && len >= SHORTEST_FRAME {
-            checksum::prepare(self.room(len))
+        let offload = if self.computes_checksums && len >= SHORTEST_FRAME {
+            checksum::prepare(self.room(len)).map_or(Offload::None, Offload::Checksum)
         } else {
             checksum::complete(self.room(len));
-            None
+            Offload::None
         };
-        self.push(len, insertion);
+        self.push(len, offload);
+        result
+    }
+
+    /// The same for a TCP segment over IPv4 of up to
+    /// [`longest_segmented`](super::Nic::longest_segmented) bytes, VLAN tag included, which the part
+    /// cuts into segments with at most `size` bytes of data each. One that cannot be cut is lost.
+    pub fn send_segmented<R>(
+        &mut self,
+        len: usize,
+        size: NonZeroU16,
+        fill: impl FnOnce(&mut [u8]) -> R,
+    ) -> R {
+        let result = fill(self.room(len));
+        let identification = *self.identification;
+        if let Some(how) = segmentation::prepare(self.room(len), size, identification) {
+            *self.identification = identification.wrapping_add(1);
+            self.push(len, Offload::Segmentation(how));
+        }
         result
     }
 
@@ -176,10 +198,10 @@ impl<H: Hal> Transmitter<'_, H> {
         self.ring.buffer().get_mut(..len).unwrap_or_default()
     }
 
-    fn push(&mut self, len: usize, insertion: Option<Insertion>) {
-        if len <= self.ring.buffer_size() && self.ring.has_room() {
+    fn push(&mut self, len: usize, offload: Offload) {
+        if len <= self.ring.longest() && self.ring.has_room() {
             *self.transmitted = self.transmitted.wrapping_add(1);
-            self.ring.push(len, insertion);
+            self.ring.push(len, offload);
         }
     }
 

@@ -9,7 +9,7 @@ use crate::intel::descriptor::Format;
 use crate::intel::registers::{
     CTRL, FEXTNVM11, RCTL, RXDCTL, TCTL, TDBAH, TDBAL, TDH, TDLEN, TDT, ctrl, fextnvm11, rctl, tctl,
 };
-use crate::intel::ring::{BUFFER_SIZE, Shape, TransmitRing};
+use crate::intel::ring::{BUFFER_SIZE, Offload, Shape, TransmitRing};
 use crate::pci::{self, ConfigSpace};
 
 impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
@@ -32,6 +32,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
             most: self.quirks().most_descriptors,
             highest_address: self.quirks().highest_address,
             buffer: BUFFER_SIZE,
+            longest: BUFFER_SIZE,
         };
         let mut ring = match TransmitRing::new(&self.hal, shape) {
             Ok(ring) => ring,
@@ -73,7 +74,7 @@ impl<H: Hal + Clone, C: ConfigSpace> Part<H, C> {
         if let Some(frame) = ring.buffer().get_mut(..LEN) {
             frame.fill(0);
         }
-        ring.push(LEN, None);
+        ring.push(LEN, Offload::None);
         registers.write(TDT, ring.tail());
         registers.flush();
         self.hal.wait(TRANSMISSION);
