@@ -56,6 +56,8 @@ pub struct Options {
     pub port: Option<u16>,
     /// Listen on IPv6's loopback, too.
     pub ipv6: bool,
+    /// Another unit, with a target name of its own: its name, and its LUN 0.
+    pub other_unit: Option<(String, Lun)>,
 }
 
 impl Default for Options {
@@ -75,6 +77,7 @@ impl Default for Options {
             address: Ipv4Addr::LOCALHOST,
             port: None,
             ipv6: false,
+            other_unit: None,
         }
     }
 }
@@ -166,7 +169,7 @@ impl Istgt {
                 Ok(process) => {
                     return Ok(Self {
                         directory: directory.to_owned(),
-                        target_name: format!("{NODE_BASE}:{}", options.unit),
+                        target_name: Self::name_of(&options.unit),
                         portal,
                         process,
                         earlier_log: String::new(),
@@ -196,6 +199,12 @@ impl Istgt {
     #[must_use]
     pub fn target_name(&self) -> &str {
         &self.target_name
+    }
+
+    /// The iSCSI name of a unit of this name, as of [`Options::other_unit`].
+    #[must_use]
+    pub fn name_of(unit: &str) -> String {
+        format!("{NODE_BASE}:{unit}")
     }
 
     /// Everything that it logged, restarts included: one line for each login and logout, with
@@ -294,6 +303,49 @@ fn write_configuration(
 fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Options) -> String {
     let yes_no = |on: bool| if on { "Yes" } else { "No" };
     let directory = directory.display();
+    let mut text = format!(
+        "[Global]\n\
+         \x20 NodeBase \"{NODE_BASE}\"\n\
+         \x20 PidFile \"{directory}/{PID_FILE}\"\n\
+         \x20 AuthFile \"{directory}/{SECRETS}\"\n\
+         \x20 LogFacility \"local7\"\n\
+         \x20 Timeout 30\n\
+         \x20 NopInInterval {nop_in_interval}\n\
+         \x20 DiscoveryAuthMethod Auto\n\
+         \x20 MaxSessions 32\n\
+         \x20 MaxConnections 4\n\
+         \x20 FirstBurstLength {first_burst}\n\
+         \x20 MaxBurstLength {max_burst}\n\
+         \x20 MaxRecvDataSegmentLength {segment}\n\
+         \x20 InitialR2T Yes\n\
+         \x20 ImmediateData {immediate_data}\n\
+         [UnitControl]\n\
+         [PortalGroup1]\n\
+         \x20 Portal DA1 {address}:{port}\n\
+         {portal_v6}\
+         [InitiatorGroup1]\n\
+         \x20 InitiatorName \"ALL\"\n\
+         \x20 Netmask {address}/8\n\
+         {netmask_v6}",
+        portal_v6 =
+            if options.ipv6 { format!("  Portal DA2 [::1]:{port}\n") } else { String::new() },
+        netmask_v6 = if options.ipv6 { "  Netmask [::1]/128\n" } else { "" },
+        address = options.address,
+        nop_in_interval = options.nop_in_interval,
+        first_burst = options.first_burst_length,
+        max_burst = options.max_burst_length,
+        segment = options.max_recv_data_segment_length,
+        immediate_data = yes_no(options.immediate_data),
+    );
+    text += &unit_text(1, &options.unit, luns, options);
+    if let Some((unit, lun)) = &options.other_unit {
+        text += &unit_text(2, unit, std::slice::from_ref(lun), options);
+    }
+    text
+}
+
+fn unit_text(number: u32, unit: &str, luns: &[Lun], options: &Options) -> String {
+    let yes_no = |on: bool| if on { "Yes" } else { "No" };
     let auth_method = match options.authentication {
         Authentication::None => "Auto",
         Authentication::Chap { .. } => "CHAP",
@@ -310,30 +362,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
         DigestPolicy::HeaderData => "Header Data",
     };
     let mut text = format!(
-        "[Global]\n\
-         \x20 NodeBase \"{NODE_BASE}\"\n\
-         \x20 PidFile \"{directory}/{PID_FILE}\"\n\
-         \x20 AuthFile \"{directory}/{SECRETS}\"\n\
-         \x20 LogFacility \"local7\"\n\
-         \x20 Timeout 30\n\
-         \x20 NopInInterval {nop_in_interval}\n\
-         \x20 DiscoveryAuthMethod Auto\n\
-         \x20 MaxSessions 16\n\
-         \x20 MaxConnections 4\n\
-         \x20 FirstBurstLength {first_burst}\n\
-         \x20 MaxBurstLength {max_burst}\n\
-         \x20 MaxRecvDataSegmentLength {segment}\n\
-         \x20 InitialR2T Yes\n\
-         \x20 ImmediateData {immediate_data}\n\
-         [UnitControl]\n\
-         [PortalGroup1]\n\
-         \x20 Portal DA1 {address}:{port}\n\
-         {portal_v6}\
-         [InitiatorGroup1]\n\
-         \x20 InitiatorName \"ALL\"\n\
-         \x20 Netmask {address}/8\n\
-         {netmask_v6}\
-         [LogicalUnit1]\n\
+        "[LogicalUnit{number}]\n\
          \x20 TargetName \"{unit}\"\n\
          \x20 Mapping PortalGroup1 InitiatorGroup1\n\
          \x20 AuthMethod {auth_method}\n\
@@ -349,12 +378,6 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 MaxRecvDataSegmentLength {segment}\n\
          \x20 InitialR2T Yes\n\
          \x20 ImmediateData {immediate_data}\n",
-        portal_v6 =
-            if options.ipv6 { format!("  Portal DA2 [::1]:{port}\n") } else { String::new() },
-        netmask_v6 = if options.ipv6 { "  Netmask [::1]/128\n" } else { "" },
-        address = options.address,
-        nop_in_interval = options.nop_in_interval,
-        unit = options.unit,
         read_only = yes_no(options.read_only),
         block_length = options.block_length,
         queue_depth = options.queue_depth,

@@ -1,5 +1,6 @@
 //! Whoever moves data, and how several of them take turns.
 
+use std::thread;
 use std::time::Duration;
 
 use crate::sample::Sample;
@@ -9,7 +10,7 @@ use crate::workload::Workload;
 /// guest, another initiator.
 ///
 /// One that waits for its turn takes no processor time.
-pub trait Contender {
+pub trait Contender: Send {
     /// Name, as tables and plots show it.
     fn name(&self) -> &str;
 
@@ -47,7 +48,10 @@ impl<'a> Turn<'a> {
         Self { contender, workload: *workload, seen: Ok(Vec::new()) }
     }
 
-    fn prepare(&mut self) {
+    fn get_ready(&mut self) {
+        if self.seen.is_err() {
+            return;
+        }
         if let Err(error) = self.contender.prepare(&self.workload) {
             self.fail(&error);
         }
@@ -66,11 +70,20 @@ impl<'a> Turn<'a> {
     }
 }
 
+/// Lets all of them get ready, side by side: istgt sleeps for a second in every login.
+pub fn prepare(turns: &mut [Turn<'_>]) {
+    thread::scope(|scope| {
+        for turn in turns {
+            scope.spawn(|| turn.get_ready());
+        }
+    });
+}
+
 /// Lets all of them run in turns, `rounds` times; who begins changes with every round, so that none
 /// always runs on what the same other left in the caches. One that fails takes no more turns, the
 /// others go on.
 pub fn take_turns(turns: &mut [Turn<'_>], rounds: usize, limit: Duration) {
-    turns.iter_mut().for_each(Turn::prepare);
+    prepare(turns);
     for round in 0..rounds {
         for number in 0..turns.len() {
             let next = (number + round) % turns.len();
@@ -81,19 +94,18 @@ pub fn take_turns(turns: &mut [Turn<'_>], rounds: usize, limit: Duration) {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
 
     use super::*;
 
-    struct Scripted(&'static str, Rc<RefCell<Vec<&'static str>>>, bool);
+    struct Scripted(&'static str, Arc<Mutex<Vec<&'static str>>>, bool);
 
     impl Contender for Scripted {
         fn name(&self) -> &str {
             self.0
         }
         fn run(&mut self, _: &Workload, elapsed: Duration) -> Result<Sample, String> {
-            self.1.borrow_mut().push(self.0);
+            self.1.lock().unwrap().push(self.0);
             if self.2 {
                 return Err("READ(10) came back with BUSY".to_owned());
             }
@@ -103,23 +115,23 @@ mod tests {
 
     #[test]
     fn turns_alternate_and_so_does_who_begins() {
-        let order = Rc::default();
-        let mut ours = Scripted("ours", Rc::clone(&order), false);
-        let mut theirs = Scripted("theirs", Rc::clone(&order), false);
+        let order = Arc::default();
+        let mut ours = Scripted("ours", Arc::clone(&order), false);
+        let mut theirs = Scripted("theirs", Arc::clone(&order), false);
         let workload = Workload::read(4096, 1);
         let mut turns = [Turn::new(&mut ours, &workload), Turn::new(&mut theirs, &workload)];
         take_turns(&mut turns, 2, Duration::from_secs(1));
         let seen = turns.map(|turn| turn.seen.map(|samples| samples.len()));
         assert_eq!(seen, [Ok(2), Ok(2)]);
-        assert_eq!(*order.borrow(), ["ours", "theirs", "theirs", "ours"]);
+        assert_eq!(*order.lock().unwrap(), ["ours", "theirs", "theirs", "ours"]);
     }
 
     #[test]
     fn one_that_fails_leaves_the_others_their_turns() {
-        let order = Rc::default();
-        let mut one = Scripted("one", Rc::clone(&order), false);
-        let mut broken = Scripted("broken", Rc::clone(&order), true);
-        let mut last = Scripted("last", Rc::clone(&order), false);
+        let order = Arc::default();
+        let mut one = Scripted("one", Arc::clone(&order), false);
+        let mut broken = Scripted("broken", Arc::clone(&order), true);
+        let mut last = Scripted("last", Arc::clone(&order), false);
         let workload = Workload::read(4096, 1);
         let mut turns =
             [&mut one, &mut broken, &mut last].map(|contender| Turn::new(contender, &workload));
@@ -128,12 +140,12 @@ mod tests {
         assert_eq!(seen[0], Ok(3));
         assert!(seen[1].is_err());
         assert_eq!(seen[2], Ok(3));
-        assert_eq!(*order.borrow(), ["one", "broken", "last", "last", "one", "last", "one"]);
+        assert_eq!(*order.lock().unwrap(), ["one", "broken", "last", "last", "one", "last", "one"]);
     }
 
     #[test]
     fn a_failure_says_whose_it_is() {
-        let mut theirs = Scripted("theirs", Rc::default(), true);
+        let mut theirs = Scripted("theirs", Arc::default(), true);
         let mut turns = [Turn::new(&mut theirs, &Workload::read(4096, 1))];
         take_turns(&mut turns, 2, Duration::from_secs(1));
         let [Turn { seen: Err(error), .. }] = turns else { panic!("it reached something") };

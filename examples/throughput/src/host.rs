@@ -9,6 +9,7 @@ pub mod ours;
 pub mod peer;
 pub mod plain;
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use isboot_tests::target::{Lun, Target};
@@ -16,7 +17,7 @@ use isboot_tests::target::{Lun, Target};
 use self::ours::Ours;
 use self::peer::{Peer, Program};
 use self::plain::PlainTcp;
-use crate::contender::{Contender, Turn, take_turns};
+use crate::contender::{Contender, Turn, prepare, take_turns};
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::processor;
 use crate::progress::Tell;
@@ -53,27 +54,35 @@ pub fn measure(
     let place = rig.place();
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
     let mut measured = Vec::new();
-    for workload in workloads.iter().filter(|workload| workload.digests == Digests::None) {
+    let with_theirs = workloads.iter().filter(|workload| workload.digests == Digests::None);
+    let mut peers: VecDeque<(&Workload, Peer)> = with_theirs
+        .map(|workload| (workload, Peer::new(Program::for_a(workload), &place)))
+        .collect();
+    while let Some((workload, mut theirs)) = peers.pop_front() {
         tell(&format!("host istgt: {workload}"));
-        let mut theirs = Peer::new(Program::for_a(workload), &place);
         let mut plain = PlainTcp::default();
         let both = workload.with(Digests::Both);
         let mut turns = vec![Turn::new(&mut ours, workload), Turn::new(&mut theirs, workload)];
         if workloads.contains(&both) {
             turns.push(Turn::new(&mut digesting, &both));
         }
-        take_turns(&mut turns, effort.rounds, effort.limit);
-        keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
+        let at_target = turns.len();
         if workload.operation == Operation::Read {
-            let mut turns = vec![Turn::new(&mut plain, workload)];
-            take_turns(&mut turns, effort.rounds, effort.limit);
-            keep(&mut measured, Section::Limit, PLAIN_TCP, turns)?;
+            turns.push(Turn::new(&mut plain, workload));
         }
+        prepare(&mut turns);
+        if let Some((workload, next)) = peers.front_mut() {
+            // What does not work is told when it is its turn.
+            let _ = next.knock(workload);
+        }
+        take_turns(&mut turns, effort.rounds, effort.limit);
+        let of_plain = turns.split_off(at_target);
+        keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
+        keep(&mut measured, Section::Limit, PLAIN_TCP, of_plain)?;
     }
     tell("host: what istgt itself takes");
-    for digests in [Digests::None, Digests::Both] {
-        measured.push(of_istgt(rig, &mut ours, &LARGE.with(digests), effort)?);
-    }
+    measured.push(of_istgt(rig, &mut ours, &LARGE, effort)?);
+    measured.push(of_istgt(rig, &mut digesting, &LARGE.with(Digests::Both), effort)?);
     drop((ours, digesting));
     tell("host: digests at the built-in target");
     measured.extend(digests_at_the_built_in_target(rig, effort)?);

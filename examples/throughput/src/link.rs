@@ -65,28 +65,20 @@ pub fn measure(
     tell("link: making two networks and a target");
     let shaped = Shaped::new(TARGET, LIBISCSI, PREFIX)?;
     let rig = shaped.at_target(|| Rig::start_at(folder, LUN, TARGET))?;
-    let mut all = Vec::new();
-    for (setting, rate) in rates() {
-        shaped.limit_to(rate)?;
-        tell(&format!("link {setting}: {WORKLOAD}"));
-        // Progress is told here, while the thread that is in the other network measures.
-        let (sender, news) = mpsc::channel();
-        let turns = || one_rate(setting, &shaped, &rig, rounds, limit, sender);
-        let seen = thread::scope(|scope| {
-            let worker = scope.spawn(|| shaped.at_initiator(turns));
-            for line in news {
-                tell(&format!("link {setting}: {line}"));
-            }
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })?;
-        all.extend(seen);
-    }
-    Ok(all)
+    // Progress is told here, while the thread that is in the other network measures.
+    let (sender, news) = mpsc::channel();
+    let turns = || every_rate(&shaped, &rig, rounds, limit, sender);
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| shaped.at_initiator(turns));
+        for line in news {
+            tell(&format!("link: {line}"));
+        }
+        worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
-/// All turns at one rate, in the initiators' network.
-fn one_rate(
-    setting: &str,
+/// All turns at all rates, in the initiators' network.
+fn every_rate(
     shaped: &Shaped,
     rig: &Rig,
     rounds: usize,
@@ -98,7 +90,7 @@ fn one_rate(
         // Nobody listens any more: then nobody wants to know.
         let _ = news.send(what.to_owned());
     };
-    say("isboot logs in, with digests and without");
+    say("isboot and libiscsi log in");
     let ours = |number: u8| -> Result<Ours, String> {
         let name = format!("isboot{number}");
         let open = Tap::open(&name, tap::ETHERNET_MTU);
@@ -110,21 +102,23 @@ fn one_rate(
     let (mut both, mut none) = (ours(1)?, ours(2)?);
     let mut libiscsi = Peer::new(Program::IscsiPerf, &place);
     let with_both = WORKLOAD.with(Digests::Both);
-    let mut both = Watched::new(&mut both, rig.istgt_id());
-    let mut turns = [
-        Turn::new(&mut both, &with_both),
-        Turn::new(&mut libiscsi, &WORKLOAD),
-        Turn::new(&mut none, &WORKLOAD),
-    ];
-    say(&format!("three take turns, {rounds} rounds"));
-    take_turns(&mut turns, rounds, limit);
     let mut measured = Vec::new();
-    for turn in turns {
-        let (name, workload) = (turn.contender.name().to_owned(), turn.workload);
-        let samples = turn.seen?;
-        let figures = Measurement::of_samples(Section::Link, setting, &name, &workload, &samples);
-        measured.extend(figures);
+    for (setting, rate) in rates() {
+        shaped.limit_to(rate)?;
+        say(&format!("{setting}: {WORKLOAD}, three take turns, {rounds} rounds"));
+        let mut both = Watched::new(&mut both, rig.istgt_id());
+        let mut turns = [
+            Turn::new(&mut both, &with_both),
+            Turn::new(&mut libiscsi, &WORKLOAD),
+            Turn::new(&mut none, &WORKLOAD),
+        ];
+        take_turns(&mut turns, rounds, limit);
+        for Turn { contender, workload, seen } in turns {
+            let (name, samples) = (contender.name(), seen?);
+            let all = Measurement::of_samples(Section::Link, setting, name, &workload, &samples);
+            measured.extend(all);
+        }
+        measured.push(both.limit(setting, &with_both));
     }
-    measured.push(both.limit(setting, &with_both));
     Ok(measured)
 }

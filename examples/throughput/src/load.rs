@@ -161,11 +161,12 @@ impl Load {
 
 /// Where a buffer is not what the LUN that is read holds from byte `offset` on, a multiple of 8.
 fn differs_from_content(buffer: &[u8], offset: u64) -> Option<usize> {
-    let mut words = buffer.chunks(8).zip(offset / 8..).enumerate();
-    words.find_map(|(index, (found, k))| {
-        let at = first_difference(found, &word(CONTENT, k).to_le_bytes()[..found.len()])?;
-        Some(index * 8 + at)
-    })
+    // Blocks are whole words.
+    let (words, _) = buffer.as_chunks::<8>();
+    let mut pairs = words.iter().zip(offset / 8..);
+    let index = pairs.position(|(found, k)| u64::from_le_bytes(*found) != word(CONTENT, k))?;
+    let expected = word(CONTENT, offset / 8 + index as u64).to_le_bytes();
+    Some(index * 8 + first_difference(&words[index], &expected)?)
 }
 
 fn first_difference(one: &[u8], other: &[u8]) -> Option<usize> {

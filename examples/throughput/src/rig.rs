@@ -20,6 +20,8 @@ pub const WRITE_LUN: u8 = 1;
 
 const READ_IMAGE: &str = "read.img";
 const WRITE_IMAGE: &str = "write.img";
+const OTHERS_IMAGE: &str = "others.img";
+const OTHERS_UNIT: &str = "others";
 
 /// A target to measure against, that serves the LUNs of a [`Rig`] under their numbers.
 #[derive(Clone, Debug)]
@@ -32,9 +34,12 @@ pub struct Place {
     pub bytes: u64,
     /// The file behind the LUN that is written to.
     pub written: PathBuf,
+    /// The iSCSI name of a unit of one more LUN, 0, that only others write to: istgt serves nobody
+    /// on a LUN while one that is held owes it write data.
+    pub others_target_name: String,
 }
 
-/// A running istgt with both LUNs; dropping it ends istgt and removes the files.
+/// A running istgt with its LUNs; dropping it ends istgt and removes the files.
 #[derive(Debug)]
 pub struct Rig {
     // First: istgt ends before its files go.
@@ -63,18 +68,25 @@ impl Rig {
         let in_memory = Path::new("/dev/shm");
         let files = [in_memory, folder]
             .into_iter()
-            .find(|place| has_room(place, 3 * bytes))
-            .ok_or_else(|| format!("no room for two images of {bytes} bytes in {folder:?}"))
+            .find(|place| has_room(place, 4 * bytes))
+            .ok_or_else(|| format!("no room for three images of {bytes} bytes in {folder:?}"))
             .and_then(|place| {
                 Scratch::create(place).map_err(|error| format!("making a folder: {error}"))
             })?;
-        let [read, write] = [READ_IMAGE, WRITE_IMAGE].map(|name| files.path().join(name));
+        let images = [READ_IMAGE, WRITE_IMAGE, OTHERS_IMAGE];
+        let [read, write, others] = images.map(|name| files.path().join(name));
         let made = disk_image::create(&read, bytes, CONTENT)
             // Written once: the first write to a page is not to cost more than the second.
-            .and_then(|()| fs::copy(&read, &write));
+            .and_then(|()| fs::copy(&read, &write))
+            .and_then(|_| fs::copy(&read, &others));
         made.map_err(|error| format!("making the images in {:?}: {error}", files.path()))?;
         let lun = |image: PathBuf, serial: &str| Lun { image, serial: serial.to_owned() };
-        let options = Options { block_length: BLOCK_LENGTH, address, ..Options::default() };
+        let options = Options {
+            block_length: BLOCK_LENGTH,
+            address,
+            other_unit: Some((OTHERS_UNIT.to_owned(), lun(others, "BENCH-OTHERS"))),
+            ..Options::default()
+        };
         let luns = [lun(read, "BENCH-READ"), lun(write, "BENCH-WRITE")];
         let istgt = Istgt::start(&files.path().join("istgt"), &luns, &options)
             .map_err(|error| error.to_string())?;
@@ -89,6 +101,7 @@ impl Rig {
             target_name: self.target_name().to_owned(),
             bytes: self.bytes,
             written: self.image(WRITE_LUN),
+            others_target_name: Istgt::name_of(OTHERS_UNIT),
         }
     }
 
@@ -120,6 +133,13 @@ impl Rig {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        // Asked to end, it would wait for its sessions for seconds; what it wrote goes anyway.
+        self.istgt.kill();
     }
 }
 

@@ -7,6 +7,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use isboot_tests::scratch::Scratch;
@@ -46,12 +47,18 @@ pub fn measure(
     let mut logins = Vec::new();
     let mut seen: Vec<Card<'_>> = cards.iter().map(Card::new).collect();
     for round in 1..=rounds {
-        tell(&format!("start: a login from the host, {round} of {rounds}"));
-        let login = login(place)?;
+        tell(&format!("start: a login from the host, and silent cards, {round} of {rounds}"));
+        // The login sleeps on one processor while cards are silent on the other.
+        let (login, silences) = thread::scope(|scope| {
+            let login = scope.spawn(|| login(place));
+            let silences: Result<Vec<Duration>, String> =
+                seen.iter().map(|card| guests.silence(card.hardware)).collect();
+            (login.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), silences)
+        });
+        let login = login?;
         logins.push(login);
-        for card in &mut seen {
+        for (card, silence) in seen.iter_mut().zip(silences?) {
             tell(&format!("start: {}, {round} of {rounds}", card.nic.name()));
-            let silence = guests.silence(card.hardware)?;
             card.first_blocks.push(guests.first_block(card.hardware)?);
             card.limits.push(login + silence);
             card.silences.push(silence);

@@ -12,19 +12,21 @@ use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use isboot_tests::process::Process;
+use isboot_tests::process::{Process, within};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::contender::Contender;
 use crate::processor;
-use crate::rig::{BLOCK_LENGTH, Place, READ_LUN, WRITE_LUN};
+use crate::rig::{BLOCK_LENGTH, Place, READ_LUN};
 use crate::sample::Sample;
 use crate::targets::names;
 use crate::workload::{Digests, Operation, Pattern, Workload};
 
 /// Data must flow so soon after the start: istgt sleeps a second in every login.
 const START: Duration = Duration::from_secs(10);
+/// By then it has sent its login, which istgt sleeps on.
+const KNOCK: Duration = Duration::from_millis(60);
 /// What arrived while it was held is taken in this time, before the time that counts.
 const SETTLE: Duration = Duration::from_millis(50);
 
@@ -74,9 +76,9 @@ impl Program {
             }
             Self::QemuImg => {
                 let mut command = Command::new("qemu-img");
-                let lun = match workload.operation {
-                    Operation::Read => READ_LUN,
-                    Operation::Write => WRITE_LUN,
+                let (target, lun) = match workload.operation {
+                    Operation::Read => (target, READ_LUN),
+                    Operation::Write => (&place.others_target_name, 0),
                 };
                 let digest = match workload.digests {
                     Digests::None => "none",
@@ -114,13 +116,15 @@ pub struct Peer {
     program: Program,
     place: Place,
     running: Option<(Workload, Held)>,
+    /// Held in its login.
+    early: Option<(Workload, Held)>,
 }
 
 impl Peer {
     /// The program, to be started against `place`.
     #[must_use]
     pub fn new(program: Program, place: &Place) -> Self {
-        Self { program, place: place.clone(), running: None }
+        Self { program, place: place.clone(), running: None, early: None }
     }
 }
 
@@ -134,54 +138,34 @@ impl Contender for Peer {
             return Ok(());
         }
         self.running = None;
-        if !self.program.can(workload) {
-            return Err(format!("{:?} cannot do this", self.program));
-        }
-        // istgt serves nobody on a LUN while one that is held owes it write data.
-        match workload.operation {
-            Operation::Read => self.start(workload),
-            Operation::Write => Ok(()),
-        }
-    }
-
-    fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        if workload.operation == Operation::Write {
-            self.start(workload)?;
-        }
-        let sample = self.measure(workload, limit);
-        if workload.operation == Operation::Write {
-            self.running = None;
-        }
-        sample
-    }
-}
-
-impl Peer {
-    fn start(&mut self, workload: &Workload) -> Result<(), String> {
-        let command = self.program.command(workload, &self.place);
-        let process = Process::spawn(command, self.program.package());
-        let process = process.map_err(|error| error.to_string())?;
-        let mut held = Held { process, operation: workload.operation };
+        let mut held = match self.early.take() {
+            Some((known, held)) if known == *workload => {
+                held.go_on()?;
+                held
+            }
+            _ => self.start(workload)?,
+        };
         held.wait_for_data()?;
-        if workload.operation == Operation::Read {
-            held.hold()?;
-        }
+        held.hold()?;
         self.running = Some((*workload, held));
         Ok(())
     }
 
-    fn measure(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
+    fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
         let Some((_, held)) = &mut self.running else {
             return Err("it does not run: it was not prepared".to_owned());
         };
         held.go_on()?;
         std::thread::sleep(SETTLE);
+        // What TCP had to drop while it was held comes again only after a while.
+        let settled = held.counts()?.bytes;
+        if !within(START, || held.counts().is_ok_and(|counts| counts.bytes > settled)) {
+            return Err(held.failed(&format!("was let go and moved no data within {START:?}")));
+        }
         let (before, began) = (held.counts()?, Instant::now());
         std::thread::sleep(limit);
         let (after, elapsed) = (held.counts()?, began.elapsed());
-        if workload.operation == Operation::Read {
-            held.hold()?;
-        }
+        held.hold()?;
         let bytes = after.bytes - before.bytes;
         if bytes < u64::from(workload.block) {
             return Err(held.failed(&format!("moved {bytes} bytes in {elapsed:?}")));
@@ -192,6 +176,32 @@ impl Peer {
             elapsed,
             cpu: Some(after.processor - before.processor),
         })
+    }
+}
+
+impl Peer {
+    /// Starts what [`prepare`](Contender::prepare) is going to wait for, and holds it while istgt
+    /// sleeps on its login: others can be measured meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// It cannot do this, or it does not start.
+    pub fn knock(&mut self, workload: &Workload) -> Result<(), String> {
+        let held = self.start(workload)?;
+        std::thread::sleep(KNOCK);
+        held.hold()?;
+        self.early = Some((*workload, held));
+        Ok(())
+    }
+
+    fn start(&self, workload: &Workload) -> Result<Held, String> {
+        if !self.program.can(workload) {
+            return Err(format!("{:?} cannot do this", self.program));
+        }
+        let command = self.program.command(workload, &self.place);
+        let process = Process::spawn(command, self.program.package());
+        let process = process.map_err(|error| error.to_string())?;
+        Ok(Held { process, operation: workload.operation })
     }
 }
 
