@@ -50,6 +50,9 @@ pub fn table(report: &Report) -> String {
         }
     }
     text += &format!("\n{}\n", Style::new().bold().apply_to(report.summary()));
+    if let Some(left_out) = report.mode.left_out() {
+        text += &format!("{left_out}\n");
+    }
     text
 }
 

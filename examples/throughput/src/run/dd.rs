@@ -16,6 +16,7 @@ impl Run<'_> {
     /// The first bytes of the LUN, with each kind of digests, on the card that is plotted.
     pub(super) fn dd(&mut self) {
         let Some(nic) = self.plan.plotted() else { return };
+        self.screen.tell("dd: isboot boots");
         let mut ours = match self.kernel(nic, &[]) {
             Ok(kernel) => kernel,
             Err(error) => return self.fail(Part::Dd, format!("{}: {error}", names::ISBOOT)),

@@ -1,6 +1,6 @@
 //! The guests' part.
 
-use std::time::Duration;
+use std::thread;
 
 use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
@@ -15,6 +15,20 @@ use crate::plan::Part;
 use crate::targets::settings;
 use crate::workload::{Digests, Workload};
 
+/// What the cost of digests is seen by: sessions with each of them, in turns.
+const DIGESTS: Workload = Workload::read(1 << 20, 4);
+/// iPXE reads one block after the other, and no more than a BIOS takes at once.
+const BESIDE_IPXE: Workload = Workload::read(32 << 10, 1);
+const KINDS: [Digests; 3] = [Digests::None, Digests::Header, Digests::Both];
+
+/// All guests on one card, held.
+struct Guests {
+    /// With each kind of digests.
+    kernels: Vec<Kernel>,
+    linux: Result<Linux, String>,
+    ipxe: Result<Ipxe, String>,
+}
+
 impl Run<'_> {
     /// Ours beside the others on each card.
     pub(super) fn guests(&mut self) {
@@ -22,57 +36,70 @@ impl Run<'_> {
             if interrupt::is_wanted() {
                 return;
             }
-            self.beside_linux(nic);
-            self.beside_ipxe(nic);
-            self.digests_in_turns(nic);
+            let Guests { mut kernels, linux, ipxe } = match self.boot(nic) {
+                Ok(guests) => guests,
+                Err(error) => {
+                    self.fail(Part::Guest, format!("{}: isboot: {error}", nic.name()));
+                    continue;
+                }
+            };
+            // First what is needed least: nobody is held for long.
+            self.digests_in_turns(nic, &mut kernels);
+            kernels.truncate(1);
+            let Some(mut kernel) = kernels.pop() else { continue };
+            self.beside_ipxe(nic, &mut kernel, ipxe);
+            self.beside_linux(nic, kernel, linux);
         }
     }
 
     /// Our kernel on a card, logged in and held.
-    pub(super) fn kernel(&mut self, nic: Nic, words: &[&str]) -> Result<Kernel, String> {
-        self.screen.tell(&format!("guest {}: isboot boots", nic.name()));
+    pub(super) fn kernel(&self, nic: Nic, words: &[&str]) -> Result<Kernel, String> {
         let (portal, name) = (self.rig.portal(), self.rig.target_name());
         let hardware = self.equipment.hardware(nic);
         Kernel::boot(&hardware, &self.equipment.kernel, words, portal, name, self.rig.bytes())
     }
 
-    /// Linux on a card, held.
-    fn linux(&mut self, nic: Nic) -> Result<Linux, String> {
-        self.screen.tell(&format!("guest {}: Linux boots", nic.name()));
-        let (portal, name) = (self.rig.portal(), self.rig.target_name());
-        Linux::boot(&self.equipment.hardware(nic), portal, name, self.rig.bytes())
+    /// Everybody on a card, Linux beside the others. Without a kernel of ours nothing is worth it.
+    fn boot(&mut self, nic: Nic) -> Result<Guests, String> {
+        self.screen.tell(&format!("guest {}: isboot, iPXE and Linux boot", nic.name()));
+        let (portal, name, bytes) = (self.rig.portal(), self.rig.target_name(), self.rig.bytes());
+        let hardware = self.equipment.hardware(nic);
+        thread::scope(|scope| {
+            let linux = scope.spawn(|| {
+                let mut linux = Linux::boot(&hardware, portal, name, bytes)?;
+                linux.prepare(&DIGESTS)?;
+                Ok(linux)
+            });
+            let kernels = KINDS.map(|digests| {
+                // A session of its own: none is to end the other's.
+                let own = format!("isboot.isid=80150b0700{:02x}", digests as u8);
+                let mut kernel = self.kernel(nic, &[&own])?;
+                kernel.prepare(&DIGESTS.with(digests))?;
+                Ok(kernel)
+            });
+            let ipxe = Ipxe::boot(&hardware, portal, name, bytes);
+            let linux = linux.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let kernels: Result<Vec<Kernel>, String> = kernels.into_iter().collect();
+            Ok(Guests { kernels: kernels?, linux, ipxe })
+        })
     }
 
-    fn beside_linux(&mut self, nic: Nic) {
-        let mut contenders: Vec<Box<dyn Contender>> = Vec::new();
-        match self.kernel(nic, &[]) {
-            Ok(kernel) => contenders.push(Box::new(kernel)),
-            Err(error) => self.fail(Part::Guest, format!("{}: isboot: {error}", nic.name())),
-        }
-        match self.linux(nic) {
+    fn beside_linux(&mut self, nic: Nic, kernel: Kernel, linux: Result<Linux, String>) {
+        let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(kernel)];
+        match linux {
             Ok(linux) => contenders.push(Box::new(linux)),
             Err(error) => self.fail(Part::Guest, format!("{}: Linux: {error}", nic.name())),
         }
         self.all_workloads(nic, &mut contenders);
     }
 
-    fn kernel_and_ipxe(&mut self, nic: Nic) -> Result<(Kernel, Ipxe), String> {
-        let kernel = self.kernel(nic, &[])?;
-        self.screen.tell(&format!("guest {}: iPXE boots", nic.name()));
-        let (portal, name) = (self.rig.portal(), self.rig.target_name());
-        let hardware = self.equipment.hardware(nic);
-        Ok((kernel, Ipxe::boot(&hardware, portal, name, self.rig.bytes())?))
-    }
-
-    /// iPXE reads one block after the other, and no more than a BIOS takes at once.
-    fn beside_ipxe(&mut self, nic: Nic) {
-        let (mut kernel, mut ipxe) = match self.kernel_and_ipxe(nic) {
-            Ok(both) => both,
+    fn beside_ipxe(&mut self, nic: Nic, kernel: &mut Kernel, ipxe: Result<Ipxe, String>) {
+        let mut ipxe = match ipxe {
+            Ok(ipxe) => ipxe,
             Err(error) => return self.fail(Part::Guest, format!("{}: iPXE: {error}", nic.name())),
         };
-        let (workload, limit) = (Workload::read(32 << 10, 1), self.plan.limit);
-        let mut turns = [Turn::new(&mut kernel, &workload), Turn::new(&mut ipxe, &workload)];
-        self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, limit);
+        let mut turns = [Turn::new(kernel, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
+        self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, self.plan.limit);
     }
 
     /// Everything that is planned for a card. Who fails is out, the others go on.
@@ -88,33 +115,19 @@ impl Run<'_> {
             let place = (Part::Guest, Section::Guest, nic.name());
             let mut stand = self.turns(place, &mut turns, limit).into_iter();
             contenders.retain(|_| stand.next().unwrap_or(false));
-            self.screen.advance(self.plan.turns(2, limit));
+            self.screen.advance(self.plan.beside_linux_takes(limit));
         }
     }
 
-    /// Three of ours, each with other digests, so that what digests cost is seen in turns too.
-    fn digests_in_turns(&mut self, nic: Nic) {
-        let kinds = [Digests::None, Digests::Header, Digests::Both];
-        let mut kernels = Vec::new();
-        for digests in kinds {
-            // A session of its own: none is to end the other's.
-            let own = format!("isboot.isid=80150b0700{:02x}", digests as u8);
-            match self.kernel(nic, &[&own]) {
-                Ok(kernel) => kernels.push(kernel),
-                Err(error) => {
-                    let what = format!("{}: digests in turns: {error}", nic.name());
-                    return self.fail(Part::Guest, what);
-                }
-            }
-        }
-        let workload = Workload::read(1 << 20, 4);
+    /// Ours with each kind of digests, so that what they cost is seen in turns too.
+    fn digests_in_turns(&mut self, nic: Nic, kernels: &mut [Kernel]) {
         let mut turns: Vec<Turn<'_>> = kernels
             .iter_mut()
-            .zip(kinds)
-            .map(|(kernel, digests)| Turn::new(kernel, &workload.with(digests)))
+            .zip(KINDS)
+            .map(|(kernel, digests)| Turn::new(kernel, &DIGESTS.with(digests)))
             .collect();
         let setting = settings::in_turns(nic.name());
-        let limit: Duration = self.plan.limit;
+        let limit = self.plan.limit;
         self.turns((Part::Guest, Section::Guest, &setting), &mut turns, limit);
         self.screen.advance(self.plan.turns(3, limit));
     }

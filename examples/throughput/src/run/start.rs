@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use qemu_boot::plan::Nic;
+
 use super::Run;
 use crate::guest::machine::Hardware;
 use crate::measurement::Section;
@@ -32,8 +34,12 @@ impl Run<'_> {
     }
 }
 
-/// What one card takes in a round: two boots, of which one logs in, and either may be silent for a
-/// second.
-pub(crate) const CARD: Duration = Duration::from_millis(3500);
-/// What a login from the host takes.
-pub(crate) const LOGIN: Duration = Duration::from_millis(1100);
+/// What a card takes in a round: it boots twice, and may be silent each time.
+pub(crate) fn takes(nic: Nic) -> Duration {
+    let silence = match nic {
+        Nic::E1000e => 0,
+        Nic::Igb => 500,
+        Nic::E1000 | Nic::I82544gc | Nic::I82545em => 1000,
+    };
+    Duration::from_millis(1300 + 2 * silence)
+}

@@ -3,7 +3,7 @@
 use super::{Figure, Key, Target, Threshold};
 use crate::core::digest;
 use crate::measurement::{Quantity, Section};
-use crate::plan::Plan;
+use crate::plan::{Mode, Plan};
 use crate::workload::{Digests, Operation, Workload};
 
 use Quantity::{CpuPerGigabyte, NanosecondsPerCommand, Rate, Seconds, Throughput};
@@ -211,6 +211,10 @@ fn host(plan: &Plan) -> Vec<Target> {
             rows.push(Target { id, section, sentence, figures, threshold, limit: None });
         }
     };
+    let which = match plan.mode {
+        Mode::Full => "every size and depth",
+        Mode::Quick => "least and greatest size and depth",
+    };
     for (operation, word) in [(Operation::Read, "reads"), (Operation::Write, "writes")] {
         let beside_libiscsi = |quantity| {
             let beside =
@@ -219,13 +223,13 @@ fn host(plan: &Plan) -> Vec<Target> {
         };
         of_all(
             format!("host-{word}"),
-            format!("{word}, every size and depth"),
+            format!("{word}, {which}"),
             beside_libiscsi(Throughput),
             Threshold::AtLeast(1.0),
         );
         of_all(
             format!("host-{word}-cpu"),
-            format!("{word}, every size and depth: CPU per GB"),
+            format!("{word}, {which}: CPU per GB"),
             beside_libiscsi(CpuPerGigabyte),
             Threshold::AtMost(0.5),
         );
