@@ -322,6 +322,8 @@ impl Portal {
         let served = (0..4).map(|_| {
             let buffer = || tcp::SocketBuffer::new(vec![0; 256 << 10]);
             let mut socket = tcp::Socket::new(buffer(), buffer());
+            // As targets do: their answers end where they end.
+            socket.set_nagle_enabled(false);
             let _ = socket.listen(Segment::PORTAL.port());
             Served { socket: sockets.add(socket), connection: None, output: Vec::new() }
         });
@@ -532,8 +534,13 @@ impl phy::Device for End {
     type TxToken<'a> = Sending<'a>;
 
     fn receive(&mut self, _: smoltcp::time::Instant) -> Option<(Received, Sending<'_>)> {
-        let frame = self.cable.borrow_mut().take(self.side)?;
-        Some((Received(frame), Sending { end: self, size: None }))
+        loop {
+            let frame = self.cable.borrow_mut().take(self.side)?;
+            // As the driver does it.
+            if checksum::is_good(&frame) {
+                return Some((Received(frame), Sending { end: self, size: None }));
+            }
+        }
     }
 
     fn transmit(&mut self, _: smoltcp::time::Instant) -> Option<Sending<'_>> {
@@ -544,8 +551,10 @@ impl phy::Device for End {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.cable.borrow().faults.mtu + 14;
+        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities.checksum.udp = Checksum::Tx;
         if self.cuts() {
-            capabilities.checksum.tcp = Checksum::Rx;
+            capabilities.checksum.tcp = Checksum::None;
             let longest = self.longest_segmented();
             capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
         }

@@ -139,8 +139,12 @@ where
 
     /// Moves everything that can be moved now, and says when to call again even if no frame
     /// arrives and no request is submitted.
+    ///
+    /// When nothing is under way any more and the last of it waits to be
+    /// [taken](Self::take_completion), it returns at once and wants to be called again: what came
+    /// is acknowledged by then, together with the next request if there is one.
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
-        self.step(now, &mut Lent::Nothing)
+        self.step(now, &mut Lent::Nothing, Leave::WhenAllIsDone)
     }
 
     /// Where the initiator stands.
@@ -434,16 +438,20 @@ where
 
     // --- the pump ---
 
-    fn step(&mut self, now: Instant, lent: &mut Lent<'_>) -> Option<Instant> {
+    fn step(&mut self, now: Instant, lent: &mut Lent<'_>, leave: Leave) -> Option<Instant> {
+        // Before the stream is polled, so that what was submitted leaves by this poll, and takes the
+        // acknowledgement of what came before along.
+        self.transmit(now, lent);
         for _ in 0..ROUNDS {
             let wanted = self.session.link();
             self.link.follow(now, &mut self.session);
             let received = self.receive(now, lent);
             self.take_news(now);
             let turned = self.turn_to_alternative(now);
-            self.disks.advance(now, &mut self.session);
-            let mut data = self.disks.data_out(lent);
-            let sent = self.link.transmit(now, &mut self.session, &mut data);
+            let sent = self.transmit(now, lent);
+            if leave == Leave::WhenAllIsDone && !sent && !turned && self.is_all_done() {
+                return Some(now);
+            }
             // Only a round without news may be the last: what the stream's poll brought in the
             // session has seen, and what the session wants the stream knows.
             if !received && !sent && !turned && self.session.link() == wanted {
@@ -453,6 +461,19 @@ where
             }
         }
         Some(now)
+    }
+
+    /// Every request is done, and at least one waits to be taken: the target has nothing to send.
+    fn is_all_done(&self) -> bool {
+        let finished = self.disks.finished();
+        finished != 0 && finished == self.disks.outstanding()
+    }
+
+    /// Lets the disks and the session say what they have to say; whether they said anything.
+    fn transmit(&mut self, now: Instant, lent: &mut Lent<'_>) -> bool {
+        self.disks.advance(now, &mut self.session);
+        let mut data = self.disks.data_out(lent);
+        self.link.transmit(now, &mut self.session, &mut data)
     }
 
     /// Hands what arrived to the session; whether anything had.
@@ -529,13 +550,22 @@ where
     ) -> Result<(), BlockError> {
         let mut now = wait(Some(Instant::ZERO));
         loop {
-            let next = self.step(now, &mut lent);
+            let next = self.step(now, &mut lent, Leave::WhenNothingMoves);
             if let Some(finished) = self.disks.take_completion_of(id) {
                 return finished.outcome.map_err(BlockError::Failed);
             }
             now = wait(next);
         }
     }
+}
+
+/// When a step ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leave {
+    /// When a round brought nothing: all that came is acknowledged, whenever the next step is.
+    WhenNothingMoves,
+    /// Also when every request is done: the host has the next word, and it is soon.
+    WhenAllIsDone,
 }
 
 /// Hands events to the disks, and read data to the buffers.

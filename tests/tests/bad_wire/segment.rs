@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use isboot::disk::DiskId;
 use isboot::session::{Error, LinkFailure};
 use isboot_tests::faults::{Capacity, Faults, Side};
 use isboot_tests::pair::{MIB, Random};
@@ -45,6 +46,34 @@ fn whatever_is_lost_the_lun_is_right() {
             whole_lun(&[], &faults);
         }
     }
+}
+
+/// The next question takes the acknowledgement of the answer before along.
+#[test]
+fn one_read_at_a_time_sends_one_frame_each() {
+    const READS: usize = 100;
+    let target = target();
+    let mut segment = Segment::new(&target, &NO_DIGESTS, Faults::default());
+    segment.become_ready();
+    // What the examination of the units left behind is through.
+    segment.pass(Duration::from_secs(1));
+    let before = segment.sent(Side::Initiator).len();
+    let mut left = READS;
+    segment.run_until("reads", |isboot| {
+        if let Some(finished) = isboot.take_completion() {
+            assert_eq!(finished.outcome, Ok(()));
+            left -= 1;
+        }
+        if isboot.outstanding() == 0 && left > 0 {
+            isboot.submit_read(DiskId(0), 8, vec![0; 8192]).unwrap();
+        }
+        left == 0
+    });
+    let sent = segment.sent(Side::Initiator).len() - before;
+    assert!((READS..READS + READS / 10).contains(&sent), "{sent} frames for {READS} reads");
+    // And the last of them is acknowledged though nothing follows it.
+    segment.pass(Duration::from_millis(1));
+    assert_eq!(segment.sent(Side::Initiator).len(), before + sent + 1);
 }
 
 /// The target's stack is smoltcp as it comes: only what we send is lost here.
