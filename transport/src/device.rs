@@ -17,6 +17,12 @@ pub trait EthernetDevice: phy::Device {
     where
         Self: 'a;
 
+    /// Whether a frame may wait to be received. Asked in each poll that has nothing else to do, so
+    /// it must be cheap; a device that cannot tell without receiving says yes.
+    fn may_have_received(&mut self) -> bool {
+        true
+    }
+
     /// Makes frames queued since the last call leave. Cheap when there are none.
     fn flush(&mut self);
 
@@ -105,6 +111,10 @@ impl<H: Hal + Clone, C: ConfigSpace> EthernetDevice for NicDevice<H, C> {
         = RxToken<'a, H>
     where
         Self: 'a;
+
+    fn may_have_received(&mut self) -> bool {
+        self.nic.is_draining() || self.nic.split().0.has_frame()
+    }
 
     fn flush(&mut self) {
         self.nic.split().1.flush();

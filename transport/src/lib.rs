@@ -82,6 +82,7 @@
 extern crate std;
 
 pub mod checksum;
+mod coalesce;
 mod congestion;
 pub mod crc32c;
 pub mod device;

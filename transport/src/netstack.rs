@@ -4,14 +4,13 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
-use smoltcp::iface::{
-    Config, Interface, PollIngressSingleResult, PollResult, SocketSet, SocketStorage,
-};
+use smoltcp::iface::{Config, Interface, PollResult, SocketSet, SocketStorage};
 use smoltcp::phy::Device;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
-use crate::device::{ETHERNET_MTU, EthernetDevice};
+use crate::coalesce::{Coalesce, Fate, Room};
+use crate::device::{ETHERNET_MTU, EthernetDevice, ReceivedFrame};
 use crate::link::Link;
 use crate::loss_recovery::{LossRecovery, PROMPTS};
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
@@ -35,7 +34,7 @@ pub use resolve::ResolveError;
 
 use configuration::is_station;
 use dhcp::Dhcp;
-use gate::{Gate, Neighbourhood, Telling};
+use gate::{Gate, Handing, Neighbourhood, Telling};
 use message::Mac;
 use random::Random;
 use resolve::{Datagrams, Resolver};
@@ -74,13 +73,15 @@ pub struct Sockets<'a> {
     /// For TCP, DHCP and DNS.
     storage: [SocketStorage<'a>; 3],
     datagrams: Datagrams,
+    /// For segments that are put together.
+    room: Room,
 }
 
 impl Sockets<'_> {
     /// Empty room.
     #[must_use]
     pub const fn new() -> Self {
-        Self { storage: [SocketStorage::EMPTY; 3], datagrams: Datagrams::new() }
+        Self { storage: [SocketStorage::EMPTY; 3], datagrams: Datagrams::new(), room: Room::new() }
     }
 }
 
@@ -111,6 +112,8 @@ const TEND_INTERVAL: Duration = Duration::from_millis(50);
 pub struct NetStack<'a, D: EthernetDevice> {
     pub(crate) device: VlanDevice<D>,
     gate: Gate,
+    /// Where the device vouches for TCP checksums.
+    coalesce: Option<Coalesce<'a>>,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
     configuration: Configuration,
@@ -130,6 +133,8 @@ pub struct NetStack<'a, D: EthernetDevice> {
     link: Link,
     look_at_link: Duration,
     tend_at: Duration,
+    /// A frame was taken in, or somebody asked for something, since this was last taken note of.
+    is_stirred: bool,
 }
 
 impl<'a, D: EthernetDevice> NetStack<'a, D> {
@@ -151,7 +156,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let mut random = Random::new(random_seed);
         let segmentation = device.longest_segmented();
         let interface = new_interface(mac, random.next(), &mut device, now);
-        let Sockets { storage, datagrams } = sockets;
+        let Sockets { storage, datagrams, room } = sockets;
+        let is_verified = !device.capabilities().checksum.tcp.rx();
+        let coalesce = (is_verified && Room::fits(device.max_mtu())).then(|| Coalesce::new(room));
         let mut sockets = SocketSet::new(storage.as_mut_slice());
         let resolver = Resolver::new(&mut sockets, datagrams);
         let dhcp = (addressing == Addressing::Dhcp).then(|| Dhcp::start(&mut sockets));
@@ -163,6 +170,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let mut stack = Self {
             device,
             gate: Gate::new(neighbourhood),
+            coalesce,
             interface,
             sockets,
             configuration: *configuration,
@@ -178,6 +186,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             link,
             look_at_link: now.saturating_add(LINK_SETTLED),
             tend_at: now,
+            is_stirred: true,
         };
         stack.follow_addresses(now);
         if let Addressing::Static { address, prefix, gateway: Some(IpAddr::V4(gateway)), .. } =
@@ -228,6 +237,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// # Errors
     /// [`ResolveError::BadName`] when it is no host name.
     pub fn resolve(&mut self, name: &str) -> Result<(), ResolveError> {
+        self.is_stirred = true;
         self.resolver.start(name)
     }
 
@@ -287,6 +297,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// Makes the way to `address` ready, for a connection to come.
     pub(crate) fn prepare(&mut self, now: Duration, address: IpAddr) {
+        self.is_stirred = true;
         self.destination = Some(address);
         self.tend_at = now;
         self.configure(now);
@@ -324,6 +335,23 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         }
     }
 
+    /// Whether something was taken in or asked for since [`settle`](Self::settle), whose consequences
+    /// nobody has worked out yet.
+    pub(crate) const fn is_stirred(&self) -> bool {
+        self.is_stirred
+    }
+
+    /// From here on only what comes anew counts.
+    pub(crate) const fn settle(&mut self) {
+        self.is_stirred = false;
+    }
+
+    /// Whether [`ingress`](Self::ingress) may find a frame.
+    pub(crate) fn may_have_received(&mut self) -> bool {
+        self.coalesce.as_ref().is_some_and(|coalesce| !coalesce.is_empty())
+            || self.device.may_have_received()
+    }
+
     /// Sends what the sockets want to send; says whether it could, which it cannot without link.
     pub(crate) fn egress(&mut self, now: Duration) -> bool {
         self.watch_link(now);
@@ -335,9 +363,10 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             self.tend_at = now;
         }
         self.tend(now);
+        let at = instant(now);
         for _ in 0..EGRESS_LIMIT {
             let device = &mut self.gate.before(&mut self.device, now);
-            let result = self.interface.poll_egress(instant(now), device, &mut self.sockets);
+            let result = self.interface.poll_egress(at, device, &mut self.sockets);
             if result == PollResult::None {
                 break;
             }
@@ -348,17 +377,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// Takes in what arrived, one batch; says whether more may wait.
     pub(crate) fn ingress(&mut self, now: Duration) -> bool {
-        self.interface.poll_maintenance(instant(now));
-        let mut more = true;
-        for _ in 0..INGRESS_LIMIT {
-            let device = &mut self.gate.before(&mut self.device, now);
-            let result =
-                self.interface.poll_ingress_single(instant(now), device, &mut self.sockets);
-            if result == PollIngressSingleResult::None {
-                more = false;
-                break;
-            }
-        }
+        let at = instant(now);
+        self.interface.poll_maintenance(at);
+        let more = self.take_frames(now);
         self.ask_name_servers(now);
         if self.link.is_up() {
             self.tend(now);
@@ -366,6 +387,63 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         // Answers that the stack gave by itself, and ours.
         self.device.flush();
         more
+    }
+
+    /// One batch of frames, each past the gate to the stack, alone or with others; says whether more
+    /// may wait.
+    fn take_frames(&mut self, now: Duration) -> bool {
+        let at = instant(now);
+        if !self.hand_on(at) {
+            return true;
+        }
+        let gate = &self.gate;
+        gate.set_now(now);
+        for _ in 0..INGRESS_LIMIT {
+            let Some((frame, transmit)) = self.device.receive(at) else {
+                return !self.hand_on(at);
+            };
+            self.is_stirred = true;
+            let mut frame = <VlanDevice<D> as EthernetDevice>::Frame::from(frame);
+            let bytes = frame.bytes_mut();
+            if bytes.is_empty() || gate.holds_back(bytes) {
+                continue;
+            }
+            let transmit = gate.watched(transmit);
+            let mut give = |frame: &[u8], transmit| {
+                let mut handing = Handing::new(frame, transmit);
+                self.interface.poll_ingress_single(at, &mut handing, &mut self.sockets);
+            };
+            match &mut self.coalesce {
+                None => give(bytes, transmit),
+                Some(coalesce) => match coalesce.take(bytes) {
+                    Fate::InPlace => give(bytes, transmit),
+                    Fate::Joined => {}
+                    // An answer to either takes the room that there is for one.
+                    Fate::Behind => {
+                        give(coalesce.frame(), transmit);
+                        coalesce.clear();
+                        coalesce.hold(bytes);
+                    }
+                },
+            }
+        }
+        self.hand_on(at);
+        true
+    }
+
+    /// Gives the stack what was put together, and ends the run; says whether nothing is left, which
+    /// is not so when the device has no room for an answer.
+    fn hand_on(&mut self, at: Instant) -> bool {
+        let Some(coalesce) = &mut self.coalesce else { return true };
+        coalesce.end_run();
+        if coalesce.is_empty() {
+            return true;
+        }
+        let Some(transmit) = self.device.transmit(at) else { return false };
+        let mut handing = Handing::new(coalesce.frame(), self.gate.watched(transmit));
+        self.interface.poll_ingress_single(at, &mut handing, &mut self.sockets);
+        coalesce.clear();
+        true
     }
 
     fn watch_link(&mut self, now: Duration) {

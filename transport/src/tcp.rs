@@ -243,16 +243,16 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
 
     /// Compares what the socket became with what we wanted. A socket that closes while frames are
     /// taken in was reset by the peer; one that closes while frames are sent gave up by itself.
-    fn notice(&mut self, closed: StreamError) {
+    fn notice(&mut self, closed: impl FnOnce(&Self) -> StreamError) {
         let state = self.socket().state();
         self.phase = match (self.phase, state) {
-            (Phase::Connecting { .. }, State::Closed) => Phase::Failed(match closed {
+            (Phase::Connecting { .. }, State::Closed) => Phase::Failed(match closed(self) {
                 StreamError::Reset => StreamError::Refused,
                 other => other,
             }),
             (Phase::Connecting { .. }, State::SynSent | State::SynReceived) => return,
             (Phase::Connecting { .. }, _) => Phase::Open,
-            (Phase::Open, State::Closed) => Phase::Failed(closed),
+            (Phase::Open, State::Closed) => Phase::Failed(closed(self)),
             (Phase::Closing { .. }, State::Closed | State::TimeWait) => Phase::Idle,
             _ => return,
         };
@@ -285,13 +285,13 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
     fn send_out(&mut self, now: Duration) {
         if self.stack.egress(now) {
             self.last_egress = now;
-            self.notice(self.gave_up());
+            self.notice(Self::gave_up);
         }
     }
 
     fn take_in(&mut self, now: Duration) -> bool {
         let more = self.stack.ingress(now);
-        self.notice(StreamError::Reset);
+        self.notice(|_| StreamError::Reset);
         more
     }
 
@@ -371,11 +371,27 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
     }
 
     /// Sends first, then takes in: what the caller read in between is acknowledged once, after
-    /// the whole batch.
+    /// the whole batch. Only what is due is sent: who waits polls without a pause, and is to see
+    /// the frame that it waits for as soon as it is there.
     fn poll(&mut self, now: Duration) {
         self.allow_for_gap(now);
-        self.send_out(now);
-        let more = self.take_in(now);
+        let is_up = self.stack.link().is_up();
+        let is_due =
+            !is_up || self.stack.is_stirred() || self.next_poll.is_some_and(|at| at <= now);
+        if is_due {
+            self.stack.settle();
+            self.send_out(now);
+        } else {
+            // Nothing was to be sent; it could have been.
+            self.last_egress = now;
+        }
+        let more = if self.stack.may_have_received() {
+            self.take_in(now)
+        } else if is_due {
+            false
+        } else {
+            return;
+        };
         if self.has_lost(now) {
             self.stack.prompt(now);
             self.send_out(now);
@@ -384,7 +400,9 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         if let Phase::Idle | Phase::Failed(_) = self.phase {
             self.stack.recovery(LossRecovery::forget);
         }
-        self.next_poll = if more { Some(now) } else { self.stack.poll_at(now) };
+        // What frames brought about is seen at the next poll, which is to come at once.
+        let is_settled = !more && !self.stack.is_stirred();
+        self.next_poll = if is_settled { self.stack.poll_at(now) } else { Some(now) };
         if let Phase::Connecting { deadline } | Phase::Closing { deadline: Some(deadline) } =
             self.phase
         {

@@ -121,6 +121,10 @@ impl<D: EthernetDevice> EthernetDevice for VlanDevice<D> {
     where
         Self: 'a;
 
+    fn may_have_received(&mut self) -> bool {
+        self.device.may_have_received()
+    }
+
     fn flush(&mut self) {
         self.device.flush();
     }

@@ -132,13 +132,25 @@ impl Gate {
         device: &'a mut D,
         now: Duration,
     ) -> Gated<'a, D> {
-        self.now.set(now);
+        self.set_now(now);
         Gated { gate: self, device }
     }
 
+    /// The time of the frames that come and go from here on.
+    pub(super) fn set_now(&self, now: Duration) {
+        self.now.set(now);
+    }
+
+    /// Room for an answer to a frame that came.
+    pub(super) const fn watched<T>(&self, token: T) -> GatedTx<'_, T> {
+        GatedTx { gate: self, segment: None, token }
+    }
+
+    /// Takes note of a frame that came, and says whether smoltcp must not see it.
+    ///
     /// Nobody else holds the neighbourhood while a frame passes; a frame that came while somebody
     /// did would be one lost.
-    fn holds_back(&self, frame: &[u8]) -> bool {
+    pub(super) fn holds_back(&self, frame: &[u8]) -> bool {
         let now = self.now.get();
         let is_kept = match self.neighbourhood.try_borrow_mut() {
             Ok(mut neighbourhood) => {
@@ -168,7 +180,8 @@ impl Gate {
     }
 }
 
-/// A device with the gate before it.
+/// A device with the gate before it, for what is sent: what comes the stack is
+/// [handed](Handing).
 #[derive(Debug)]
 pub(super) struct Gated<'a, D> {
     gate: &'a Gate,
@@ -177,7 +190,7 @@ pub(super) struct Gated<'a, D> {
 
 impl<D: Device> Device for Gated<'_, D> {
     type RxToken<'b>
-        = GatedRx<'b, D::RxToken<'b>>
+        = Told<'b>
     where
         Self: 'b;
     type TxToken<'b>
@@ -185,10 +198,8 @@ impl<D: Device> Device for Gated<'_, D> {
     where
         Self: 'b;
 
-    fn receive(&mut self, now: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
-        let gate = self.gate;
-        let (receive, transmit) = self.device.receive(now)?;
-        Some((GatedRx { gate, token: receive }, GatedTx { gate, segment: None, token: transmit }))
+    fn receive(&mut self, _: Instant) -> Option<(Self::RxToken<'_>, Self::TxToken<'_>)> {
+        None
     }
 
     fn transmit(&mut self, now: Instant) -> Option<Self::TxToken<'_>> {
@@ -198,24 +209,6 @@ impl<D: Device> Device for Gated<'_, D> {
 
     fn capabilities(&self) -> DeviceCapabilities {
         self.device.capabilities()
-    }
-}
-
-/// A frame that came.
-#[derive(Debug)]
-pub(super) struct GatedRx<'a, T> {
-    gate: &'a Gate,
-    token: T,
-}
-
-impl<T: RxToken> RxToken for GatedRx<'_, T> {
-    fn consume<R, F: FnOnce(&[u8]) -> R>(self, read: F) -> R {
-        // smoltcp has no way to say no: a frame of nothing is dropped by its first check.
-        self.token.consume(|frame| read(if self.gate.holds_back(frame) { &[] } else { frame }))
-    }
-
-    fn meta(&self) -> PacketMeta {
-        self.token.meta()
     }
 }
 
@@ -240,6 +233,40 @@ impl<T: TxToken> TxToken for GatedTx<'_, T> {
     fn set_meta(&mut self, meta: PacketMeta) {
         self.segment = meta.segmentation_offload_size;
         self.token.set_meta(meta);
+    }
+}
+
+/// A device that has one frame to give, which passed the gate, and room for an answer.
+#[derive(Debug)]
+pub(super) struct Handing<'a, T>(Option<(Told<'a>, T)>);
+
+impl<'a, T> Handing<'a, T> {
+    pub(super) const fn new(frame: &'a [u8], transmit: T) -> Self {
+        Self(Some((Told(frame), transmit)))
+    }
+}
+
+impl<'a, T: TxToken> Device for Handing<'a, T> {
+    type RxToken<'b>
+        = Told<'a>
+    where
+        Self: 'b;
+    type TxToken<'b>
+        = T
+    where
+        Self: 'b;
+
+    fn receive(&mut self, _: Instant) -> Option<(Told<'a>, T)> {
+        self.0.take()
+    }
+
+    fn transmit(&mut self, _: Instant) -> Option<T> {
+        None
+    }
+
+    /// The stack knows those of the device.
+    fn capabilities(&self) -> DeviceCapabilities {
+        DeviceCapabilities::default()
     }
 }
 
@@ -274,7 +301,7 @@ impl<D: Device> Device for Telling<'_, D> {
     }
 }
 
-/// The frame made up.
+/// A frame for the stack.
 #[derive(Debug)]
 pub(super) struct Told<'a>(&'a [u8]);
 

@@ -52,6 +52,51 @@ fn bytes_cross_both_ways_unharmed() {
     assert!(back == data);
 }
 
+/// What is put together waits with everything behind it while the device could not take an answer,
+/// and is there when it can.
+#[test]
+fn a_batch_waits_for_room_to_answer_and_loses_nothing() {
+    let mut world = World::v4();
+    world.connect();
+    let data = pattern(14 * 1460);
+    world.peer.tcp().send_slice(&data).unwrap();
+    world.peer.poll(world.now);
+    let mut came = Vec::new();
+    let mut look = |world: &mut World, room| {
+        world.stream.stack_mut().device_mut().room = room;
+        world.stream.poll(world.now);
+        while let Some(bytes) = world.stream.recv(|bytes| (bytes.len(), bytes.to_vec())) {
+            came.extend(bytes);
+        }
+        came.len()
+    };
+    assert_eq!(look(&mut world, 0), 1460, "the first was not put together with anything");
+    assert_eq!(look(&mut world, 0), 1460);
+    assert_eq!(world.stream.poll_at(world.now), Some(world.now), "and it is not forgotten");
+    assert_eq!(look(&mut world, 63), data.len());
+    assert!(came == data);
+}
+
+/// However few segments smoltcp sees of a batch, the peer is not left waiting for the delay.
+#[test]
+fn a_batch_is_acknowledged_without_delay() {
+    for segments in 2..20 {
+        let mut world = World::v4();
+        world.connect();
+        world.run_until(SECOND, |world| world.sent().len() == 2);
+        world.peer.tcp().send_slice(&pattern(segments * 1460)).unwrap();
+        world.peer.poll(world.now);
+        // Within a thousandth of the delay.
+        for _ in 0..10 {
+            world.now += Duration::from_micros(1);
+            world.stream.poll(world.now);
+            while world.stream.recv(|bytes| (bytes.len(), ())).is_some() {}
+        }
+        world.peer.poll(world.now);
+        assert_eq!(world.peer.tcp().send_queue(), 0, "{segments} segments");
+    }
+}
+
 #[test]
 fn more_than_was_lent_cannot_be_taken_or_filled() {
     let mut world = World::v4();

@@ -31,6 +31,16 @@ pub struct Receiver<'a, H: Hal> {
 }
 
 impl<'a, H: Hal> Receiver<'a, H> {
+    /// Whether the part has written a frame, good or not: one look at memory. In vain, it counts as
+    /// one of [`receive`](Self::receive)'s.
+    pub fn has_frame(&mut self) -> bool {
+        let has_frame = self.ring.peek().is_some();
+        if !has_frame {
+            self.rest();
+        }
+        has_frame
+    }
+
     /// The next good frame. Frames that are damaged, too long, in pieces or with a wrong TCP or
     /// UDP checksum are dropped and counted; one call looks at no more descriptors than the ring
     /// has.
