@@ -256,6 +256,19 @@ fn read_data_goes_straight_to_its_place_with_digests_too() {
     }
 }
 
+/// A target answers a read once all of it came from its disk.
+#[test]
+fn a_large_write_is_one_command_and_a_large_read_several() {
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let content = Random(5).bytes(600 * 1024);
+    pair.write(0, 0, &content).unwrap();
+    assert_eq!(pair.read(0, 0, content.len()).unwrap(), content);
+    assert_eq!(target.statistics().command_count(0x2a), 1);
+    assert_eq!(target.statistics().command_count(0x28), 3);
+    pair.log_out();
+}
+
 #[test]
 fn the_stream_is_told_what_is_owed_until_it_has_come() {
     const RESPONSE: usize = 48;

@@ -16,7 +16,8 @@ const DISK: DiskId = DiskId(0);
 
 fn of(lun: Lun) -> (Target, Pair) {
     let target = Target::builder(NAME).lun(lun).build();
-    let pair = Pair::ready(&target, &[]);
+    // Large writes take several commands.
+    let pair = Pair::ready(&target, &[("transfer_limit", "262144")]);
     (target, pair)
 }
 

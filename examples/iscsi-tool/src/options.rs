@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use isboot::boot::Parameters;
-use isboot::disk::Disk;
+use isboot::disk::{Disk, READ_LIMIT};
 
 use crate::amount;
 use crate::failure::Failure;
@@ -135,10 +135,11 @@ impl Place {
 }
 
 impl Pace {
-    /// With as many requests as it takes to have `queue_depth` commands of `transfer_limit` bytes
-    /// outstanding, when the command line does not say.
+    /// With as many requests as it takes to have `queue_depth` reads outstanding, when the command
+    /// line does not say.
     pub(crate) fn shape(&self, parameters: &Parameters) -> Shape {
-        let outstanding = u64::from(parameters.queue_depth) * u64::from(parameters.transfer_limit);
+        let command = parameters.transfer_limit.min(READ_LIMIT);
+        let outstanding = u64::from(parameters.queue_depth) * u64::from(command);
         let enough = (outstanding / self.chunk).clamp(1, u64::from(MAX_DEPTH));
         let depth = self.depth.map_or(enough as usize, usize::from);
         Shape { depth, chunk: self.chunk }

@@ -106,7 +106,7 @@ pub struct Parameters {
     pub data_digest: DigestOffer,
     /// Commands outstanding at a time.
     pub queue_depth: u16,
-    /// Most bytes moved by one command.
+    /// Most bytes moved by one command; a read takes [`READ_LIMIT`](crate::disk::READ_LIMIT) at most.
     pub transfer_limit: u32,
     /// What login offers.
     pub offer: OperationalOffer,
@@ -147,7 +147,7 @@ impl Default for Parameters {
             header_digest: DigestOffer::NoneThenCrc32c,
             data_digest: DigestOffer::NoneThenCrc32c,
             queue_depth: 32,
-            transfer_limit: 256 * 1024,
+            transfer_limit: 1024 * 1024,
             offer: OperationalOffer::default(),
             timeouts: Timeouts::default(),
             escalation: Escalation::default(),

@@ -63,7 +63,7 @@ where
     ///
     /// `boot_lun` is looked at even when the target does not report it. At most `depth` commands
     /// of requests are outstanding at a time (1 to `TASKS` - 1: one is kept for looking at
-    /// units), each moving up to `transfer_limit` bytes.
+    /// units), each moving up to `transfer_limit` bytes, reads up to [`READ_LIMIT`](super::READ_LIMIT).
     /// A unit that is not ready is waited for up to `ready_timeout`.
     #[must_use]
     pub fn new(

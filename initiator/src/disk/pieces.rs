@@ -13,6 +13,11 @@ use crate::scsi::cdb::{self, Cdb};
 use crate::scsi::provisioning::{UNMAP_LIST_LENGTH, unmap, write_same_10, write_same_16};
 use crate::session::{Command, Transfer};
 
+/// A read moves no more than this with one command, whatever the limit: targets answer once all of
+/// it came from their disk, and in pieces the disk works while the network does. A write cut into
+/// pieces only has more questions asked (R2T) and answered.
+pub const READ_LIMIT: u32 = 256 * 1024;
+
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
     Disks<B, LUNS, REQUESTS, TASKS>
 where
@@ -27,7 +32,11 @@ where
             _ if rest == 0 => 0,
             RequestKind::Flush | RequestKind::Command => 0,
             RequestKind::Read | RequestKind::Write | RequestKind::WriteThrough => {
-                let blocks = self.transfer_limit.checked_div(disk.block_size)?;
+                let limit = match slot.kind {
+                    RequestKind::Read => self.transfer_limit.min(READ_LIMIT),
+                    _ => self.transfer_limit,
+                };
+                let blocks = limit.checked_div(disk.block_size)?;
                 let blocks = blocks.min(disk.max_transfer_blocks).max(1);
                 at_most(rest, blocks.saturating_mul(disk.block_size))
             }

@@ -344,7 +344,7 @@ pub(super) const TABLE: &[ParameterInfo] = &[
         4096..=16_777_216,
         "4096-16777216",
         "bytes",
-        "most that one command moves"
+        "most that one command moves; a read takes 262144 at most"
     ),
     number!(
         "max_recv_data_segment_length",
