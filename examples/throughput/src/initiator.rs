@@ -11,6 +11,7 @@ use isboot::pdu::digest::Crc32cFunction;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot_transport::stream::ByteStream;
 
+use crate::buffer::Buffer;
 use crate::load::Load;
 use crate::processor;
 use crate::rig::Place;
@@ -32,7 +33,7 @@ const NAP: Duration = Duration::from_millis(50);
 static SESSIONS: AtomicU8 = AtomicU8::new(0);
 
 /// Our core over a stream `S`.
-pub type Initiator<S> = Isboot<S, Vec<u8>, LUNS, DEPTH, TASKS>;
+pub type Initiator<S> = Isboot<S, Buffer, LUNS, DEPTH, TASKS>;
 
 /// A session that is ready, and the clock that it lives by.
 pub struct LoggedIn<S: ByteStream> {
@@ -107,11 +108,13 @@ impl<S: ByteStream> LoggedIn<S> {
         let disk = self.disk(lun)?;
         let length = self.isboot.disks().get(usize::from(disk.0)).map_or(0, |disk| disk.block_size);
         self.isboot
-            .submit_read(disk, 0, vec![0; length as usize])
+            .submit_read(disk, 0, Buffer::Own(vec![0; length as usize]))
             .map_err(|rejected| failed(rejected.reason.to_string()))?;
         let finished = self.poll_until(Isboot::take_completion)?;
         finished.outcome.map_err(|error| failed(error.to_string()))?;
-        finished.buffer.ok_or_else(|| failed("its buffer did not come back".to_owned()))
+        let buffer =
+            finished.buffer.ok_or_else(|| failed("its buffer did not come back".to_owned()))?;
+        Ok(buffer.as_ref().to_vec())
     }
 
     /// Moves data as `load` says for about `limit`; what came is not checked yet.

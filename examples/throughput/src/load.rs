@@ -9,6 +9,7 @@ use isboot_tests::pair::Random;
 use isboot_transport::stream::ByteStream;
 use qemu_boot::disk_image::word;
 
+use crate::buffer::Buffer;
 use crate::initiator::{DEPTH, Initiator};
 use crate::rig::{BLOCK_LENGTH, CONTENT, READ_LUN, WRITE_LUN};
 use crate::workload::{Operation, Pattern, Workload};
@@ -28,7 +29,7 @@ pub struct Load {
 /// A buffer that waits for its next request, and which one it was for last.
 #[derive(Debug)]
 struct Idle {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     last: Option<Request>,
 }
 
@@ -55,19 +56,21 @@ impl Load {
         if depth == 0 || depth > DEPTH {
             return Err(format!("{depth} requests at a time: 1 to {DEPTH} are possible"));
         }
-        let buffer = |index| match workload.operation {
+        let buffers = match workload.operation {
             // No block of the LUN looks like this.
-            Operation::Read => vec![0xa5; block as usize],
-            Operation::Write => Random(run << 32 | index << 16).bytes(block as usize),
+            Operation::Read => Buffer::sharing(block as usize, depth, 0xa5)
+                .map_err(|error| format!("memory of {block} bytes: {error}"))?,
+            Operation::Write => (0..depth as u64)
+                .map(|index| Random(run << 32 | index << 16).bytes(block as usize))
+                .map(Buffer::Own)
+                .collect(),
         };
         Ok(Self {
             workload: *workload,
             span: bytes / u64::from(block),
             submitted: 0,
             random: Random(run),
-            idle: (0..depth as u64)
-                .map(|index| Idle { buffer: buffer(index), last: None })
-                .collect(),
+            idle: buffers.into_iter().map(|buffer| Idle { buffer, last: None }).collect(),
             under_way: Vec::with_capacity(depth),
         })
     }
@@ -113,7 +116,7 @@ impl Load {
     /// # Errors
     ///
     /// It failed, or it is none of this load.
-    pub fn take(&mut self, finished: Finished<Vec<u8>>) -> Result<u64, String> {
+    pub fn take(&mut self, finished: Finished<Buffer>) -> Result<u64, String> {
         let place = self.under_way.iter().position(|(id, _)| *id == finished.id);
         let place = place.ok_or("a request was completed that was not under way")?;
         let (_, request) = self.under_way.swap_remove(place);
@@ -121,22 +124,24 @@ impl Load {
         let Some(buffer) = finished.buffer else {
             return Err(format!("block {}: its buffer did not come back", request.lba));
         };
-        let bytes = buffer.len() as u64;
+        let bytes = buffer.as_ref().len() as u64;
         self.idle.push(Idle { buffer, last: Some(request) });
         Ok(bytes)
     }
 
-    /// Whether the last that each buffer was read for is in it, or what was last written to each
-    /// place is in the file `written`. Not for the time that counts.
+    /// Whether the last that was read is in the buffer that all reads share, or what was last
+    /// written to each place is in the file `written`. Not for the time that counts.
     ///
     /// # Errors
     ///
     /// The first byte that is another one.
     pub fn check(&self, written: &Path) -> Result<(), String> {
-        let used = || self.idle.iter().filter_map(|idle| Some((&idle.buffer, idle.last?)));
+        let used = || self.idle.iter().filter_map(|idle| Some((idle.buffer.as_ref(), idle.last?)));
         for (buffer, request) in used() {
             let offset = request.lba * u64::from(BLOCK_LENGTH);
             let different = match self.workload.operation {
+                // What was read before has been written over: answers come in order.
+                Operation::Read if used().any(|(_, other)| other.order > request.order) => continue,
                 Operation::Read => differs_from_content(buffer, offset),
                 Operation::Write => {
                     let later =
@@ -186,13 +191,16 @@ mod tests {
         let mut load = Load::new(&Workload::read(4096, 1), 1 << 20, 1).unwrap();
         assert_eq!(load.check(nowhere), Ok(()), "nothing was read yet");
         let content = (512..1024).flat_map(|k| word(CONTENT, k).to_le_bytes());
-        load.idle[0] = Idle { buffer: content.collect(), last: Some(Request { lba: 8, order: 0 }) };
+        load.idle[0] = Idle {
+            buffer: Buffer::Own(content.collect()),
+            last: Some(Request { lba: 8, order: 0 }),
+        };
         assert_eq!(load.check(nowhere), Ok(()));
         for at in [0, 2049, 4095] {
-            load.idle[0].buffer[at] ^= 1;
+            load.idle[0].buffer.as_mut()[at] ^= 1;
             let error = load.check(nowhere).unwrap_err();
             assert_eq!(error, format!("byte {} is not what it must be", 4096 + at));
-            load.idle[0].buffer[at] ^= 1;
+            load.idle[0].buffer.as_mut()[at] ^= 1;
         }
     }
 
@@ -201,7 +209,7 @@ mod tests {
         let mut load = Load::new(&Workload::write(512, 2), 1 << 20, 1).unwrap();
         let file = std::env::temp_dir().join(format!("load-{}", std::process::id()));
         let mut blocks = vec![0; 1024];
-        blocks[512..].copy_from_slice(&load.idle[1].buffer);
+        blocks[512..].copy_from_slice(load.idle[1].buffer.as_ref());
         std::fs::write(&file, &blocks).unwrap();
         for (idle, order) in load.idle.iter_mut().zip(0..) {
             idle.last = Some(Request { lba: 1, order });
