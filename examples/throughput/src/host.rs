@@ -18,7 +18,9 @@ use self::ours::Ours;
 use self::peer::{Peer, Program};
 use self::plain::PlainTcp;
 use crate::contender::{Contender, Turn, prepare, take_turns};
-use crate::measurement::{Measurement, Quantity, Section};
+use crate::core::digest;
+use crate::limit::Watched;
+use crate::measurement::{Measurement, Quantity, Section, find};
 use crate::processor;
 use crate::progress::Tell;
 use crate::rig::{Place, READ_LUN, Rig, WRITE_LUN};
@@ -78,7 +80,9 @@ pub fn measure(
         take_turns(&mut turns, effort.rounds, effort.limit);
         let of_plain = turns.split_off(at_target);
         keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
-        keep(&mut measured, Section::Limit, PLAIN_TCP, of_plain)?;
+        keep(&mut measured, Section::Limit, settings::PLAIN_TCP, of_plain)?;
+        let added = digests_beside(&measured, workload);
+        measured.extend(added);
     }
     tell("host: what istgt itself takes");
     measured.push(of_istgt(rig, &mut ours, &LARGE, effort)?);
@@ -88,9 +92,6 @@ pub fn measure(
     measured.extend(digests_at_the_built_in_target(rig, effort)?);
     Ok(measured)
 }
-
-/// The setting of [`Section::Limit`] for what the sockets alone take: see [`plain`].
-pub const PLAIN_TCP: &str = "plain TCP";
 
 fn keep(
     measured: &mut Vec<Measurement>,
@@ -104,6 +105,27 @@ fn keep(
         measured.extend(Measurement::of_samples(section, setting, &name, &workload, &samples));
     }
     Ok(())
+}
+
+/// What a workload with both digests takes at least: what it takes without, and computing as many
+/// bytes' CRC32C, from the cache, as fast as it goes here.
+fn digests_beside(measured: &[Measurement], workload: &Workload) -> Option<Measurement> {
+    let quantity = Quantity::CpuPerGigabyte;
+    let of_ours = |workload| {
+        let (setting, name) = (settings::ISTGT, names::ISBOOT);
+        find(measured, Section::Host, setting, name, Some(&workload), quantity)
+    };
+    let (none, both) = (of_ours(*workload)?, workload.with(Digests::Both));
+    of_ours(both)?;
+    let crc = digest::seconds_per_gigabyte();
+    Some(Measurement {
+        section: Section::Limit,
+        setting: settings::DIGESTS_BESIDE.to_owned(),
+        contender: names::ISBOOT.to_owned(),
+        workload: Some(both),
+        quantity,
+        series: Series(none.0.iter().map(|none| none + crc).collect()),
+    })
 }
 
 /// Processor time of all of istgt for a gigabyte: where that is a second or more with one of its
@@ -147,9 +169,12 @@ fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measu
         Place { portal: server.portal(), target_name: target.name().to_owned(), ..rig.place() };
     let (mut none, mut both) = (Ours::new(&place), Ours::new(&place));
     let with_both = LARGE.with(Digests::Both);
+    // Its threads are this process's; ours, which is one of them, works less than the busiest.
+    let mut both = Watched::new(&mut both, std::process::id());
     let mut turns = vec![Turn::new(&mut none, &LARGE), Turn::new(&mut both, &with_both)];
     take_turns(&mut turns, effort.rounds, effort.limit);
     let mut measured = Vec::new();
     keep(&mut measured, Section::Host, settings::BUILT_IN, turns)?;
+    measured.push(both.limit(names::BUILT_IN, settings::BUILT_IN, &with_both));
     Ok(measured)
 }

@@ -6,31 +6,31 @@ use crate::contender::Contender;
 use crate::measurement::{Measurement, Quantity, Section};
 use crate::processor::Threads;
 use crate::sample::{Sample, Series};
-use crate::targets::{names, settings};
+use crate::targets::settings;
 use crate::workload::Workload;
 
-/// A contender under whom istgt's threads are watched. istgt serves a connection from a few threads,
+/// A contender under whom the target's threads are watched. It serves a connection from a few threads,
 /// each with a part of the work, and none of them has more than one processor: bytes by the
 /// time that the busiest took are what nobody exceeds.
 pub struct Watched<'a> {
     contender: &'a mut dyn Contender,
-    istgt: u32,
+    target: u32,
     at_most: Vec<f64>,
 }
 
 impl<'a> Watched<'a> {
-    /// Watches the istgt of this process id.
-    pub fn new(contender: &'a mut dyn Contender, istgt: u32) -> Self {
-        Self { contender, istgt, at_most: Vec::new() }
+    /// Watches the target of this process id.
+    pub fn new(contender: &'a mut dyn Contender, target: u32) -> Self {
+        Self { contender, target, at_most: Vec::new() }
     }
 
-    /// What it could have given at most in each run, doing this.
+    /// What `target`, as it is named, could have given at most in each run, doing this.
     #[must_use]
-    pub fn limit(self, setting: &str, workload: &Workload) -> Measurement {
+    pub fn limit(self, target: &str, setting: &str, workload: &Workload) -> Measurement {
         Measurement {
             section: Section::Limit,
             setting: settings::busiest_thread(setting),
-            contender: names::ISTGT.to_owned(),
+            contender: target.to_owned(),
             workload: Some(*workload),
             quantity: Quantity::Throughput,
             series: Series(self.at_most),
@@ -48,9 +48,9 @@ impl Contender for Watched<'_> {
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        let before = Threads::of(self.istgt)?;
+        let before = Threads::of(self.target)?;
         let sample = self.contender.run(workload, limit)?;
-        let busiest = Threads::of(self.istgt)?.busiest_since(&before);
+        let busiest = Threads::of(self.target)?.busiest_since(&before);
         self.at_most.push(sample.bytes as f64 / busiest.as_secs_f64());
         Ok(sample)
     }
@@ -91,7 +91,7 @@ mod tests {
         let workload = Workload::read(4096, 1);
         let mut watched = Watched::new(&mut half_idle, process);
         let sample = watched.run(&workload, Duration::from_millis(400));
-        let limit = watched.limit("here", &workload);
+        let limit = watched.limit("sh", "here", &workload);
         half_idle.0.kill().unwrap();
         half_idle.0.wait().unwrap();
         let factor = limit.series.median() / sample.unwrap().throughput();

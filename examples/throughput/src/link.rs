@@ -29,7 +29,7 @@ use crate::limit::Watched;
 use crate::measurement::{Measurement, Section};
 use crate::progress::Tell;
 use crate::rig::Rig;
-use crate::targets::settings;
+use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
 use network::{Rate, Shaped};
 use ours::Ours;
@@ -118,7 +118,7 @@ fn every_rate(
             let all = Measurement::of_samples(Section::Link, setting, name, &workload, &samples);
             measured.extend(all);
         }
-        measured.push(both.limit(setting, &with_both));
+        measured.push(both.limit(names::ISTGT, setting, &with_both));
     }
     Ok(measured)
 }

@@ -5,6 +5,7 @@
 
 mod rows;
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -108,8 +109,9 @@ pub struct Target {
     pub figures: Vec<Figure>,
     /// What it must be.
     pub threshold: Threshold,
-    /// What nobody can exceed here: a series in the same quantity as ours.
-    pub limit: Option<Key>,
+    /// What nobody can exceed here, for each figure in their order, in the quantity of ours; none
+    /// where there are fewer.
+    pub limits: Vec<Key>,
 }
 
 /// Whether a row's target was reached.
@@ -262,60 +264,101 @@ pub fn judge(target: &Target, measurements: &[Measurement]) -> Row {
         share_of_limit: None,
         verdict: Verdict::NotMeasured,
     };
-    let found: Vec<Found<'_>> =
-        target.figures.iter().filter_map(|figure| figure.find(measurements)).collect();
-    let margin = |found: &Found<'_>| target.threshold.margin(found.series.median());
-    let Some(worst) = found.iter().min_by(|a, b| margin(a).total_cmp(&margin(b))) else {
+    let judged: Vec<Judged<'_>> = target
+        .figures
+        .iter()
+        .enumerate()
+        .filter_map(|(index, figure)| {
+            let found = figure.find(measurements)?;
+            let limit = target.limits.get(index).and_then(|limit| limit.find(measurements));
+            Some(Judged::new(target.threshold, figure, found, limit))
+        })
+        .collect();
+    let Some(worst) = judged.iter().min_by(|a, b| a.order(target.threshold, b)) else {
         // Ours is worth a look even so.
         row.ours = first.and_then(|first| first.key().find(measurements)).map(Series::median);
         return row;
     };
-    let reached = worst.series.median();
-    row.ours = Some(worst.ours.median());
-    row.theirs = worst.theirs.map(Series::median);
-    row.against = worst.against.map(str::to_owned);
-    row.reached = Some(reached);
-    row.spread = Some(worst.series.spread());
+    let Found { ours, theirs, against, ref series, key } = worst.found;
+    row.ours = Some(ours.median());
+    row.theirs = theirs.map(Series::median);
+    row.against = against.map(str::to_owned);
+    row.reached = Some(series.median());
+    row.spread = Some(series.spread());
     if target.figures.len() > 1 {
-        row.worst = Some(match worst.key.workload {
+        row.worst = Some(match key.workload {
             Some(workload) => workload.to_string(),
-            None => worst.key.setting.clone(),
+            None => key.setting.clone(),
         });
     }
-    if let Some(limit) = target.limit.as_ref().and_then(|limit| limit.find(measurements)) {
-        row.limit = Some(limit.median());
-        row.share_of_limit = Some(worst.ours.median() / limit.median());
-    }
-    row.verdict = if found.len() < target.figures.len() {
-        Verdict::NotMeasured
-    } else if target.threshold.holds(reached) {
-        Verdict::Met
-    } else if is_beyond(target.threshold, &row) {
-        Verdict::AtTheLimit
-    } else {
-        Verdict::NotMet
-    };
+    row.limit = worst.limit;
+    row.share_of_limit = worst.limit.map(|limit| ours.median() / limit);
+    row.verdict =
+        if judged.len() < target.figures.len() { Verdict::NotMeasured } else { worst.verdict };
     row
 }
 
-/// Whether the limit itself would miss the threshold, and ours is at the limit: a difference
-/// exceeds the limit by no more than it may exceed what it is held against.
-fn is_beyond(threshold: Threshold, row: &Row) -> bool {
-    let (Some(limit), Some(share)) = (row.limit, row.share_of_limit) else {
-        return false;
+/// A figure that was found, held against its threshold and its limit.
+struct Judged<'a> {
+    found: Found<'a>,
+    limit: Option<f64>,
+    verdict: Verdict,
+}
+
+impl<'a> Judged<'a> {
+    fn new(
+        threshold: Threshold,
+        figure: &Figure,
+        found: Found<'a>,
+        limit: Option<&Series>,
+    ) -> Self {
+        let limit = limit.map(Series::median);
+        let verdict = if threshold.holds(found.series.median()) {
+            Verdict::Met
+        } else if limit.is_some_and(|limit| is_beyond(threshold, figure, &found, limit)) {
+            Verdict::AtTheLimit
+        } else {
+            Verdict::NotMet
+        };
+        Self { found, limit, verdict }
+    }
+
+    /// What is not met comes before what is at its limit, and that before what is met; among
+    /// equals, what has the least margin.
+    fn order(&self, threshold: Threshold, other: &Self) -> Ordering {
+        let rank = |one: &Self| match one.verdict {
+            Verdict::NotMeasured | Verdict::NotMet => 0,
+            Verdict::AtTheLimit => 1,
+            Verdict::Met => 2,
+        };
+        let margin = |one: &Self| threshold.margin(one.found.series.median());
+        rank(self).cmp(&rank(other)).then(margin(self).total_cmp(&margin(other)))
+    }
+}
+
+/// Whether the limit itself would miss the threshold, nobody exceeds it, and ours is at it: a
+/// difference exceeds the limit by no more than it may exceed what it is held against.
+fn is_beyond(threshold: Threshold, figure: &Figure, found: &Found<'_>, limit: f64) -> bool {
+    let (ours, theirs) = (found.ours.median(), found.theirs.map(Series::median));
+    let of_the_limit = match (figure, theirs) {
+        (Figure::Ratio(..), Some(theirs)) => limit / theirs,
+        (Figure::Difference(..), Some(theirs)) => limit - theirs,
+        _ => limit,
     };
-    let of_the_limit = match (row.unit, row.theirs) {
-        (Unit::Times, Some(theirs)) => limit / theirs,
-        (Unit::Own, Some(theirs)) => limit - theirs,
-        (_, None) => limit,
+    // How far from the limit, where one is at it.
+    let share = |one: f64| match threshold {
+        Threshold::AtLeast(_) => one / limit,
+        Threshold::AtMost(_) => limit / one,
+        Threshold::Within(..) => 0.0,
     };
-    let is_at_it = match threshold {
-        Threshold::AtMost(_) if row.unit == Unit::Own && row.theirs.is_some() => {
-            row.ours.is_some_and(|ours| threshold.holds(ours - limit))
+    let is_exceeded = |one: f64| share(one) > 1.0 / AT_THE_LIMIT;
+    let is_at_it = match figure {
+        Figure::Difference(..) => threshold.holds(ours - limit),
+        // Theirs counts where it does the same, and not something that is easier.
+        Figure::Ratio(one, other) if one.workload == other.workload => {
+            share(ours) >= AT_THE_LIMIT && !is_exceeded(ours) && !theirs.is_some_and(is_exceeded)
         }
-        Threshold::AtLeast(_) => share >= AT_THE_LIMIT,
-        Threshold::AtMost(_) => share <= 1.0 / AT_THE_LIMIT,
-        Threshold::Within(..) => false,
+        _ => share(ours) >= AT_THE_LIMIT && !is_exceeded(ours),
     };
     is_at_it && !threshold.holds(of_the_limit)
 }
@@ -350,7 +393,7 @@ mod tests {
     fn target(figures: Vec<Figure>, threshold: Threshold) -> Target {
         let sentence = "guest reads".to_owned();
         let (id, section) = ("guest-read".to_owned(), Section::Guest);
-        Target { id, section, sentence, figures, threshold, limit: None }
+        Target { id, section, sentence, figures, threshold, limits: Vec::new() }
     }
 
     fn ours_to_theirs() -> Target {
@@ -414,7 +457,7 @@ mod tests {
     #[test]
     fn a_target_beyond_a_measured_limit_reads_against_that_limit() {
         let limit = Key { section: Section::Limit, ..key("crc", WORKLOAD) };
-        let target = Target { limit: Some(limit.clone()), ..ours_to_theirs() };
+        let target = Target { limits: vec![limit.clone()], ..ours_to_theirs() };
         let theirs = measured(&key("linux", WORKLOAD), &[100.0]);
         let ours = measured(&key("isboot", WORKLOAD), &[195.0]);
         let judged = |limits: &[f64], ours: &Measurement| {
@@ -431,6 +474,57 @@ mod tests {
         // A limit never takes away what was reached.
         let faster = measured(&key("isboot", WORKLOAD), &[230.0]);
         assert_eq!(judged(&[200.0], &faster).verdict, Verdict::Met);
+    }
+
+    #[test]
+    fn a_limit_that_somebody_exceeds_is_none() {
+        let limit = Key { section: Section::Limit, ..key("crc", WORKLOAD) };
+        let target = Target { limits: vec![limit.clone()], ..ours_to_theirs() };
+        let judged = |ours: f64, theirs: f64| {
+            let series = [(&limit, 100.0), (&key("isboot", WORKLOAD), ours)];
+            let mut measured: Vec<_> =
+                series.map(|(key, figure)| measured(key, &[figure])).into_iter().collect();
+            measured.push(self::measured(&key("linux", WORKLOAD), &[theirs]));
+            judge(&target, &measured).verdict
+        };
+        assert_eq!(judged(98.0, 80.0), Verdict::AtTheLimit);
+        assert_eq!(judged(98.0, 110.0), Verdict::NotMet);
+        assert_eq!(judged(110.0, 80.0), Verdict::NotMet);
+        // Theirs does something else there, which may be easier.
+        let easier = key("linux", Workload::read(1 << 20, 4));
+        let figures = vec![Figure::Ratio(key("isboot", WORKLOAD), easier.clone())];
+        let target = Target { figures, ..target };
+        let measured = [(&limit, 100.0), (&key("isboot", WORKLOAD), 98.0), (&easier, 110.0)]
+            .map(|(key, figure)| measured(key, &[figure]));
+        assert_eq!(judge(&target, &measured).verdict, Verdict::AtTheLimit);
+    }
+
+    #[test]
+    fn of_several_one_that_is_missed_is_not_hidden_by_limits_of_others() {
+        let other = Workload::read(4096, 1);
+        let pair = |workload| Figure::Ratio(key("isboot", workload), key("linux", workload));
+        let limit = |workload| Key { section: Section::Limit, ..key("crc", workload) };
+        let figures = vec![pair(WORKLOAD), pair(other)];
+        let limits = vec![limit(WORKLOAD), limit(other)];
+        let target = Target { limits, ..target(figures, Threshold::AtMost(0.5)) };
+        let judged = |second: f64| {
+            let row = judge(
+                &target,
+                &[
+                    // By far the worst of both, and at its limit.
+                    (key("isboot", WORKLOAD), 0.98),
+                    (key("linux", WORKLOAD), 1.0),
+                    (limit(WORKLOAD), 0.97),
+                    (key("isboot", other), second),
+                    (key("linux", other), 1.0),
+                    (limit(other), 0.3),
+                ]
+                .map(|(key, figure)| measured(&key, &[figure])),
+            );
+            (row.verdict, row.reached)
+        };
+        assert_eq!(judged(0.6), (Verdict::NotMet, Some(0.6)));
+        assert_eq!(judged(0.4), (Verdict::AtTheLimit, Some(0.98)));
     }
 
     #[test]
@@ -454,7 +548,7 @@ mod tests {
             ["isboot", "istgt", "QEMU"].map(|contender| key(contender, WORKLOAD));
         let figures = vec![Figure::Difference(ours.clone(), theirs.clone())];
         let target =
-            Target { limit: Some(limit.clone()), ..target(figures, Threshold::AtMost(0.1)) };
+            Target { limits: vec![limit.clone()], ..target(figures, Threshold::AtMost(0.1)) };
         // istgt's login takes a second, and the card hears nothing for another one.
         let verdict = |seconds: f64| {
             let measured = [(&ours, seconds), (&theirs, 1.0), (&limit, 2.0)]

@@ -15,6 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::contender::Contender;
 use crate::processor;
 use crate::sample::Sample;
+use crate::targets::names;
 use crate::workload::{Operation, Workload};
 
 /// A Basic Header Segment (RFC 7143 §11.2.1): a request, and what comes before an answer's data.
@@ -32,7 +33,7 @@ pub struct PlainTcp {
 
 impl Contender for PlainTcp {
     fn name(&self) -> &str {
-        super::PLAIN_TCP
+        names::PLAIN_TCP
     }
 
     fn prepare(&mut self, workload: &Workload) -> Result<(), String> {
