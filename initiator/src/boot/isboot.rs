@@ -442,6 +442,7 @@ where
         // Before the stream is polled, so that what was submitted leaves by this poll, and takes the
         // acknowledgement of what came before along.
         self.transmit(now, lent);
+        let finished_before = self.disks.finished();
         for _ in 0..ROUNDS {
             let wanted = self.session.link();
             self.link.follow(now, &mut self.session);
@@ -449,7 +450,14 @@ where
             self.take_news(now);
             let turned = self.turn_to_alternative(now);
             let sent = self.transmit(now, lent);
-            if leave == Leave::WhenAllIsDone && !sent && !turned && self.is_all_done() {
+            // Once: a host that polls on without taking what is done sees everything moved.
+            let has_finished = self.disks.finished() > finished_before;
+            if leave == Leave::WhenAllIsDone
+                && has_finished
+                && !sent
+                && !turned
+                && self.is_all_done()
+            {
                 return Some(now);
             }
             // Only a round without news may be the last: what the stream's poll brought in the
@@ -463,10 +471,9 @@ where
         Some(now)
     }
 
-    /// Every request is done, and at least one waits to be taken: the target has nothing to send.
+    /// Every request is done: the target has nothing to send.
     fn is_all_done(&self) -> bool {
-        let finished = self.disks.finished();
-        finished != 0 && finished == self.disks.outstanding()
+        self.disks.finished() == self.disks.outstanding()
     }
 
     /// Lets the disks and the session say what they have to say; whether they said anything.
