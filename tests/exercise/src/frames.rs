@@ -1,5 +1,6 @@
 //! Frames from anybody at all, given to a host that has an address or wants one.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use isboot_transport::netstack::{
 };
 use isboot_transport::stream::ByteStream;
 use isboot_transport::tcp::{TcpOptions, TcpStream};
-use smoltcp::phy::{self, DeviceCapabilities, Medium};
+use smoltcp::phy::{self, Checksum, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 use smoltcp::wire::{Icmpv6Packet, IpProtocol, Ipv4Packet, TcpPacket, UdpPacket};
 
@@ -40,12 +41,18 @@ const V6: [&str; 8] = [
     "2001:db8::9",
     "::1",
 ];
+/// Frames that wait at most: more than one poll takes.
+const BATCH: usize = 80;
 const DNS: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 2, 3));
 
 /// A wire with one end.
 #[derive(Default)]
 struct Wire {
-    coming: Option<Vec<u8>>,
+    coming: VecDeque<Vec<u8>>,
+    /// It vouches for TCP checksums, so that segments which follow one another are put together.
+    is_verified: bool,
+    /// Bytes of data in the segments that wait.
+    waiting: u32,
     sent: u64,
     unplugged: bool,
     /// The latest of ours: what an answer to it needs to say.
@@ -94,7 +101,8 @@ impl phy::Device for Wire {
     type TxToken<'a> = Tx<'a>;
 
     fn receive(&mut self, _: Instant) -> Option<(Rx, Tx<'_>)> {
-        let frame = self.coming.take()?;
+        let frame = self.coming.pop_front()?;
+        self.waiting = 0;
         Some((Rx(frame), Tx(self)))
     }
 
@@ -106,6 +114,9 @@ impl phy::Device for Wire {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = 1514;
+        if self.is_verified {
+            capabilities.checksum.tcp = Checksum::None;
+        }
         capabilities
     }
 }
@@ -149,7 +160,8 @@ pub(crate) fn frames(input: &[u8]) {
     let configuration =
         Configuration { address_check, ..Configuration::new(OUR_MAC, addressing, 42) };
     let mut sockets = Sockets::new();
-    let stack = NetStack::new(Wire::default(), &mut sockets, &configuration, Duration::ZERO)
+    let wire = Wire { is_verified: kind & 8 != 0, ..Wire::default() };
+    let stack = NetStack::new(wire, &mut sockets, &configuration, Duration::ZERO)
         .expect("a configuration that works");
     let (mut receive, mut transmit) = ([0; 2048], [0; 2048]);
     let mut stream = TcpStream::new(stack, &mut receive, &mut transmit, TcpOptions::default())
@@ -158,7 +170,9 @@ pub(crate) fn frames(input: &[u8]) {
     let mut heard: u64 = 0;
     let limit = (ours, ours_v6);
     while !script.is_at_its_end() {
-        turn(&mut script, &mut stream, &mut now, &mut heard);
+        if turn(&mut script, &mut stream, &mut now, &mut heard) == Then::Follow {
+            continue;
+        }
         stream.poll(now);
         while stream.recv(|bytes| (bytes.len(), ())).is_some() {}
         check(&mut stream, addressing, limit, now, heard);
@@ -167,9 +181,24 @@ pub(crate) fn frames(input: &[u8]) {
 
 type Stream<'a> = TcpStream<'a, Wire>;
 
-fn turn(script: &mut Script<'_>, stream: &mut Stream<'_>, now: &mut Duration, heard: &mut u64) {
+/// What comes after a turn.
+#[derive(PartialEq)]
+enum Then {
+    /// A poll of the stream.
+    Poll,
+    /// Another frame, before the stream is polled.
+    Follow,
+}
+
+fn turn(
+    script: &mut Script<'_>,
+    stream: &mut Stream<'_>,
+    now: &mut Duration,
+    heard: &mut u64,
+) -> Then {
     let mut byte = || script.byte().unwrap_or(0);
-    let operation = byte() & 15;
+    let first = byte();
+    let (operation, is_followed) = (first & 15, first & 16 != 0);
     let wire = stream.stack_mut().device_mut();
     let frame = match operation {
         0 => {
@@ -228,16 +257,19 @@ fn turn(script: &mut Script<'_>, stream: &mut Stream<'_>, now: &mut Duration, he
         }
         5 => {
             let (flags, shift) = (byte(), byte());
-            let Some(ours) = wire.tcp else { return };
-            tcp(&ours, flags, shift, script.take(usize::from(shift & 31)))
+            let Some(ours) = wire.tcp else { return Then::Poll };
+            let data = script.take(usize::from(shift & 31));
+            let behind = wire.waiting;
+            wire.waiting += data.len() as u32;
+            tcp(&ours, behind, flags, shift, data)
         }
         6 | 7 => {
             *now += Duration::from_millis(1 << (byte() & 15));
-            return;
+            return Then::Poll;
         }
         8 => {
             let _ = stream.stack_mut().resolve("disks.example.org");
-            return;
+            return Then::Poll;
         }
         9 => {
             let portal: IpAddr = match byte() & 3 {
@@ -247,19 +279,24 @@ fn turn(script: &mut Script<'_>, stream: &mut Stream<'_>, now: &mut Duration, he
                 _ => "fe80::2".parse().expect("an address"),
             };
             let _ = stream.connect(*now, SocketAddr::new(portal, 3260));
-            return;
+            return Then::Poll;
         }
         10 => {
             wire.unplugged = !wire.unplugged;
-            return;
+            return Then::Poll;
         }
         _ => {
             let _ = stream.send(|room| (room.len().min(100), ()));
-            return;
+            return Then::Poll;
         }
     };
     *heard += 1;
-    wire.coming = Some(frame);
+    wire.coming.push_back(frame);
+    if is_followed && wire.is_verified && wire.coming.len() < BATCH {
+        Then::Follow
+    } else {
+        Then::Poll
+    }
 }
 
 fn check(
@@ -335,11 +372,14 @@ fn udp(source: [u8; 4], destination: [u8; 4], ports: (u16, u16), payload: &[u8])
     ipv4(source, destination, 17, &datagram)
 }
 
-/// A segment of the peer of the connection whose latest segment begins like this.
-fn tcp(ours: &[u8; 12], flags: u8, shift: u8, payload: &[u8]) -> Vec<u8> {
+/// A segment of the peer of the connection whose latest segment begins like this, `behind` so much
+/// data of others.
+fn tcp(ours: &[u8; 12], behind: u32, flags: u8, shift: u8, payload: &[u8]) -> Vec<u8> {
     let [s0, s1, d0, d1, q0, q1, q2, q3, a0, a1, a2, a3] = *ours;
     let next = u32::from_be_bytes([q0, q1, q2, q3]).wrapping_add(u32::from(shift >> 5));
-    let mut segment = vec![d0, d1, s0, s1, a0, a1, a2, a3];
+    let begin = u32::from_be_bytes([a0, a1, a2, a3]).wrapping_add(behind);
+    let mut segment = vec![d0, d1, s0, s1];
+    segment.extend(begin.to_be_bytes());
     segment.extend(next.to_be_bytes());
     segment.extend([0x50, flags & 0x3f, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend(payload);
