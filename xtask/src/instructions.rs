@@ -9,6 +9,7 @@ const BASELINE: &str = "examples/throughput/instructions.json";
 
 /// Holds every case against the baseline.
 pub(crate) fn check() -> Result<String, String> {
+    packages::ensure(Purpose::Bench)?;
     let task = task("check");
     let ended = task.capture()?;
     let said = ended.output.trim_end();
