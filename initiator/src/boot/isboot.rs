@@ -140,11 +140,11 @@ where
     /// Moves everything that can be moved now, and says when to call again even if no frame
     /// arrives and no request is submitted.
     ///
-    /// When nothing is under way any more and the last of it waits to be
-    /// [taken](Self::take_completion), it returns at once and wants to be called again: what came
-    /// is acknowledged by then, together with the next request if there is one.
+    /// When it has finished requests, which wait to be [taken](Self::take_completion), it returns at
+    /// once and wants to be called again: what came is acknowledged by then, together with the next
+    /// request if there is one.
     pub fn poll(&mut self, now: Instant) -> Option<Instant> {
-        self.step(now, &mut Lent::Nothing, Leave::WhenAllIsDone)
+        self.step(now, &mut Lent::Nothing, Leave::WhenSomethingIsDone)
     }
 
     /// Where the initiator stands.
@@ -452,12 +452,7 @@ where
             let sent = self.transmit(now, lent);
             // Once: a host that polls on without taking what is done sees everything moved.
             let has_finished = self.disks.finished() > finished_before;
-            if leave == Leave::WhenAllIsDone
-                && has_finished
-                && !sent
-                && !turned
-                && self.is_all_done()
-            {
+            if leave == Leave::WhenSomethingIsDone && has_finished && !sent && !turned {
                 return Some(now);
             }
             // Only a round without news may be the last: what the stream's poll brought in the
@@ -469,11 +464,6 @@ where
             }
         }
         Some(now)
-    }
-
-    /// Every request is done: the target has nothing to send.
-    fn is_all_done(&self) -> bool {
-        self.disks.finished() == self.disks.outstanding()
     }
 
     /// Lets the disks and the session say what they have to say; whether they said anything.
@@ -571,8 +561,8 @@ where
 enum Leave {
     /// When a round brought nothing: all that came is acknowledged, whenever the next step is.
     WhenNothingMoves,
-    /// Also when every request is done: the host has the next word, and it is soon.
-    WhenAllIsDone,
+    /// Also when a request was finished: the host has the next word, and it is soon.
+    WhenSomethingIsDone,
 }
 
 /// Hands events to the disks, and read data to the buffers.
