@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::Receiver;
@@ -60,8 +61,8 @@ pub enum Ending {
     Reset,
     /// Another status.
     Status(i32),
-    /// A signal ended QEMU.
-    Signal,
+    /// This signal ended QEMU, as an assertion of its own does (6), or somebody outside (9).
+    Signal(i32),
 }
 
 impl Ending {
@@ -74,7 +75,7 @@ impl Ending {
             Some(5) => Self::Panic,
             Some(0) => Self::Reset,
             Some(code) => Self::Status(code),
-            None => Self::Signal,
+            None => Self::Signal(status.signal().unwrap_or(0)),
         }
     }
 
@@ -87,7 +88,7 @@ impl Ending {
             Self::Panic => "the guest panicked".to_owned(),
             Self::Reset => "the machine was reset or switched off (a triple fault?)".to_owned(),
             Self::Status(code) => format!("QEMU ended with status {code}"),
-            Self::Signal => "a signal ended QEMU".to_owned(),
+            Self::Signal(number) => format!("signal {number} ended QEMU"),
         }
     }
 }
