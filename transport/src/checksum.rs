@@ -191,6 +191,12 @@ fn ipv6(packet: &[u8], offset: usize) -> Option<Option<Covered>> {
     Covered::new(next, addresses, offset.wrapping_add(start), payload).map(Some)
 }
 
+/// The one's complement sum of these pieces, each of an even number of bytes but the last, in the order
+/// of the bytes of a frame (RFC 1071): `[0xff; 2]` of all that a checksum covers, itself included.
+pub(crate) fn sum<const PIECES: usize>(pieces: [&[u8]; PIECES]) -> [u8; 2] {
+    fold(pieces.into_iter().fold(0, add)).to_le_bytes()
+}
+
 /// Adds bytes to a sum of little-endian words, eight at a time, with the carry out of the top brought
 /// in at the bottom: the one's complement sum depends neither on byte order nor on the width of its
 /// words (RFC 1071 §2). Two instructions a word, which an emulator is as quick with as a processor.

@@ -11,6 +11,8 @@
 
 use core::ops::Range;
 
+use crate::checksum::sum;
+
 /// Bytes of the largest frame made: headers, and sixteen full segments of the common length.
 const ROOM: usize = 24 << 10;
 
@@ -190,7 +192,7 @@ fn complete_ipv4(packet: &mut [u8]) {
     let Some(header) = packet.first_chunk_mut::<IPV4_HEADER>() else { return };
     [header[2], header[3]] = length.to_be_bytes();
     [header[10], header[11]] = [0, 0];
-    [header[10], header[11]] = (!sum(header)).to_ne_bytes();
+    [header[10], header[11]] = sum([header.as_slice()]).map(|byte| !byte);
 }
 
 /// Payload length (RFC 8200 §3).
@@ -198,20 +200,6 @@ fn complete_ipv6(packet: &mut [u8]) {
     let Some((header, payload)) = packet.split_first_chunk_mut::<IPV6_HEADER>() else { return };
     let Ok(length) = u16::try_from(payload.len()) else { return };
     [header[4], header[5]] = length.to_be_bytes();
-}
-
-/// The one's complement sum of an IPv4 header (RFC 1071), in the order of its bytes.
-fn sum(header: &[u8; IPV4_HEADER]) -> u16 {
-    let (words, _) = header.as_chunks::<4>();
-    let total = words
-        .iter()
-        .fold(0_u64, |total, word| total.wrapping_add(u64::from(u32::from_ne_bytes(*word))));
-    // Five words have three bits more than 32; two steps have none left.
-    let total = (total & 0xffff_ffff).wrapping_add(total >> 32);
-    let total = (total & 0xffff).wrapping_add((total >> 16) & 0xffff).wrapping_add(total >> 32);
-    let total = (total & 0xffff).wrapping_add(total >> 16);
-    let total = (total & 0xffff).wrapping_add(total >> 16);
-    total as u16
 }
 
 /// A segment with data and nothing else to it: no option, no flag but ACK and PSH, no fragment.
@@ -247,7 +235,7 @@ impl<'a> Plain<'a> {
                 // Neither a part of a packet nor one with parts to follow.
                 let is_whole = begin[20] & 0x3f == 0 && begin[21] == 0;
                 let header = begin[14..].first_chunk::<IPV4_HEADER>()?;
-                is_whole && begin[23] == TCP && sum(header) == 0xffff
+                is_whole && begin[23] == TCP && sum([header.as_slice()]) == [0xff; 2]
             }
             Version::Ipv6 => begin[20] == TCP,
         };

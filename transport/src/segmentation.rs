@@ -8,7 +8,7 @@
 
 use core::num::NonZeroU16;
 
-use crate::checksum::Insertion;
+use crate::checksum::{self, Insertion};
 
 /// How a long frame is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,13 +69,7 @@ pub fn prepare(frame: &mut [u8], size: NonZeroU16, identification: u16) -> Optio
         size: size.get(),
         payload: u16::try_from(payload).ok()?,
     };
-    let words =
-        addresses.as_chunks::<2>().0.iter().map(|word| u32::from(u16::from_be_bytes(*word)));
-    let sum = words.fold(u32::from(TCP), u32::wrapping_add);
-    // Five words: two folds are enough.
-    let sum = (sum & 0xffff).wrapping_add(sum >> 16);
-    let sum = (sum & 0xffff).wrapping_add(sum >> 16) as u16;
-    [*s0, *s1] = sum.to_be_bytes();
+    [*s0, *s1] = checksum::sum([addresses.as_slice(), &[0, TCP]]);
     (*l0, *l1, *c0, *c1) = (0, 0, 0, 0);
     [*i0, *i1] = identification.to_be_bytes();
     Some(how)
