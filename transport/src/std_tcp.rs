@@ -78,11 +78,15 @@ impl StdTcp {
     /// No connection yet.
     #[must_use]
     pub fn new() -> Self {
+        Self::unconnected(Buffer::new(BUFFER), Buffer::new(STAGE))
+    }
+
+    fn unconnected(received: Buffer, unsent: Buffer) -> Self {
         Self {
             socket: None,
             state: StreamState::Closed,
-            received: Buffer::new(BUFFER),
-            unsent: Buffer::new(STAGE),
+            received,
+            unsent,
             closing: false,
             ended: false,
             drained: false,
@@ -332,21 +336,9 @@ impl ByteStream for StdTcp {
     }
 
     fn abort(&mut self) {
-        *self = Self {
-            received: core::mem::take(&mut self.received).emptied(),
-            unsent: core::mem::take(&mut self.unsent).emptied(),
-            socket: None,
-            state: StreamState::Closed,
-            closing: false,
-            ended: false,
-            drained: false,
-            asked_at: Duration::ZERO,
-            waited: Cell::new(false),
-            waking: Cell::new(Waking::ANY),
-            placing: false,
-            ahead: BUFFER,
-            deadline: None,
-        };
+        let [received, unsent] =
+            [&mut self.received, &mut self.unsent].map(|buffer| core::mem::take(buffer).emptied());
+        *self = Self::unconnected(received, unsent);
     }
 
     fn poll_at(&self, now: Duration) -> Option<Duration> {
