@@ -177,6 +177,15 @@ pub(crate) struct TransmitRing<H: Hal> {
     context: Option<Insertion>,
     /// Bytes of the longest frame, a buffer's at least.
     longest: usize,
+    /// Most bytes of one piece of a frame: no more than a buffer's, so that a frame takes as many
+    /// descriptors as buffers.
+    piece: usize,
+    /// Whether a frame that is cut, and the one behind it, end with a sentinel: 8254x may report them
+    /// before they have read all of the last descriptor, which then has only a few bytes that the
+    /// part reads at once.
+    has_sentinels: bool,
+    /// Descriptors that a frame may take: its pieces, a context before them, and a sentinel behind.
+    most_of_frame: u32,
     /// Behind the last frame that reports.
     reported: u32,
     /// The frame queued last was one to be cut.
@@ -206,6 +215,11 @@ impl<H: Hal + Clone> TransmitRing<H> {
         let ring = Ring::new(hal, shape)?;
         let last = Transmit::whole(0, 0);
         let longest = shape.longest.max(shape.buffer);
+        let piece = shape.buffer.min(LARGEST_PIECE);
+        let has_sentinels = shape.format == Format::Legacy && longest > shape.buffer;
+        const CONTEXT: u32 = 1;
+        let pieces = u32::try_from(longest.div_ceil(piece)).unwrap_or(u32::MAX);
+        let most_of_frame = pieces.saturating_add(CONTEXT).saturating_add(has_sentinels.into());
         Ok(Self {
             ring,
             next: 0,
@@ -214,6 +228,9 @@ impl<H: Hal + Clone> TransmitRing<H> {
             last,
             context: None,
             longest,
+            piece,
+            has_sentinels,
+            most_of_frame,
             reported: 0,
             is_behind_cut: false,
         })
@@ -258,26 +275,7 @@ impl<H: Hal> TransmitRing<H> {
     /// Whether there is a buffer to fill, and descriptors for all that a frame may take. One
     /// descriptor stays unused.
     pub(crate) fn has_room(&self) -> bool {
-        self.next.wrapping_sub(self.oldest).saturating_add(self.most_of_frame()) <= self.ring.mask
-    }
-
-    /// Descriptors that a frame may take: its pieces, a context before them, and a sentinel behind.
-    fn most_of_frame(&self) -> u32 {
-        const CONTEXT: u32 = 1;
-        let pieces = u32::try_from(self.longest.div_ceil(self.piece())).unwrap_or(u32::MAX);
-        pieces.saturating_add(CONTEXT).saturating_add(self.has_sentinels().into())
-    }
-
-    /// 8254x may report a frame that they cut, and the one behind it, before they have read all of
-    /// the last descriptor: it then has only a few bytes, which the part reads at once.
-    fn has_sentinels(&self) -> bool {
-        self.ring.format == Format::Legacy && self.longest > self.ring.buffer_size
-    }
-
-    /// Most bytes of one piece of a frame: no more than a buffer's, so that a frame takes as many
-    /// descriptors as buffers.
-    fn piece(&self) -> usize {
-        self.ring.buffer_size.min(LARGEST_PIECE)
+        self.next.wrapping_sub(self.oldest).saturating_add(self.most_of_frame) <= self.ring.mask
     }
 
     /// Bytes of the longest frame.
@@ -328,7 +326,7 @@ impl<H: Hal> TransmitRing<H> {
             Offload::Checksum(_) | Offload::None => {}
         }
         let is_cut = matches!(offload, Offload::Segmentation(_));
-        let sentinel = self.has_sentinels() && (is_cut || self.is_behind_cut);
+        let sentinel = self.has_sentinels && (is_cut || self.is_behind_cut);
         let body = if sentinel { len.saturating_sub(SENTINEL) } else { len };
         self.is_behind_cut = is_cut;
         let mut offset = 0_usize;
@@ -336,7 +334,7 @@ impl<H: Hal> TransmitRing<H> {
             let rest = len.wrapping_sub(offset);
             let piece = match body.saturating_sub(offset) {
                 0 => rest,
-                body => body.min(self.piece()),
+                body => body.min(self.piece),
             };
             let end = piece == rest;
             // Only ends report: a report takes back whole frames.
@@ -394,7 +392,7 @@ impl<H: Hal> TransmitRing<H> {
         if self.is_done(self.told.wrapping_sub(1)) {
             self.oldest = self.told;
         } else {
-            let most = REPORT_EVERY.saturating_add(self.most_of_frame());
+            let most = REPORT_EVERY.saturating_add(self.most_of_frame);
             loop {
                 let known = self.told.wrapping_sub(self.oldest);
                 let done =
