@@ -301,7 +301,6 @@ fn write_configuration(
 }
 
 fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Options) -> String {
-    let yes_no = |on: bool| if on { "Yes" } else { "No" };
     let directory = directory.display();
     let mut text = format!(
         "[Global]\n\
@@ -314,11 +313,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
          \x20 DiscoveryAuthMethod Auto\n\
          \x20 MaxSessions 32\n\
          \x20 MaxConnections 4\n\
-         \x20 FirstBurstLength {first_burst}\n\
-         \x20 MaxBurstLength {max_burst}\n\
-         \x20 MaxRecvDataSegmentLength {segment}\n\
-         \x20 InitialR2T Yes\n\
-         \x20 ImmediateData {immediate_data}\n\
+         {terms}\
          [UnitControl]\n\
          [PortalGroup1]\n\
          \x20 Portal DA1 {address}:{port}\n\
@@ -332,10 +327,7 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
         netmask_v6 = if options.ipv6 { "  Netmask [::1]/128\n" } else { "" },
         address = options.address,
         nop_in_interval = options.nop_in_interval,
-        first_burst = options.first_burst_length,
-        max_burst = options.max_burst_length,
-        segment = options.max_recv_data_segment_length,
-        immediate_data = yes_no(options.immediate_data),
+        terms = terms_text(options),
     );
     text += &unit_text(1, &options.unit, luns, options);
     if let Some((unit, lun)) = &options.other_unit {
@@ -344,8 +336,23 @@ fn configuration_text(directory: &Path, port: u16, luns: &[Lun], options: &Optio
     text
 }
 
+/// What it answers in a login; it wants to be told both of all units and of each.
+fn terms_text(options: &Options) -> String {
+    format!(
+        "  FirstBurstLength {}\n  MaxBurstLength {}\n  MaxRecvDataSegmentLength {}\n  \
+         InitialR2T Yes\n  ImmediateData {}\n",
+        options.first_burst_length,
+        options.max_burst_length,
+        options.max_recv_data_segment_length,
+        yes_no(options.immediate_data),
+    )
+}
+
+const fn yes_no(on: bool) -> &'static str {
+    if on { "Yes" } else { "No" }
+}
+
 fn unit_text(number: u32, unit: &str, luns: &[Lun], options: &Options) -> String {
-    let yes_no = |on: bool| if on { "Yes" } else { "No" };
     let auth_method = match options.authentication {
         Authentication::None => "Auto",
         Authentication::Chap { .. } => "CHAP",
@@ -373,18 +380,11 @@ fn unit_text(number: u32, unit: &str, luns: &[Lun], options: &Options) -> String
          \x20 UnitInquiry \"{VENDOR}\" \"{PRODUCT}\" \"{REVISION}\" \"ISBOOT-UNIT\"\n\
          \x20 BlockLength {block_length}\n\
          \x20 QueueDepth {queue_depth}\n\
-         \x20 FirstBurstLength {first_burst}\n\
-         \x20 MaxBurstLength {max_burst}\n\
-         \x20 MaxRecvDataSegmentLength {segment}\n\
-         \x20 InitialR2T Yes\n\
-         \x20 ImmediateData {immediate_data}\n",
+         {terms}",
         read_only = yes_no(options.read_only),
         block_length = options.block_length,
         queue_depth = options.queue_depth,
-        first_burst = options.first_burst_length,
-        max_burst = options.max_burst_length,
-        segment = options.max_recv_data_segment_length,
-        immediate_data = yes_no(options.immediate_data),
+        terms = terms_text(options),
     );
     for (number, lun) in luns.iter().enumerate() {
         let _ = write!(
