@@ -6,30 +6,24 @@
 //! strace -cf target/release/examples/compare_hosts --alone --only 'read 4 KiB ×1'
 //! ```
 
-use std::time::Duration;
+mod points;
 
 use clap::Parser;
 use isboot_tests::scratch::Scratch;
 use throughput::contender::{Turn, take_turns};
-
 use throughput::host::ours::Ours;
 use throughput::host::peer::{Peer, Program};
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
 use throughput::workload::{Digests, Workload};
 
+use points::Points;
+
 /// Single points of the host's rows
 #[derive(Debug, Parser)]
 struct Options {
-    /// Rounds of each load
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Milliseconds of each sample
-    #[arg(long, default_value_t = 300)]
-    milliseconds: u64,
-    /// Only loads whose name has one of these in it, such as 'write', '4 KiB ×32', 'both'
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    points: Points,
     /// Without libiscsi
     #[arg(long)]
     alone: bool,
@@ -41,13 +35,8 @@ fn main() -> Result<(), String> {
     let rig = Rig::start(folder.path(), 64 << 20)?;
     let place = rig.place();
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
-    let limit = Duration::from_millis(options.milliseconds);
-    for load in loads() {
-        let name = load.to_string();
-        if !options.only.is_empty() && !options.only.iter().any(|part| name.contains(part.as_str()))
-        {
-            continue;
-        }
+    let limit = options.points.limit();
+    for load in options.points.wanted(loads()) {
         let both = load.with(Digests::Both);
         let mut theirs = Peer::new(Program::for_a(&load), &place);
         let mut turns = vec![Turn::new(&mut ours, &load)];
@@ -55,9 +44,9 @@ fn main() -> Result<(), String> {
             turns.push(Turn::new(&mut digesting, &both));
             turns.push(Turn::new(&mut theirs, &load));
         }
-        take_turns(&mut turns, options.rounds, limit);
+        take_turns(&mut turns, options.points.rounds, limit);
         let seen: Result<Vec<Vec<Sample>>, String> = turns.into_iter().map(|t| t.seen).collect();
-        println!("{name}");
+        println!("{load}");
         let names = ["ours", "… both digests", "libiscsi"];
         let [ours, others @ ..] = &seen?[..] else { continue };
         for (name, samples) in names.iter().zip(std::iter::once(ours).chain(others)) {

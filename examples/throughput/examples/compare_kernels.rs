@@ -5,8 +5,9 @@
 //! … -- image "image isboot.receive_descriptors=512" --nic e1000 --only 'random read 4 KiB ×32'
 //! ```
 
+mod points;
+
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
 use isboot_tests::scratch::Scratch;
@@ -17,6 +18,8 @@ use throughput::guest::machine::Hardware;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
 use throughput::workload::{Digests, Workload};
+
+use points::Points;
 
 /// Compares images of the hosting kernel in turns
 #[derive(Debug, Parser)]
@@ -34,28 +37,15 @@ struct Options {
     /// The QEMU to run
     #[arg(long, default_value = "qemu-system-x86_64")]
     qemu: PathBuf,
-    /// Rounds of each load
-    #[arg(long, default_value_t = 5)]
-    rounds: usize,
-    /// Milliseconds of each sample
-    #[arg(long, default_value_t = 300)]
-    milliseconds: u64,
-    /// Only loads whose name has one of these in it, such as 'write', '4 KiB ×32', 'both'
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
+    #[command(flatten)]
+    points: Points,
 }
 
 fn main() -> Result<(), String> {
     let options = Options::parse();
     let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
     let rig = Rig::start(folder.path(), 64 << 20)?;
-    let loads: Vec<Workload> = loads()
-        .into_iter()
-        .filter(|load| {
-            let name = load.to_string();
-            options.only.is_empty() || options.only.iter().any(|part| name.contains(part.as_str()))
-        })
-        .collect();
+    let loads = options.points.wanted(loads());
     for &nic in &options.nic {
         let hardware =
             Hardware { processor: options.processor.clone(), ..Hardware::new(&options.qemu, nic) };
@@ -70,18 +60,18 @@ fn main() -> Result<(), String> {
             kernels.push(Kernel::boot(&hardware, path, &words, portal, name, rig.bytes())?);
         }
         println!("{}", nic.to_possible_value().map_or(String::new(), |n| n.get_name().to_owned()));
-        let limit = Duration::from_millis(options.milliseconds);
+        let limit = options.points.limit();
         let [first, others @ ..] = &mut kernels[..] else { return Ok(()) };
         for load in &loads {
             if others.is_empty() {
                 let mut turns = [Turn::new(first, load)];
-                take_turns(&mut turns, options.rounds, limit);
+                take_turns(&mut turns, options.points.rounds, limit);
                 let [Turn { seen, .. }] = turns;
                 println!("{load:<36} {}{}", shown(&throughput(&seen?)), profile(first));
             }
             for other in &mut *others {
                 let mut turns = [Turn::new(first, load), Turn::new(other, load)];
-                take_turns(&mut turns, options.rounds, limit);
+                take_turns(&mut turns, options.points.rounds, limit);
                 let [before, after] = turns.map(|turn| turn.seen);
                 let (before, after) = (throughput(&before?), throughput(&after?));
                 let ratio = after.ratio(&before);

@@ -3,6 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
+use crate::measurement::{Measurement, Section};
 use crate::sample::Sample;
 use crate::workload::Workload;
 
@@ -46,6 +47,17 @@ impl<'a> Turn<'a> {
     /// One that has not begun.
     pub fn new(contender: &'a mut dyn Contender, workload: &Workload) -> Self {
         Self { contender, workload: *workload, seen: Ok(Vec::new()) }
+    }
+
+    /// What it reached, as figures of this section and setting.
+    ///
+    /// # Errors
+    ///
+    /// Why it did not, with its name.
+    pub fn figures(&self, section: Section, setting: &str) -> Result<Vec<Measurement>, String> {
+        let samples = self.seen.as_ref().map_err(String::clone)?;
+        let name = self.contender.name();
+        Ok(Measurement::of_samples(section, setting, name, &self.workload, samples))
     }
 
     fn get_ready(&mut self) {

@@ -100,9 +100,8 @@ fn keep(
     turns: Vec<Turn<'_>>,
 ) -> Result<(), String> {
     for turn in turns {
-        let (name, workload) = (turn.contender.name().to_owned(), turn.workload);
-        let samples = turn.seen.map_err(|error| format!("{setting}: {error}"))?;
-        measured.extend(Measurement::of_samples(section, setting, &name, &workload, &samples));
+        let figures = turn.figures(section, setting);
+        measured.extend(figures.map_err(|error| format!("{setting}: {error}"))?);
     }
     Ok(())
 }

@@ -113,10 +113,8 @@ fn every_rate(
             Turn::new(&mut none, &WORKLOAD),
         ];
         take_turns(&mut turns, rounds, limit);
-        for Turn { contender, workload, seen } in turns {
-            let (name, samples) = (contender.name(), seen?);
-            let all = Measurement::of_samples(Section::Link, setting, name, &workload, &samples);
-            measured.extend(all);
+        for turn in turns {
+            measured.extend(turn.figures(Section::Link, setting)?);
         }
         measured.push(both.limit(names::ISTGT, setting, &with_both));
     }

@@ -157,10 +157,8 @@ impl Run<'_> {
         let mut rates: Vec<Series> = Vec::new();
         for turn in &mut *turns {
             let name = turn.contender.name();
-            match &turn.seen {
-                Ok(samples) => {
-                    let all =
-                        Measurement::of_samples(section, setting, name, &turn.workload, samples);
+            match turn.figures(section, setting) {
+                Ok(all) => {
                     let quantity = match turn.workload.pattern {
                         Pattern::Sequential => Quantity::Throughput,
                         Pattern::Random => Quantity::Rate,
