@@ -11,7 +11,7 @@ use crate::guest::ipxe::Ipxe;
 use crate::guest::kernel::Kernel;
 use crate::guest::linux::Linux;
 use crate::measurement::Section;
-use crate::plan::Part;
+use crate::plan::{Part, Plan};
 use crate::targets::settings;
 use crate::workload::{Digests, Workload};
 
@@ -26,7 +26,8 @@ struct Guests {
     /// With each kind of digests.
     kernels: Vec<Kernel>,
     linux: Result<Linux, String>,
-    ipxe: Result<Ipxe, String>,
+    /// Where it is measured on this card.
+    ipxe: Option<Result<Ipxe, String>>,
 }
 
 impl Run<'_> {
@@ -47,7 +48,9 @@ impl Run<'_> {
             self.digests_in_turns(nic, &mut kernels);
             kernels.truncate(1);
             let Some(mut kernel) = kernels.pop() else { continue };
-            self.beside_ipxe(nic, &mut kernel, ipxe);
+            if let Some(ipxe) = ipxe {
+                self.beside_ipxe(nic, &mut kernel, ipxe);
+            }
             self.beside_linux(nic, kernel, linux);
         }
     }
@@ -61,7 +64,7 @@ impl Run<'_> {
 
     /// Everybody on a card, Linux beside the others. Without a kernel of ours nothing is worth it.
     fn boot(&mut self, nic: Nic) -> Result<Guests, String> {
-        self.screen.tell(&format!("guest {}: isboot, iPXE and Linux boot", nic.name()));
+        self.screen.tell(&format!("guest {}: all guests boot", nic.name()));
         let (portal, name, bytes) = (self.rig.portal(), self.rig.target_name(), self.rig.bytes());
         let hardware = self.equipment.hardware(nic);
         thread::scope(|scope| {
@@ -77,7 +80,7 @@ impl Run<'_> {
                 kernel.prepare(&DIGESTS.with(digests))?;
                 Ok(kernel)
             });
-            let ipxe = Ipxe::boot(&hardware, portal, name, bytes);
+            let ipxe = Plan::has_ipxe(nic).then(|| Ipxe::boot(&hardware, portal, name, bytes));
             let linux = linux.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let kernels: Result<Vec<Kernel>, String> = kernels.into_iter().collect();
             Ok(Guests { kernels: kernels?, linux, ipxe })
