@@ -42,6 +42,7 @@ use isboot::boot::{BootPlan, Parameters};
 use isboot::pdu::digest::Crc32cFunction;
 use isboot_ibft::locate::{self, RsdpSource, Search};
 use isboot_ibft::{TYPICAL_BUFFER_LENGTH, wipe_secrets};
+use isboot_transport::pci::PciAddress;
 
 use command_line::CommandLine;
 use console::Event;
@@ -124,6 +125,11 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     if demo.silence {
         return silence::tell(&mut plan, &parameters);
     }
+    if let Some(server) = demo.plain {
+        let (mut stream, card) = bring_up(&mut plan, &parameters, Some(&demo))?;
+        bench::plain::run(&mut stream, server)?;
+        return leave(stream, card, "none");
+    }
     let block = visit(&mut plan, &parameters, Some(&demo))?;
     if demo.twice {
         // As the next owner of the card, who knows nothing of us.
@@ -148,12 +154,7 @@ fn visit(
     parameters: &Parameters,
     demo: Option<&Demo>,
 ) -> Result<&'static [u8], Failure> {
-    // NIC, address, TCP.
-    let mut nic = nic::attach(plan, parameters)?;
-    let card = nic.address();
-    nic::wait_for_link(&mut nic, parameters)?;
-    interrupt::start(&mut nic, parameters.interrupts, demo.and_then(|demo| demo.breakage));
-    let stream = network::start(nic, plan, parameters)?;
+    let (stream, card) = bring_up(plan, parameters, demo)?;
 
     // Login, disks, work. Everything from here on concerns the target.
     let crc32c = profile::watched(Crc32cFunction::fastest(session::now));
@@ -170,13 +171,31 @@ fn visit(
     }
     session::log_out(&mut initiator).map_err(|failure| whose(failure, initiator.stream()))?;
 
-    // Away: the session and the connection are gone, the card is let go, and must stay quiet.
+    leave(initiator.into_stream(), card, "clean")?;
+    Ok(block)
+}
+
+/// NIC, address, TCP: a connection to come, and where the card is.
+fn bring_up(
+    plan: &mut BootPlan,
+    parameters: &Parameters,
+    demo: Option<&Demo>,
+) -> Result<(Stream, PciAddress), Failure> {
+    let mut nic = nic::attach(plan, parameters)?;
+    let card = nic.address();
+    nic::wait_for_link(&mut nic, parameters)?;
+    interrupt::start(&mut nic, parameters.interrupts, demo.and_then(|demo| demo.breakage));
+    Ok((network::start(nic, plan, parameters)?, card))
+}
+
+/// Away: the connection is gone, the card is let go, and must stay quiet.
+fn leave(stream: Stream, card: PciAddress, logout: &str) -> Result<(), Failure> {
     interrupt::stop();
-    network::end(initiator.into_stream()).detach().during("detach")?;
+    network::end(stream).detach().during("detach")?;
     let quiet = quiet::watch(card);
-    Event::new("detach").field("logout", "clean").field("nic", quiet);
+    Event::new("detach").field("logout", logout).field("nic", quiet);
     match quiet {
-        Quiet::Yes => Ok(block),
+        Quiet::Yes => Ok(()),
         _ => Err(Failure::new("detach", format_args!("the card at {card} is not quiet: {quiet}"))),
     }
 }

@@ -74,6 +74,11 @@ const DD: u64 = 80_000_000;
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
+/// What is also asked over plain TCP in a guest, in turns with ours and Linux: the reads that a target
+/// is about and that card, emulator and its network may be the limit of.
+pub const BESIDE_PLAIN_TCP: [Workload; 3] =
+    [Workload::read(MIB, 1), Workload::read(MIB, 4), Workload::random_read(4 * KIB, 32)];
+
 /// What is measured.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -187,9 +192,10 @@ impl Plan {
         (limit + BETWEEN) * count * u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
-    /// How long a workload of ours and of Linux takes.
-    pub fn beside_linux_takes(&self, limit: Duration) -> Duration {
-        self.turns(2, limit) + FIO * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+    /// How long a workload of ours and of Linux takes, over plain TCP besides where it is asked.
+    pub fn beside_linux_takes(&self, workload: &Workload, limit: Duration) -> Duration {
+        let contenders = if BESIDE_PLAIN_TCP.contains(workload) { 3 } else { 2 };
+        self.turns(contenders, limit) + FIO * u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
     /// About how long all of it takes.
@@ -203,9 +209,11 @@ impl Plan {
             Part::Guest => {
                 let of_nic = |nic: &Nic| -> Duration {
                     let workloads = self.guest_workloads(*nic);
-                    let turns = workloads.iter().map(|(_, limit)| self.beside_linux_takes(*limit));
-                    // Ours with each kind of digests, and ours beside iPXE.
-                    let others = if Self::has_ipxe(*nic) { 3 + 2 } else { 3 };
+                    let turns = workloads
+                        .iter()
+                        .map(|(workload, limit)| self.beside_linux_takes(workload, *limit));
+                    // Ours with each kind of digests; ours, iPXE and plain TCP.
+                    let others = if Self::has_ipxe(*nic) { 3 + 3 } else { 3 };
                     // Two more kinds of digests, for both.
                     BOOTS + turns.sum::<Duration>() + self.turns(others, self.limit) + 2 * LOGIN
                 };

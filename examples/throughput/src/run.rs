@@ -22,6 +22,7 @@ use crate::report::dd::Dd;
 use crate::report::{Failure, figure};
 use crate::rig::Rig;
 use crate::sample::Series;
+use crate::targets::{names, settings};
 use crate::workload::Pattern;
 
 /// What was built for the bench.
@@ -141,7 +142,7 @@ impl Run<'_> {
     }
 
     /// Lets contenders take turns, and keeps what they reach. The setting is where ours is found
-    /// again. Returns which of them still stand.
+    /// again; plain TCP is a limit of it. Returns which of them still stand.
     fn turns(
         &mut self,
         (part, section, setting): (Part, Section, &str),
@@ -157,7 +158,12 @@ impl Run<'_> {
         let mut rates: Vec<Series> = Vec::new();
         for turn in &mut *turns {
             let name = turn.contender.name();
-            match turn.figures(section, setting) {
+            let is_limit = name == names::PLAIN_TCP;
+            let figures = match is_limit {
+                true => turn.figures(Section::Limit, &settings::plain_tcp(setting)),
+                false => turn.figures(section, setting),
+            };
+            match figures {
                 Ok(all) => {
                     let quantity = match turn.workload.pattern {
                         Pattern::Sequential => Quantity::Throughput,
@@ -171,7 +177,9 @@ impl Run<'_> {
                         };
                         let figure = figure::with_unit(median, quantity);
                         words.push(format!("{name}{digests} {figure}"));
-                        rates.push(one.series.clone());
+                        if !is_limit {
+                            rates.push(one.series.clone());
+                        }
                     }
                     self.found.measurements.extend(all);
                 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use throughput::core::digest;
 use throughput::facts;
 use throughput::measurement::{Measurement, Quantity, Section};
-use throughput::plan::{Part, Plan};
+use throughput::plan::{BESIDE_PLAIN_TCP, Part, Plan};
 use throughput::report::dd::Dd;
-use throughput::report::{Failure, Report, table};
+use throughput::report::{Failure, Report, figure, table};
 use throughput::sample::Series;
 use throughput::targets::{Verdict, all, names, settings};
 use throughput::workload::{Digests, Operation, Workload};
@@ -57,6 +57,15 @@ fn made_up(plan: &Plan) -> Vec<Measurement> {
                 };
                 add(Quantity::Throughput, throughput);
                 add(Quantity::Rate, rate);
+            }
+            if BESIDE_PLAIN_TCP.contains(&workload) {
+                let (setting, limit) = (settings::plain_tcp(nic.name()), of(1e-4, 300e6, 1.0));
+                let mut add = |quantity, figure| {
+                    let name = names::PLAIN_TCP;
+                    add(Section::Limit, &setting, name, Some(workload), quantity, figure);
+                };
+                add(Quantity::Throughput, limit);
+                add(Quantity::Rate, limit / f64::from(workload.block));
             }
         }
         for digests in [Digests::None, Digests::Header, Digests::Both] {
@@ -140,6 +149,13 @@ fn the_page_has_everything_loads_nothing_and_names_no_path() {
     for row in &report.rows {
         assert!(page.contains(&row.sentence), "{}", row.sentence);
     }
+    let limited = report.rows.iter().find(|row| row.id == "guest-e1000e-read-1-mib-1").unwrap();
+    let limit = figure::limit(limited).unwrap();
+    assert_eq!(limit, "292 MB/s, which is 2.63 ×, ours has 95 %");
+    assert!(page.contains(&limit), "{limit}");
+    assert!(table::table(&report).contains(&limit), "{limit}");
+    let plot = fs::read_to_string(folder.join("guest-reads-depth-1.svg")).unwrap();
+    assert!(plot.contains("plain TCP"), "{plot}");
     assert!(page.contains("1073741824 bytes transferred in 4.100000 secs (261888250 bytes/sec)"));
     assert!(page.contains("valgrind &lt;callgrind&gt;"), "words of others are escaped");
     for loads in ["<script", "src=", "href=", "url(", "@import", "http:", "https:"] {

@@ -27,8 +27,8 @@ pub(crate) struct Moved {
     pub(crate) commands: u64,
     /// From the first request to the last completion.
     pub(crate) took: Duration,
-    /// Bytes that were compared afterwards with what they must be.
-    pub(crate) checked: u64,
+    /// Bytes that were compared afterwards with what they must be, where any can be.
+    pub(crate) checked: Option<u64>,
     /// Where the time went, where that is counted.
     pub(crate) profile: Option<Mark>,
 }
@@ -55,7 +55,7 @@ pub(crate) fn run(
     let moved = go(initiator, run, disk, &mut ready, &mut recent)?;
     let outcome = moved.and_then(|moved| {
         let checked = check::afterwards(initiator, run, disk, &ready, &recent, pool)?;
-        Ok(Moved { checked, ..moved })
+        Ok(Moved { checked: Some(checked), ..moved })
     });
     for buffer in ready {
         drop(pool.0.push(buffer.whole()));
@@ -164,7 +164,7 @@ fn go(
     let bytes = commands * u64::from(run.block);
     Ok(match failed {
         Some(failure) => Err(failure),
-        None => Ok(Moved { bytes, commands, took, checked: 0, profile }),
+        None => Ok(Moved { bytes, commands, took, checked: None, profile }),
     })
 }
 

@@ -8,11 +8,13 @@
 //! ```
 //!
 //! `ready` is the answer to `digests`, and what it says first. What is `checked` was compared after
-//! the time was taken.
+//! the time was taken. With [`plain`] it is `ready=yes plain=…`, there are no `digests`, and nothing is
+//! `checked`.
 
 mod check;
 mod line;
 mod load;
+pub(crate) mod plain;
 mod pool;
 mod request;
 
@@ -30,6 +32,7 @@ use crate::serial;
 use crate::session::{self, Initiator, poll, rest};
 
 use line::{Line, Unreadable};
+use load::Moved;
 pub(crate) use pool::MEMORY;
 use pool::Pool;
 use request::{Digests, Request};
@@ -111,18 +114,24 @@ fn answer(
         }
     };
     match load::run(initiator, &run, pool)? {
-        Ok(moved) => {
-            let event = event("bytes", &moved.bytes)
-                .field("commands", moved.commands)
-                .field("nanoseconds", moved.took.as_nanos())
-                .field("checked", moved.checked);
-            if let Some(profile) = moved.profile {
-                profile.tell(event);
-            }
-        }
+        Ok(moved) => tell(&moved),
         Err(failure) => drop(event("error", &failure.text)),
     }
     Ok(After::Listen)
+}
+
+/// Says what a load moved.
+fn tell(moved: &Moved) {
+    let mut event = Event::new(STAGE)
+        .field("bytes", moved.bytes)
+        .field("commands", moved.commands)
+        .field("nanoseconds", moved.took.as_nanos());
+    if let Some(checked) = moved.checked {
+        event = event.field("checked", checked);
+    }
+    if let Some(profile) = moved.profile {
+        profile.tell(event);
+    }
 }
 
 const STAGE: &str = "bench";

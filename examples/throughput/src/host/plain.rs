@@ -1,7 +1,7 @@
 //! What the kernel's sockets alone take for the same exchange: requests and answers of an iSCSI
 //! target's sizes, and nothing that looks into them. No initiator over these sockets can be cheaper.
 //!
-//! A thread of this process answers from memory, without a disk behind it. The other end keeps as
+//! A thread of this process answers from memory ([`answers`]). The other end keeps as
 //! many requests outstanding as the workload says, and receives each answer straight into a buffer of
 //! its own, header apart, with a readv(2) each and a poll(2) when there is nothing.
 
@@ -12,16 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::answers::{self, HEADER, SEGMENT, answer};
 use crate::contender::Contender;
 use crate::processor;
 use crate::sample::Sample;
 use crate::targets::names;
 use crate::workload::{Operation, Workload};
 
-/// A Basic Header Segment (RFC 7143 §11.2.1): a request, and what comes before an answer's data.
-const HEADER: usize = 48;
-/// The most that a segment of an answer carries, as the target of the bench sends them.
-const SEGMENT: usize = 256 * 1024;
 /// Neither end waits longer for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -75,7 +72,7 @@ impl Exchange {
         peer.set_read_timeout(None)?;
         stream.set_nonblocking(true)?;
         let block = workload.block as usize;
-        let answers = std::thread::spawn(move || answer(peer, block));
+        let answers = std::thread::spawn(move || answer(&peer));
         let buffers = vec![vec![0xa5; block]; usize::from(workload.depth)];
         Ok(Self { stream, buffers, answers: Some(answers) })
     }
@@ -86,7 +83,7 @@ impl Exchange {
         let depth = self.buffers.len();
         let block = self.buffers.first().map_or(0, Vec::len);
         let (mut asked, mut answered) = (0, 0);
-        let requests = vec![0; HEADER * depth];
+        let requests = answers::request(block as u32).repeat(depth);
         while answered < asked || began.elapsed() < limit {
             if began.elapsed() < limit {
                 let due = answered + depth - asked;
@@ -139,18 +136,4 @@ fn receive(mut stream: &TcpStream, segment: &mut [u8]) -> std::io::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Answers requests until the connection ends.
-fn answer(mut peer: TcpStream, block: usize) {
-    let segment = vec![0x5a; HEADER + block.min(SEGMENT)];
-    let mut request = [0; HEADER];
-    while peer.read_exact(&mut request).is_ok() {
-        for at in (0..block).step_by(SEGMENT) {
-            let length = HEADER + SEGMENT.min(block - at);
-            if peer.write_all(&segment[..length]).is_err() {
-                return;
-            }
-        }
-    }
 }

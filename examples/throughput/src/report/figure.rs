@@ -72,10 +72,16 @@ pub fn threshold(row: &Row) -> String {
     }
 }
 
-/// `412 MB/s, ours has 97 %`, where a limit was measured.
+/// `412 MB/s, which is 2.31 ×, ours has 97 %`, where a limit was measured: what the row would reach
+/// at it, where that is another figure.
 pub fn limit(row: &Row) -> Option<String> {
     let (limit, share) = (row.limit?, row.share_of_limit?);
-    Some(format!("{}, ours has {:.0} %", with_unit(limit, row.quantity?), share * 100.0))
+    let times = match (row.unit, row.theirs) {
+        (Unit::Times, Some(theirs)) => format!(", which is {} ×", digits(limit / theirs)),
+        _ => String::new(),
+    };
+    let limit = with_unit(limit, row.quantity?);
+    Some(format!("{limit}{times}, ours has {:.0} %", share * 100.0))
 }
 
 fn of(row: &Row, figure: f64) -> String {

@@ -25,7 +25,7 @@ pub(super) fn all(report: &Report) -> Vec<Plot> {
                     one.operation == operation && one.pattern == Sequential && one.depth == depth
                 };
                 plots.extend(by_size(
-                    &selected(all, Section::Guest, &nic, Quantity::Throughput, is_drawn),
+                    &in_guest(all, &nic, Quantity::Throughput, is_drawn),
                     format!("guest-{word}-depth-{depth}"),
                     format!("Guest, {nic}: sequential {word}, {depth} outstanding"),
                 ));
@@ -33,7 +33,7 @@ pub(super) fn all(report: &Report) -> Vec<Plot> {
         }
         let is_random = |one: &Workload| one.pattern == Random && one.block == 4 * KIB;
         plots.extend(by_depth(
-            &selected(all, Section::Guest, &nic, Quantity::Rate, is_random),
+            &in_guest(all, &nic, Quantity::Rate, is_random),
             "guest-random".to_owned(),
             format!("Guest, {nic}: random reads of 4 KiB"),
         ));
@@ -41,7 +41,7 @@ pub(super) fn all(report: &Report) -> Vec<Plot> {
             one.operation == Read && one.pattern == Sequential && one.block == 64 * KIB
         };
         plots.extend(by_depth(
-            &selected(all, Section::Guest, &nic, Quantity::Throughput, is_middle),
+            &in_guest(all, &nic, Quantity::Throughput, is_middle),
             "guest-depth".to_owned(),
             format!("Guest, {nic}: sequential reads of 64 KiB"),
         ));
@@ -75,6 +75,18 @@ fn selected<'a>(
             && one.workload.as_ref().is_some_and(&is_drawn)
     };
     all.iter().filter(wanted).collect()
+}
+
+/// What guests on a card reached, and what plain TCP leaves to them.
+fn in_guest<'a>(
+    all: &'a [Measurement],
+    nic: &str,
+    quantity: Quantity,
+    is_drawn: impl Fn(&Workload) -> bool + Copy,
+) -> Vec<&'a Measurement> {
+    let mut figures = selected(all, Section::Guest, nic, quantity, is_drawn);
+    figures.extend(selected(all, Section::Limit, &settings::plain_tcp(nic), quantity, is_drawn));
+    figures
 }
 
 /// In the unit that an axis has: MB/s, thousands a second.

@@ -1,18 +1,20 @@
 //! The guests' part.
 
-use std::thread;
+use std::{io, thread};
 
 use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
 
 use super::Run;
+use crate::answers::Server;
 use crate::contender::{Contender, Turn};
 use crate::guest::ipxe::Ipxe;
 use crate::guest::kernel::Kernel;
 use crate::guest::linux::Linux;
+use crate::guest::plain::PlainTcp;
 use crate::measurement::Section;
-use crate::plan::{Part, Plan};
-use crate::targets::settings;
+use crate::plan::{BESIDE_PLAIN_TCP, Part, Plan};
+use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
 
 /// What the cost of digests is seen by: sessions with each of them, in turns.
@@ -28,16 +30,18 @@ struct Guests {
     linux: Result<Linux, String>,
     /// Where it is measured on this card.
     ipxe: Option<Result<Ipxe, String>>,
+    plain: Result<PlainTcp, String>,
 }
 
 impl Run<'_> {
     /// Ours beside the others on each card.
     pub(super) fn guests(&mut self) {
+        let server = Server::start();
         for &nic in &self.plan.nics {
             if interrupt::is_wanted() {
                 return;
             }
-            let Guests { mut kernels, linux, ipxe } = match self.boot(nic) {
+            let Guests { mut kernels, linux, ipxe, plain } = match self.boot(nic, &server) {
                 Ok(guests) => guests,
                 Err(error) => {
                     self.fail(Part::Guest, format!("{}: isboot: {error}", nic.name()));
@@ -48,10 +52,17 @@ impl Run<'_> {
             self.digests_in_turns(nic, &mut kernels);
             kernels.truncate(1);
             let Some(mut kernel) = kernels.pop() else { continue };
+            let mut plain = match plain {
+                Ok(plain) => Some(plain),
+                Err(error) => {
+                    self.fail(Part::Guest, format!("{}: plain TCP: {error}", nic.name()));
+                    None
+                }
+            };
             if let Some(ipxe) = ipxe {
-                self.beside_ipxe(nic, &mut kernel, ipxe);
+                self.beside_ipxe(nic, &mut kernel, ipxe, plain.as_mut());
             }
-            self.beside_linux(nic, kernel, linux);
+            self.beside_linux(nic, kernel, linux, plain);
         }
     }
 
@@ -63,7 +74,7 @@ impl Run<'_> {
     }
 
     /// Everybody on a card, Linux beside the others. Without a kernel of ours nothing is worth it.
-    fn boot(&mut self, nic: Nic) -> Result<Guests, String> {
+    fn boot(&mut self, nic: Nic, server: &io::Result<Server>) -> Result<Guests, String> {
         self.screen.tell(&format!("guest {}: all guests boot", nic.name()));
         let (portal, name, bytes) = (self.rig.portal(), self.rig.target_name(), self.rig.bytes());
         let hardware = self.equipment.hardware(nic);
@@ -81,27 +92,47 @@ impl Run<'_> {
                 Ok(kernel)
             });
             let ipxe = Plan::has_ipxe(nic).then(|| Ipxe::boot(&hardware, portal, name, bytes));
+            let plain = match server {
+                Ok(server) => PlainTcp::boot(&hardware, &self.equipment.kernel, server.address()),
+                Err(error) => Err(format!("listening on the loopback: {error}")),
+            };
             let linux = linux.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             let kernels: Result<Vec<Kernel>, String> = kernels.into_iter().collect();
-            Ok(Guests { kernels: kernels?, linux, ipxe })
+            Ok(Guests { kernels: kernels?, linux, ipxe, plain })
         })
     }
 
-    fn beside_linux(&mut self, nic: Nic, kernel: Kernel, linux: Result<Linux, String>) {
+    fn beside_linux(
+        &mut self,
+        nic: Nic,
+        kernel: Kernel,
+        linux: Result<Linux, String>,
+        plain: Option<PlainTcp>,
+    ) {
         let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(kernel)];
         match linux {
             Ok(linux) => contenders.push(Box::new(linux)),
             Err(error) => self.fail(Part::Guest, format!("{}: Linux: {error}", nic.name())),
         }
+        if let Some(plain) = plain {
+            contenders.push(Box::new(plain));
+        }
         self.all_workloads(nic, &mut contenders);
     }
 
-    fn beside_ipxe(&mut self, nic: Nic, kernel: &mut Kernel, ipxe: Result<Ipxe, String>) {
+    fn beside_ipxe(
+        &mut self,
+        nic: Nic,
+        kernel: &mut Kernel,
+        ipxe: Result<Ipxe, String>,
+        plain: Option<&mut PlainTcp>,
+    ) {
         let mut ipxe = match ipxe {
             Ok(ipxe) => ipxe,
             Err(error) => return self.fail(Part::Guest, format!("{}: iPXE: {error}", nic.name())),
         };
-        let mut turns = [Turn::new(kernel, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
+        let mut turns = vec![Turn::new(kernel, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
+        turns.extend(plain.map(|plain| Turn::new(plain, &BESIDE_IPXE)));
         self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, self.plan.limit);
     }
 
@@ -111,14 +142,20 @@ impl Run<'_> {
             if interrupt::is_wanted() || contenders.is_empty() {
                 return;
             }
+            let takes_part = |contender: &dyn Contender| {
+                contender.name() != names::PLAIN_TCP || BESIDE_PLAIN_TCP.contains(&workload)
+            };
             let mut turns: Vec<Turn<'_>> = contenders
                 .iter_mut()
+                .filter(|contender| takes_part(contender.as_ref()))
                 .map(|contender| Turn::new(contender.as_mut(), &workload))
                 .collect();
             let place = (Part::Guest, Section::Guest, nic.name());
             let mut stand = self.turns(place, &mut turns, limit).into_iter();
-            contenders.retain(|_| stand.next().unwrap_or(false));
-            self.screen.advance(self.plan.beside_linux_takes(limit));
+            contenders.retain(|contender| {
+                !takes_part(contender.as_ref()) || stand.next().unwrap_or(false)
+            });
+            self.screen.advance(self.plan.beside_linux_takes(&workload, limit));
         }
     }
 

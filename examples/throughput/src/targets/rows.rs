@@ -3,7 +3,7 @@
 use super::{Figure, Key, Target, Threshold};
 use crate::core::digest;
 use crate::measurement::{Quantity, Section};
-use crate::plan::{Mode, Plan};
+use crate::plan::{BESIDE_PLAIN_TCP, Mode, Plan};
 use crate::workload::{Digests, Operation, Workload};
 
 use Quantity::{CpuPerGigabyte, NanosecondsPerCommand, Rate, Seconds, Throughput};
@@ -18,7 +18,8 @@ pub mod names {
     pub const IPXE: &str = "iPXE";
     /// libiscsi over the host's sockets.
     pub const LIBISCSI: &str = "libiscsi";
-    /// The host's sockets, with nothing that looks into what comes.
+    /// Requests and answers over the host's sockets, or over our stack in a guest, with nothing that
+    /// looks into what comes.
     pub const PLAIN_TCP: &str = "plain TCP";
     /// The target that is built into the tests.
     pub const BUILT_IN: &str = "built-in target";
@@ -62,6 +63,10 @@ pub mod settings {
     }
     /// What the host's sockets alone take.
     pub const PLAIN_TCP: &str = "plain TCP";
+    /// What this card, the emulator, its user network and smoltcp leave to anybody, together.
+    pub fn plain_tcp(nic: &str) -> String {
+        format!("{nic}, plain TCP")
+    }
     /// What ours takes without digests, and the fastest way to compute them for as many bytes.
     pub const DIGESTS_BESIDE: &str = "no digests, and CRC32C";
     /// [`Section::Limit`](crate::measurement::Section::Limit): what istgt's login takes.
@@ -150,13 +155,16 @@ fn id(section: &str, setting: &str, workload: &Workload) -> String {
 fn guest(nic: &str) -> Vec<Target> {
     let mut rows = Vec::new();
     let mut beside_linux = |workload: Workload, quantity, least| {
-        rows.push(row(
+        let row = row(
             Section::Guest,
             id("guest", nic, &workload),
             format!("{nic}: {workload}"),
             ratio(Section::Guest, nic, names::LINUX, workload, quantity),
             Threshold::AtLeast(least),
-        ));
+        );
+        let is_limited = BESIDE_PLAIN_TCP.contains(&workload);
+        let limits = is_limited.then(|| plain_tcp(nic, workload, quantity)).into_iter().collect();
+        rows.push(Target { limits, ..row });
     };
     for digests in [Digests::None, Digests::Both] {
         for depth in [1, 4] {
@@ -171,15 +179,21 @@ fn guest(nic: &str) -> Vec<Target> {
     rows
 }
 
+/// What nobody exceeds on our stack in a guest.
+fn plain_tcp(nic: &str, workload: Workload, quantity: Quantity) -> Key {
+    key(Section::Limit, &settings::plain_tcp(nic), names::PLAIN_TCP, workload, quantity)
+}
+
 fn ipxe() -> Target {
     let (workload, nic) = (Workload::read(32 * KIB, 1), BEST_NIC_OF_IPXE);
-    row(
+    let row = row(
         Section::Guest,
         "guest-ipxe",
         format!("{nic}: {workload}"),
         ratio(Section::Guest, nic, names::IPXE, workload, Throughput),
         Threshold::AtLeast(2.5),
-    )
+    );
+    Target { limits: vec![plain_tcp(nic, workload, Throughput)], ..row }
 }
 
 /// What both digests leave of the throughput without them.
@@ -405,6 +419,19 @@ mod tests {
                 |row: &Target| row.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
             assert!(rows.iter().all(words), "{ids:?}");
         }
+    }
+
+    #[test]
+    fn plain_tcp_is_the_limit_of_reads_without_digests_in_a_guest() {
+        let limited: Vec<String> = all(&Plan::quick())
+            .into_iter()
+            .filter(|row| row.section == Section::Guest && !row.limits.is_empty())
+            .map(|row| row.id)
+            .collect();
+        let expected = ["read-1-mib-1", "read-1-mib-4", "random-read-4-kib-32"]
+            .map(|workload| format!("guest-e1000e-{workload}"));
+        assert_eq!(limited[..3], expected);
+        assert_eq!(limited[3..], ["guest-ipxe"]);
     }
 
     #[test]
