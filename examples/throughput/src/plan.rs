@@ -74,6 +74,9 @@ const DD: u64 = 80_000_000;
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
+/// On the host a request takes a fraction of what it takes in a guest, and so may a turn beside one.
+pub const SHORTER_ON_HOST: u32 = 3;
+
 /// What is also asked over plain TCP in a guest, in turns with ours and Linux: the reads that a target
 /// is about and that card, emulator and its network may be the limit of.
 pub const BESIDE_PLAIN_TCP: [Workload; 3] =
@@ -214,8 +217,11 @@ impl Plan {
                         .map(|(workload, limit)| self.beside_linux_takes(workload, *limit));
                     // Ours with each kind of digests; ours, iPXE and plain TCP.
                     let others = if Self::has_ipxe(*nic) { 3 + 3 } else { 3 };
-                    // Two more kinds of digests, for both.
-                    BOOTS + turns.sum::<Duration>() + self.turns(others, self.limit) + 2 * LOGIN
+                    let others = self.turns(others, self.limit);
+                    let rounds = u32::try_from(self.rounds).unwrap_or(u32::MAX);
+                    // Two on the host beside iPXE; two more kinds of digests, for ours and Linux.
+                    let on_host = 2 * self.limit / SHORTER_ON_HOST * rounds;
+                    BOOTS + turns.sum::<Duration>() + others + on_host + 2 * LOGIN
                 };
                 self.nics.iter().map(of_nic).sum()
             }

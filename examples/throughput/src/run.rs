@@ -149,11 +149,22 @@ impl Run<'_> {
         turns: &mut [Turn<'_>],
         limit: Duration,
     ) -> Vec<bool> {
+        if let Some(first) = turns.first() {
+            self.screen.tell(&format!("{} {setting}: {}", part.name(), first.workload));
+        }
+        take_turns(turns, self.plan.rounds, limit);
+        self.keep_turns((part, section, setting), turns)
+    }
+
+    /// Keeps what contenders reached that have taken their turns, as [`turns`](Self::turns) does.
+    fn keep_turns(
+        &mut self,
+        (part, section, setting): (Part, Section, &str),
+        turns: &mut [Turn<'_>],
+    ) -> Vec<bool> {
         let Some(first) = turns.first() else { return Vec::new() };
         let of_first = first.workload;
         let what = format!("{} {setting}: {of_first}", part.name());
-        self.screen.tell(&what);
-        take_turns(turns, self.plan.rounds, limit);
         let mut words = Vec::new();
         let mut rates: Vec<Series> = Vec::new();
         for turn in &mut *turns {

@@ -82,6 +82,8 @@ fn made_up(plan: &Plan) -> Vec<Measurement> {
     for (contender, figure) in [(names::ISBOOT, 150e6), (names::IPXE, 70e6)] {
         add(Section::Guest, "e1000e", contender, small, Quantity::Throughput, figure);
     }
+    let setting = settings::plain_tcp_and_istgt("e1000e");
+    add(Section::Limit, &setting, names::PLAIN_TCP, small, Quantity::Throughput, 155e6);
     for workload in plan.host_workloads() {
         let depth = f64::from(workload.depth.min(8)).sqrt();
         for (contender, latency, rate, cpu) in
@@ -149,6 +151,12 @@ fn the_page_has_everything_loads_nothing_and_names_no_path() {
     for row in &report.rows {
         assert!(page.contains(&row.sentence), "{}", row.sentence);
     }
+    let ipxe = report.rows.iter().find(|row| row.id == "guest-ipxe").unwrap();
+    assert_eq!(
+        ipxe.verdict,
+        Verdict::AtTheLimit,
+        "2.5 × are beyond the limit, and ours has 97 % of that"
+    );
     let limited = report.rows.iter().find(|row| row.id == "guest-e1000e-read-1-mib-1").unwrap();
     let limit = figure::limit(limited).unwrap();
     assert_eq!(limit, "292 MB/s, which is 2.63 ×, ours has 95 %");
