@@ -8,6 +8,9 @@
 //!
 //! The first segment of a run goes on alone, where it lies: one that nothing follows is not copied,
 //! and from the second on smoltcp acknowledges without delay (RFC 9293 §3.8.6.3).
+//!
+//! Its headers are read once, by everybody whom they concern. Those behind it say the same again but
+//! for where their data belongs, so a few words are compared instead of all being read anew.
 
 use core::ops::Range;
 
@@ -49,8 +52,6 @@ impl Room {
 pub(crate) enum Fate {
     /// The stack gets it where it lies.
     InPlace,
-    /// The frame in the room contains it now.
-    Joined,
     /// The stack gets the frame in the room first; then this one is to be [held](Coalesce::hold).
     Behind,
 }
@@ -69,14 +70,27 @@ pub(crate) struct Coalesce<'a> {
     run: Option<Run>,
 }
 
-/// A run of segments, by its latest.
+/// A run of segments.
 #[derive(Clone, Copy, Debug)]
 struct Run {
-    /// The begin of the frame: its headers, and over IPv4 some data.
+    /// The begin of its first frame: headers, and over IPv4 some data.
     begin: [u8; HEADERS],
     version: Version,
-    /// The sequence number behind it.
+    /// Our port, the peer's.
+    ports: (u16, u16),
+    /// The sequence number behind its latest.
     next: u32,
+}
+
+/// A segment that goes on with a run, as far as it is not what those before it were.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Following {
+    /// Our port, the peer's.
+    pub(crate) ports: (u16, u16),
+    /// The sequence number of its first byte of data.
+    pub(crate) begin: u32,
+    /// The sequence number behind it.
+    pub(crate) end: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +115,45 @@ impl Version {
             Self::Ipv6 => ETHERNET_HEADER + IPV6_HEADER + 13,
         }
     }
+
+    /// The bits of a frame's begin that are the same in all of a run: not its lengths, identification
+    /// and checksums, its sequence number and PSH, nor its data and the urgent pointer, which counts
+    /// for nothing without its flag.
+    const fn shared(self) -> &'static [[u8; 8]; WORDS] {
+        const ALL: [u8; 8] = [0xff; 8];
+        const NONE: [u8; 8] = [0; 8];
+        const BUT_PSH: u8 = !PSH;
+        const IPV4: [[u8; 8]; WORDS] = [
+            ALL,
+            ALL,
+            [0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff],
+            [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+            [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0],
+            [0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, BUT_PSH],
+            [0xff, 0xff, 0, 0, 0, 0, 0, 0],
+            NONE,
+            NONE,
+        ];
+        const IPV6: [[u8; 8]; WORDS] = [
+            ALL,
+            ALL,
+            [0xff, 0xff, 0, 0, 0xff, 0xff, 0xff, 0xff],
+            ALL,
+            ALL,
+            ALL,
+            ALL,
+            [0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff],
+            [0xff, 0xff, 0xff, BUT_PSH, 0xff, 0xff, 0, 0],
+        ];
+        match self {
+            Self::Ipv4 => &IPV4,
+            Self::Ipv6 => &IPV6,
+        }
+    }
 }
+
+/// Whole words of a frame's begin: behind them is nothing that a run has in common.
+const WORDS: usize = HEADERS / 8;
 
 impl<'a> Coalesce<'a> {
     pub(crate) const fn new(room: &'a mut Room) -> Self {
@@ -113,24 +165,36 @@ impl<'a> Coalesce<'a> {
         self.length == 0
     }
 
-    /// Decides about a frame of which the TCP checksum is known to be right, and takes it in where
-    /// it goes on with the one before.
+    /// Takes a frame in that goes on with the one before, its TCP checksum being known to be right: the
+    /// frame in the room contains it from here on. `None` leaves everything as it was.
+    pub(crate) fn join(&mut self, frame: &[u8]) -> Option<Following> {
+        let run = self.run.as_mut()?;
+        let data = run.data(frame)?;
+        let is_first = self.length == 0;
+        let bytes = frame.get(if is_first { 0 } else { data.start }..data.end)?;
+        let end = self.length.saturating_add(bytes.len());
+        self.room.get_mut(self.length..end)?.copy_from_slice(bytes);
+        if !is_first {
+            self.joined = Some(run.version);
+            let flags = run.version.flags();
+            if let (Some(flags), Some(added)) = (self.room.get_mut(flags), frame.get(flags)) {
+                *flags |= added;
+            }
+        }
+        self.length = end;
+        let begin = run.next;
+        // As IP counts, in 16 bits.
+        run.next = begin.wrapping_add(data.len() as u32);
+        Some(Following { ports: run.ports, begin, end: run.next })
+    }
+
+    /// Decides about a frame that does not [go on](Self::join) with the one before.
     pub(crate) fn take(&mut self, frame: &[u8]) -> Fate {
-        let plain = Plain::read(frame);
-        let goes_on = match (&plain, &self.run) {
-            (Some(plain), Some(run)) => plain.goes_on_with(run),
-            _ => false,
-        };
-        let joined = match &plain {
-            Some(plain) if goes_on && self.is_empty() => self.begin(plain.whole(frame)),
-            Some(plain) if goes_on => self.join(frame, plain),
-            _ => false,
-        };
-        if !joined && !self.is_empty() {
+        if !self.is_empty() {
             return Fate::Behind;
         }
-        self.run = plain.map(|plain| plain.run());
-        if joined { Fate::Joined } else { Fate::InPlace }
+        self.run = Plain::read(frame).map(|plain| plain.run());
+        Fate::InPlace
     }
 
     /// Puts a frame in the room, for the stack to get when those before it are through. It must be
@@ -172,17 +236,37 @@ impl<'a> Coalesce<'a> {
         (self.length, self.joined) = (frame.len(), None);
         true
     }
+}
 
-    fn join(&mut self, frame: &[u8], plain: &Plain<'_>) -> bool {
-        let data = plain.data(frame);
-        let end = self.length.saturating_add(data.len());
-        let Some(room) = self.room.get_mut(self.length..end) else { return false };
-        room.copy_from_slice(data);
-        (self.length, self.joined) = (end, Some(plain.version));
-        if let Some(flags) = self.room.get_mut(plain.version.flags()) {
-            *flags |= plain.flags();
+impl Run {
+    /// Where the data of a frame lies that differs from those before it in nothing but length,
+    /// identification, checksums and PSH, and begins where the latest ended: a [plain](Plain) one too,
+    /// as what could make it something else is either the same or looked at here.
+    fn data(&self, frame: &[u8]) -> Option<Range<usize>> {
+        let begin = frame.first_chunk::<HEADERS>()?;
+        let words = self.begin.as_chunks::<8>().0.iter().zip(begin.as_chunks::<8>().0);
+        let differing = words.zip(self.version.shared()).fold(0, |differing, ((a, b), shared)| {
+            let [a, b, shared] = [a, b, shared].map(|word| u64::from_ne_bytes(*word));
+            differing | (a ^ b) & shared
+        });
+        if differing != 0 {
+            return None;
         }
-        true
+        let (sequence, packet) = match self.version {
+            Version::Ipv4 => {
+                let header = begin[ETHERNET_HEADER..].first_chunk::<IPV4_HEADER>()?;
+                if sum([header.as_slice()]) != [0xff; 2] {
+                    return None;
+                }
+                (&begin[38..42], be16(begin[16], begin[17]))
+            }
+            Version::Ipv6 => {
+                (&begin[58..62], be16(begin[18], begin[19]).saturating_add(IPV6_HEADER))
+            }
+        };
+        let data = self.version.headers()..packet.saturating_add(ETHERNET_HEADER);
+        let goes_on = *sequence == self.next.to_be_bytes();
+        (goes_on && !data.is_empty() && data.end <= frame.len()).then_some(data)
     }
 }
 
@@ -207,6 +291,8 @@ fn complete_ipv6(packet: &mut [u8]) {
 struct Plain<'a> {
     begin: &'a [u8; HEADERS],
     version: Version,
+    /// Our port, the peer's.
+    ports: (u16, u16),
     sequence: u32,
     /// Where in the frame its data lies; there is some.
     data: Range<usize>,
@@ -223,7 +309,7 @@ impl<'a> Plain<'a> {
             }
             _ => return None,
         };
-        let [_, _, _, _, n0, n1, n2, n3, _, _, _, _, offset, flags, ..] = *tcp else {
+        let [s0, s1, d0, d1, n0, n1, n2, n3, _, _, _, _, offset, flags, ..] = *tcp else {
             return None;
         };
         let end = packet.saturating_add(ETHERNET_HEADER);
@@ -240,48 +326,14 @@ impl<'a> Plain<'a> {
             Version::Ipv6 => begin[20] == TCP,
         };
         let sequence = u32::from_be_bytes([n0, n1, n2, n3]);
-        (is_plain && is_sound).then_some(Self { begin, version, sequence, data })
-    }
-
-    /// Whether it differs from the run's latest in nothing but length, identification, checksums
-    /// and PSH, and begins where that ended.
-    fn goes_on_with(&self, run: &Run) -> bool {
-        let (a, b) = (self.begin, &run.begin);
-        self.version == run.version
-            && self.sequence == run.next
-            && match self.version {
-                // Up to the length; flags and hop limit; addresses and ports; acknowledgement and
-                // data offset; window.
-                Version::Ipv4 => {
-                    a[..16] == b[..16]
-                        && a[20..24] == b[20..24]
-                        && a[26..38] == b[26..38]
-                        && a[42..47] == b[42..47]
-                        && a[48..50] == b[48..50]
-                }
-                // Up to the length; what follows up to the ports; the same of TCP.
-                Version::Ipv6 => {
-                    a[..18] == b[..18]
-                        && a[20..58] == b[20..58]
-                        && a[62..67] == b[62..67]
-                        && a[68..70] == b[68..70]
-                }
-            }
+        let ports = (u16::from_be_bytes([d0, d1]), u16::from_be_bytes([s0, s1]));
+        (is_plain && is_sound).then_some(Self { begin, version, ports, sequence, data })
     }
 
     fn run(&self) -> Run {
         let length = u32::try_from(self.data.len()).unwrap_or(0);
         let next = self.sequence.wrapping_add(length);
-        Run { begin: *self.begin, version: self.version, next }
-    }
-
-    /// ACK, and PSH or not.
-    fn flags(&self) -> u8 {
-        self.begin.get(self.version.flags()).copied().unwrap_or(ACK)
-    }
-
-    fn data<'f>(&self, frame: &'f [u8]) -> &'f [u8] {
-        frame.get(self.data.clone()).unwrap_or_default()
+        Run { begin: *self.begin, version: self.version, ports: self.ports, next }
     }
 
     /// The frame without what pads it.

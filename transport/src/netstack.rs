@@ -405,6 +405,11 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             self.is_stirred = true;
             let mut frame = <VlanDevice<D> as EthernetDevice>::Frame::from(frame);
             let bytes = frame.bytes_mut();
+            // What its headers concern besides learned all of it from the run's first.
+            if let Some(following) = self.coalesce.as_mut().and_then(|known| known.join(bytes)) {
+                gate.goes_on(&following);
+                continue;
+            }
             if bytes.is_empty() || gate.holds_back(bytes) {
                 continue;
             }
@@ -417,7 +422,6 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
                 None => give(bytes, transmit),
                 Some(coalesce) => match coalesce.take(bytes) {
                     Fate::InPlace => give(bytes, transmit),
-                    Fate::Joined => {}
                     // An answer to either takes the room that there is for one.
                     Fate::Behind => {
                         give(coalesce.frame(), transmit);

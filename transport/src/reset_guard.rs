@@ -8,6 +8,8 @@
 
 use smoltcp::wire::{TcpPacket, TcpSeqNumber};
 
+use crate::coalesce::Following;
+
 /// What is known of the latest connection that we began; there is one at a time.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ResetGuard(Option<Connection>);
@@ -58,8 +60,82 @@ impl ResetGuard {
         false
     }
 
+    /// A segment with data, neither a reset nor an end.
+    pub(crate) fn goes_on(&mut self, following: &Following) {
+        if let Some(Connection { ports, due: Some((_, received)) }) = &mut self.0
+            && *ports == following.ports
+            && received.0 == following.begin.cast_signed()
+        {
+            *received = TcpSeqNumber(following.end.cast_signed());
+        }
+    }
+
     /// The peer's byte that is due next; none before its first segment was acknowledged.
     pub(crate) fn due(&self) -> Option<TcpSeqNumber> {
         Some(self.0?.due?.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: u16 = 49152;
+    const THEIRS: u16 = 3260;
+    const DUE: u32 = u32::MAX - 99;
+
+    /// A segment's header.
+    fn segment(from: u16, to: u16, sequence: u32, acknowledged: u32, flags: u8) -> [u8; 20] {
+        let mut header = [0; 20];
+        header[..2].copy_from_slice(&from.to_be_bytes());
+        header[2..4].copy_from_slice(&to.to_be_bytes());
+        header[4..8].copy_from_slice(&sequence.to_be_bytes());
+        header[8..12].copy_from_slice(&acknowledged.to_be_bytes());
+        (header[12], header[13]) = (5 << 4, flags);
+        header
+    }
+
+    /// A guard of a connection on which we acknowledged up to [`DUE`].
+    fn guard() -> ResetGuard {
+        const SYN: u8 = 0x02;
+        const ACK: u8 = 0x10;
+        let mut guard = ResetGuard::default();
+        for header in [segment(OURS, THEIRS, 7, 0, SYN), segment(OURS, THEIRS, 8, DUE, ACK)] {
+            guard.sent(&TcpPacket::new_unchecked(&header[..]));
+        }
+        guard
+    }
+
+    fn refuses_reset(guard: &mut ResetGuard, sequence: u32) -> bool {
+        const RST: u8 = 0x04;
+        let header = segment(THEIRS, OURS, sequence, 0, RST);
+        guard.refuses(&TcpPacket::new_unchecked(&header[..]))
+    }
+
+    fn following(ports: (u16, u16), begin: u32, length: u32) -> Following {
+        Following { ports, begin, end: begin.wrapping_add(length) }
+    }
+
+    #[test]
+    fn a_reset_fits_behind_what_went_on_with_a_run() {
+        let mut guard = guard();
+        assert!(refuses_reset(&mut guard, DUE.wrapping_add(1)));
+        for begin in [DUE, DUE.wrapping_add(200)] {
+            guard.goes_on(&following((OURS, THEIRS), begin, 200));
+        }
+        assert_eq!(guard.due(), Some(TcpSeqNumber(300)));
+        for (offset, is_refused) in [(0, false), (400, false), (401, true)] {
+            let sequence = DUE.wrapping_add(offset);
+            assert_eq!(refuses_reset(&mut guard, sequence), is_refused, "{offset}");
+        }
+    }
+
+    #[test]
+    fn what_goes_on_elsewhere_moves_nothing() {
+        let mut guard = guard();
+        guard.goes_on(&following((OURS, THEIRS), DUE.wrapping_add(200), 200));
+        guard.goes_on(&following((OURS, THEIRS + 1), DUE, 200));
+        guard.goes_on(&following((OURS + 1, THEIRS), DUE, 200));
+        assert_eq!(guard.due(), Some(TcpSeqNumber(DUE.cast_signed())));
     }
 }

@@ -5,6 +5,7 @@ use core::cell::RefCell;
 use core::num::NonZeroU16;
 use core::time::Duration;
 
+use crate::coalesce::Following;
 use crate::loss_recovery::{LossRecovery, Prompt};
 use crate::reset_guard::ResetGuard;
 use crate::segment::Segment;
@@ -48,6 +49,12 @@ impl Watch {
             self.recovery(|recovery| recovery.received(&segment, now));
         }
         is_refused
+    }
+
+    /// Takes note of a segment that came behind one which was not refused, and which says nothing else
+    /// than that but for its data.
+    pub(crate) fn goes_on(&self, following: &Following) {
+        within(&self.guard, |guard| guard.goes_on(following));
     }
 
     /// The frame of this number of those that make the socket send again.

@@ -74,9 +74,11 @@ fn batch(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut coalesce = Coalesce::new(&mut room);
     let mut got = Vec::new();
     for frame in frames {
+        if coalesce.join(frame).is_some() {
+            continue;
+        }
         match coalesce.take(frame) {
             Fate::InPlace => got.push(frame.clone()),
-            Fate::Joined => {}
             Fate::Behind => {
                 got.push(coalesce.frame().to_vec());
                 coalesce.clear();
@@ -119,8 +121,26 @@ fn one_that_nothing_follows_is_not_copied() {
     let mut room = Room::new();
     let mut coalesce = Coalesce::new(&mut room);
     for frame in run(ipv4, &[1460, 1460]) {
+        assert_eq!(coalesce.join(&frame), None);
         assert_eq!(coalesce.take(&frame), Fate::InPlace);
         assert!(coalesce.is_empty());
+        coalesce.end_run();
+    }
+}
+
+/// Who watches the connection is told what it would have read.
+#[test]
+fn one_that_goes_on_says_where_its_data_belongs() {
+    let mut room = Room::new();
+    let mut coalesce = Coalesce::new(&mut room);
+    for segment in [ipv4, ipv6] {
+        let [first, second, third] = &run(segment, &[300, 200, 100])[..] else { return };
+        assert_eq!(coalesce.join(first), None);
+        assert_eq!(coalesce.take(first), Fate::InPlace);
+        let following = |begin, end| Following { ports: (0xc001, 0x0cbc), begin, end };
+        assert_eq!(coalesce.join(second), Some(following(SEQUENCE + 300, SEQUENCE + 500)));
+        assert_eq!(coalesce.join(third), Some(following(SEQUENCE + 500, SEQUENCE + 600)));
+        coalesce.clear();
         coalesce.end_run();
     }
 }

@@ -70,6 +70,8 @@ pub(crate) struct ReceiveRing<H: Hal> {
     next: u32,
     /// What the tail register was last told, free-running.
     told: u32,
+    /// The part was seen to be done with the next descriptor.
+    is_seen: bool,
 }
 
 impl<H: Hal + Clone> ReceiveRing<H> {
@@ -78,7 +80,7 @@ impl<H: Hal + Clone> ReceiveRing<H> {
         for index in 0..ring.count() {
             ring.arm(index);
         }
-        Ok(Self { ring, next: 0, told: 0 })
+        Ok(Self { ring, next: 0, told: 0, is_seen: false })
     }
 }
 
@@ -88,7 +90,7 @@ impl<H: Hal> ReceiveRing<H> {
         for index in 0..self.ring.count() {
             self.ring.arm(index);
         }
-        (self.next, self.told) = (0, 0);
+        (self.next, self.told, self.is_seen) = (0, 0, false);
     }
 
     pub(crate) fn base(&self) -> u64 {
@@ -105,8 +107,9 @@ impl<H: Hal> ReceiveRing<H> {
     }
 
     /// The write-back of the next descriptor, when the part is done with it.
-    pub(crate) fn peek(&self) -> Option<Received> {
-        if !self.ring.received(self.next).is_done() {
+    pub(crate) fn peek(&mut self) -> Option<Received> {
+        self.is_seen = self.ring.received(self.next).is_done();
+        if !self.is_seen {
             return None;
         }
         // The part wrote the buffer and the other fields before the done bit.
@@ -115,21 +118,21 @@ impl<H: Hal> ReceiveRing<H> {
     }
 
     /// The first `len` bytes of the next descriptor's buffer, at most all of it; nothing when the
-    /// part is not done with it.
+    /// part was not [seen](Self::peek) to be done with it.
     pub(crate) fn frame(&self, len: usize) -> &[u8] {
-        if self.peek().is_none() {
+        if !self.is_seen {
             return &[];
         }
         let buffer = self.ring.buffer(self.next);
         // SAFETY: the buffer is `buffer_size` initialised bytes of this ring's own memory; the part
-        // is done with it, as was just seen, and does not write to it again before `release`
+        // is done with it, as was seen, and does not write to it again before `release`
         // gives the descriptor back, which takes `&mut self` and so ends this borrow.
         unsafe { slice::from_raw_parts(buffer.as_ptr(), len.min(self.ring.buffer_size)) }
     }
 
     /// The same, to be changed in place.
     pub(crate) fn frame_mut(&mut self, len: usize) -> &mut [u8] {
-        if self.peek().is_none() {
+        if !self.is_seen {
             return &mut [];
         }
         let buffer = self.ring.buffer(self.next);
@@ -142,6 +145,7 @@ impl<H: Hal> ReceiveRing<H> {
     pub(crate) fn release(&mut self) {
         self.ring.arm(self.next);
         self.next = self.next.wrapping_add(1);
+        self.is_seen = false;
     }
 
     /// Descriptors that are armed again without the part knowing.

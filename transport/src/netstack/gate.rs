@@ -13,6 +13,7 @@ use super::message::{self, Mac, Message, Received};
 use super::neighbour::Neighbours;
 use super::path::{Path, TooBig};
 use super::router::Routers;
+use crate::coalesce::Following;
 use crate::watch::Watch;
 
 /// Answers that wait to be sent. What is asked in a flood beyond that is asked again.
@@ -165,6 +166,12 @@ impl Gate {
             Err(_) => true,
         };
         is_kept || self.watch.refuses(frame, now)
+    }
+
+    /// Takes note of a segment that came behind one which passed, with the same headers: whom it
+    /// concerns knows all else of it, for it came in the same moment.
+    pub(super) fn goes_on(&self, following: &Following) {
+        self.watch.goes_on(following);
     }
 
     fn is_under_way(&self, said: &TooBig) -> bool {
