@@ -10,7 +10,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 /// target takes for all of it, and keeps three quarters under way meanwhile.
 const PART: usize = 4;
 /// More is not waited for: it is worth a sleep, and to be copied while it is in the cache.
-const MOST: usize = 64 * 1024;
+const MOST: usize = 256 * 1024;
 /// Less is not worth telling the kernel.
 const LEAST: usize = 256;
 /// More than one byte is waited for no longer than this: what is expected may be late.
