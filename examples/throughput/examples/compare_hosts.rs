@@ -73,7 +73,7 @@ fn cpu(samples: &[Sample]) -> Series {
 }
 
 fn loads() -> Vec<Workload> {
-    let sizes = [4 << 10, 64 << 10, 1 << 20];
+    let sizes = [4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20];
     let both = |size| [1, 4, 32].map(|depth| (size, depth));
     let points: Vec<(u32, u16)> = sizes.into_iter().flat_map(both).collect();
     let reads = points.iter().map(|&(size, depth)| Workload::read(size, depth));

@@ -42,12 +42,44 @@ struct Request {
 }
 
 impl Load {
-    /// As `workload` says, on LUNs of `bytes`; each `run` writes other data.
+    /// As `workload` says, on LUNs of `bytes`. All requests share one piece of memory, as those of
+    /// `iscsi-perf` and `qemu-img bench` do; each `run` writes other data.
     ///
     /// # Errors
     ///
     /// It does not fit the LUN or the initiator.
     pub fn new(workload: &Workload, bytes: u64, run: u64) -> Result<Self, String> {
+        Self::of(workload, bytes, run, |block, depth| {
+            // No block of the LUN that is read looks like this.
+            let mut buffers = Buffer::sharing(block, depth, 0xa5)?;
+            if workload.operation == Operation::Write
+                && let Some(first) = buffers.first_mut()
+            {
+                first.as_mut().copy_from_slice(&Random(run << 32).bytes(block));
+            }
+            Ok(buffers)
+        })
+    }
+
+    /// The same with memory of its own for each request, which writes data of its own: what lands in
+    /// another's place is seen.
+    ///
+    /// # Errors
+    ///
+    /// It does not fit the LUN or the initiator.
+    pub fn apart(workload: &Workload, bytes: u64, run: u64) -> Result<Self, String> {
+        Self::of(workload, bytes, run, |block, depth| {
+            let data = |index| Random(run << 32 | (index + 1) << 16).bytes(block);
+            Ok((0..depth as u64).map(data).map(Buffer::Own).collect())
+        })
+    }
+
+    fn of(
+        workload: &Workload,
+        bytes: u64,
+        run: u64,
+        buffers: impl FnOnce(usize, usize) -> std::io::Result<Vec<Buffer>>,
+    ) -> Result<Self, String> {
         let block = workload.block;
         if block == 0 || !block.is_multiple_of(BLOCK_LENGTH) || u64::from(block) > bytes {
             return Err(format!("requests of {block} bytes do not fit the LUN"));
@@ -56,15 +88,8 @@ impl Load {
         if depth == 0 || depth > DEPTH {
             return Err(format!("{depth} requests at a time: 1 to {DEPTH} are possible"));
         }
-        let buffers = match workload.operation {
-            // No block of the LUN looks like this.
-            Operation::Read => Buffer::sharing(block as usize, depth, 0xa5)
-                .map_err(|error| format!("memory of {block} bytes: {error}"))?,
-            Operation::Write => (0..depth as u64)
-                .map(|index| Random(run << 32 | index << 16).bytes(block as usize))
-                .map(Buffer::Own)
-                .collect(),
-        };
+        let buffers = buffers(block as usize, depth)
+            .map_err(|error| format!("memory of {block} bytes: {error}"))?;
         Ok(Self {
             workload: *workload,
             span: bytes / u64::from(block),
@@ -130,12 +155,17 @@ impl Load {
     }
 
     /// Whether the last that was read is in the buffer that all reads share, or what was last
-    /// written to each place is in the file `written`. Not for the time that counts.
+    /// written to each place is in the file `written`; in each place where all wrote the same. Not for the time that counts.
     ///
     /// # Errors
     ///
     /// The first byte that is another one.
     pub fn check(&self, written: &Path) -> Result<(), String> {
+        if (self.workload.operation, self.workload.pattern)
+            == (Operation::Write, Pattern::Sequential)
+        {
+            self.check_every_place(written)?;
+        }
         let used = || self.idle.iter().filter_map(|idle| Some((idle.buffer.as_ref(), idle.last?)));
         for (buffer, request) in used() {
             let offset = request.lba * u64::from(BLOCK_LENGTH);
@@ -157,6 +187,24 @@ impl Load {
                 }
             };
             if let Some(at) = different {
+                return Err(format!("byte {} is not what it must be", offset + at as u64));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every place that was written, whenever that was, holds what all requests wrote.
+    fn check_every_place(&self, written: &Path) -> Result<(), String> {
+        let Some(Idle { buffer: Buffer::Shared(data), .. }) = self.idle.first() else {
+            return Ok(());
+        };
+        let failed = |error| format!("reading {written:?}: {error}");
+        let file = File::open(written).map_err(failed)?;
+        let mut found = vec![0; data.len()];
+        for place in 0..self.submitted.min(self.span) {
+            let offset = place * data.len() as u64;
+            file.read_exact_at(&mut found, offset).map_err(failed)?;
+            if let Some(at) = first_difference(data, &found) {
                 return Err(format!("byte {} is not what it must be", offset + at as u64));
             }
         }
@@ -206,7 +254,7 @@ mod tests {
 
     #[test]
     fn only_what_was_written_last_to_a_place_must_be_there() {
-        let mut load = Load::new(&Workload::write(512, 2), 1 << 20, 1).unwrap();
+        let mut load = Load::apart(&Workload::write(512, 2), 1 << 20, 1).unwrap();
         let file = std::env::temp_dir().join(format!("load-{}", std::process::id()));
         let mut blocks = vec![0; 1024];
         blocks[512..].copy_from_slice(load.idle[1].buffer.as_ref());
@@ -217,6 +265,23 @@ mod tests {
         assert_eq!(load.check(&file), Ok(()), "the first was written over");
         load.idle[0].last = Some(Request { lba: 1, order: 2 });
         assert!(load.check(&file).is_err());
+        std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn where_all_write_the_same_it_must_be_in_every_place() {
+        let mut load = Load::new(&Workload::write(512, 1), 2048, 1).unwrap();
+        let other = Load::apart(&Workload::write(512, 1), 2048, 1).unwrap();
+        assert_ne!(load.idle[0].buffer.as_ref(), other.idle[0].buffer.as_ref());
+        let file = std::env::temp_dir().join(format!("places-{}", std::process::id()));
+        let mut places = load.idle[0].buffer.as_ref().repeat(3);
+        places.resize(2048, 0);
+        (load.submitted, load.idle[0].last) = (3, Some(Request { lba: 2, order: 2 }));
+        std::fs::write(&file, &places).unwrap();
+        assert_eq!(load.check(&file), Ok(()), "the fourth place was not written");
+        places[100] ^= 1;
+        std::fs::write(&file, &places).unwrap();
+        assert_eq!(load.check(&file), Err("byte 100 is not what it must be".to_owned()));
         std::fs::remove_file(&file).unwrap();
     }
 

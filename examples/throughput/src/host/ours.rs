@@ -10,7 +10,7 @@ use crate::load::Load;
 use crate::rig::Place;
 use crate::sample::Sample;
 use crate::targets::names;
-use crate::workload::{Digests, Workload};
+use crate::workload::{Digests, Operation, Workload};
 
 /// isboot, logged in as the last workload wanted it.
 pub struct Ours {
@@ -18,13 +18,15 @@ pub struct Ours {
     session: Option<(Digests, LoggedIn<StdTcp>)>,
     /// Different data for each run that writes.
     runs: u64,
+    /// The last workload whose writes were seen not to land in each other's place.
+    seen_apart: Option<Workload>,
 }
 
 impl Ours {
     /// isboot, to be logged in at `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), session: None, runs: 0 }
+        Self { place: place.clone(), session: None, runs: 0, seen_apart: None }
     }
 }
 
@@ -53,6 +55,12 @@ impl Contender for Ours {
         let mut load = Load::new(workload, self.place.bytes, self.runs)?;
         let sample = session.run(&mut load, limit)?;
         load.check(&self.place.written)?;
+        if workload.operation == Operation::Write && self.seen_apart != Some(*workload) {
+            self.seen_apart = Some(*workload);
+            let mut apart = Load::apart(workload, self.place.bytes, self.runs)?;
+            session.run(&mut apart, Duration::ZERO)?;
+            apart.check(&self.place.written)?;
+        }
         Ok(sample)
     }
 }
