@@ -155,7 +155,8 @@ impl Load {
     }
 
     /// Whether the last that was read is in the buffer that all reads share, or what was last
-    /// written to each place is in the file `written`; in each place where all wrote the same. Not for the time that counts.
+    /// written to each place is in the file `written`: in every place, where all requests wrote the
+    /// same. Not for the time that counts.
     ///
     /// # Errors
     ///
