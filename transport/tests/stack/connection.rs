@@ -132,6 +132,29 @@ fn a_reset_is_not_a_refusal() {
     assert!(world.stream.send(|_| (0, ())).is_none());
 }
 
+/// Who judges a reset by the byte that is due counts those of segments that were put together.
+#[test]
+fn a_reset_behind_a_batch_is_taken() {
+    let mut world = World::v4();
+    world.connect();
+    world.run_until(SECOND, |world| world.sent().len() == 2);
+    let data = pattern(5 * 1460);
+    world.peer.tcp().send_slice(&data).unwrap();
+    world.peer.poll(world.now);
+    world.peer.tcp().abort();
+    world.peer.poll(world.now);
+    // Or our acknowledgement would be answered by another.
+    world.peer.end.cable().silent = true;
+    let mut came = Vec::new();
+    world.run_until(SECOND, |world| {
+        while let Some(bytes) = world.stream.recv(|bytes| (bytes.len(), bytes.to_vec())) {
+            came.extend(bytes);
+        }
+        world.stream.state() == StreamState::Failed(StreamError::Reset)
+    });
+    assert!(came == data, "{} of {} bytes came", came.len(), data.len());
+}
+
 #[test]
 fn a_peer_that_never_answers_times_out() {
     let mut world = World::v4();
