@@ -20,7 +20,7 @@ const READ: Workload = Workload::read(1 << 20, 4);
 
 fn boot(server: SocketAddr) -> Result<PlainTcp, String> {
     let hardware = Hardware::new(Path::new("qemu-system-x86_64"), Nic::E1000e);
-    PlainTcp::boot(&hardware, &image::image(), &[], server)
+    PlainTcp::boot(&hardware, &image::image(), server)
 }
 
 #[test]

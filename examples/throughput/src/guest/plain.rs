@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use qemu_boot::event::Event;
 use qemu_boot::plan::HOST_ADDRESS;
 
 use super::hosting::HostingKernel;
@@ -23,23 +22,17 @@ pub struct PlainTcp(HostingKernel);
 impl PlainTcp {
     /// Boots `image` on `hardware`, whose card is on QEMU's own network, for a
     /// [server](crate::answers::Server) on the host's loopback; returns when it is connected, and
-    /// held. `words` are further words of its command line.
+    /// held.
     ///
     /// # Errors
     ///
     /// What is missing, or what the guest said last.
-    pub fn boot(
-        hardware: &Hardware,
-        image: &Path,
-        words: &[&str],
-        server: SocketAddr,
-    ) -> Result<Self, String> {
+    pub fn boot(hardware: &Hardware, image: &Path, server: SocketAddr) -> Result<Self, String> {
         let address = SocketAddr::from((HOST_ADDRESS, server.port()));
         let word = format!("demo.plain={address}");
-        let words = [&[word.as_str()], words].concat();
         // Nobody logs in: of the table only the guest's own address is of use.
         let target_name = "iqn.2026-11.org.example:nobody";
-        let mut kernel = HostingKernel::boot(hardware, image, &words, server, target_name)?;
+        let mut kernel = HostingKernel::boot(hardware, image, &[&word], server, target_name)?;
         let answer = kernel.ready()?;
         if answer.field("plain") != Some(&address.to_string()) {
             let what = format!("is not connected to {address}: {answer:?}");
@@ -47,13 +40,6 @@ impl PlainTcp {
         }
         kernel.pause()?;
         Ok(Self(kernel))
-    }
-
-    /// What the guest said of its last run: with `demo.profile=yes` among its words also where the
-    /// time went, in microseconds.
-    #[must_use]
-    pub fn last_answer(&self) -> Option<&Event> {
-        self.0.last_answer()
     }
 
     /// Takes the guest away in good order.

@@ -102,9 +102,7 @@ impl Run<'_> {
                 (Ipxe::boot(&hardware, portal, name, bytes), on_host)
             });
             let plain = match server {
-                Ok(server) => {
-                    PlainTcp::boot(&hardware, &self.equipment.kernel, &[], server.address())
-                }
+                Ok(server) => PlainTcp::boot(&hardware, &self.equipment.kernel, server.address()),
                 Err(error) => Err(format!("listening on the loopback: {error}")),
             };
             let linux = linux.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
