@@ -52,6 +52,7 @@ fn fuzz(options: &Options) -> Result<(bool, u64), String> {
     let wanted = if options.targets.is_empty() { &all } else { &options.targets };
     let with_fuzzer = has_nightly();
     if with_fuzzer {
+        packages::ensure_for_fuzzing()?;
         ensure_cargo_fuzz()?;
     } else {
         println!(

@@ -13,6 +13,12 @@ pub(crate) struct Need {
     pub(crate) what_for: &'static str,
 }
 
+impl Need {
+    fn is_missing(&self) -> bool {
+        !self.files.iter().any(|file| is_there(file))
+    }
+}
+
 /// What a person wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -87,6 +93,9 @@ const BENCH: &[Need] = &[
     Need { package: "valgrind", files: &["valgrind"], what_for: "counting instructions" },
 ];
 
+const FUZZ: &[Need] =
+    &[Need { package: "g++", files: &["c++"], what_for: "libFuzzer, which is compiled" }];
+
 /// Debian's own toolchain, whose sources allow a build for a target that rustup did not install.
 const BARE_METAL: &[Need] = &[
     Need { package: "rustc-web", files: &["/usr/bin/rustc"], what_for: BARE_METAL_PROOF },
@@ -103,6 +112,11 @@ const BARE_METAL_PROOF: &str = "the proof that the core builds for x86_64-unknow
 /// Installs what is missing, or says what to install.
 pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
     install(&missing(purpose))
+}
+
+/// Installs what the fuzzer is compiled with, where that is missing.
+pub(crate) fn ensure_for_fuzzing() -> Result<(), String> {
+    install(&FUZZ.iter().filter(|need| need.is_missing()).collect::<Vec<_>>())
 }
 
 /// Installs LLVM's coverage tools of one version, where they are missing.
@@ -132,8 +146,11 @@ pub(crate) fn missing(purpose: Purpose) -> Vec<&'static Need> {
         if !crate::proof::toolchain_has_bare_metal_target() {
             needs.extend(BARE_METAL);
         }
+        if crate::fuzz::has_nightly() {
+            needs.extend(FUZZ);
+        }
     }
-    needs.retain(|need| !need.files.iter().any(|file| is_there(file)));
+    needs.retain(|need| need.is_missing());
     needs
 }
 
