@@ -4,7 +4,7 @@ use std::fs;
 
 use clap::Args;
 
-use crate::packages;
+use crate::packages::{self, Purpose};
 use crate::process::{Task, build_folder, is_interrupted, root};
 
 /// What to fuzz.
@@ -52,8 +52,7 @@ fn fuzz(options: &Options) -> Result<(bool, u64), String> {
     let wanted = if options.targets.is_empty() { &all } else { &options.targets };
     let with_fuzzer = has_nightly();
     if with_fuzzer {
-        packages::ensure_for_fuzzing()?;
-        ensure_cargo_fuzz()?;
+        ensure_fuzzer()?;
     } else {
         println!(
             "There is no nightly toolchain, which the fuzzer needs (rustup toolchain install \
@@ -105,7 +104,7 @@ pub(crate) fn has_nightly() -> bool {
     ask.is_ok_and(|ended| ended.is_success())
 }
 
-/// Whether what fuzzes is missing, and could run: without a nightly toolchain it cannot.
+/// Whether cargo-fuzz is missing, and could run: without a nightly toolchain it cannot.
 pub(crate) fn lacks_cargo_fuzz() -> bool {
     let cargo_home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
     let is_there = packages::has_program("cargo-fuzz")
@@ -113,8 +112,11 @@ pub(crate) fn lacks_cargo_fuzz() -> bool {
     !is_there && has_nightly()
 }
 
-/// Installs what fuzzes, where it is missing and could run.
-pub(crate) fn ensure_cargo_fuzz() -> Result<(), String> {
+/// Installs what fuzzes and what that is compiled with, where it is missing and could run.
+pub(crate) fn ensure_fuzzer() -> Result<(), String> {
+    if has_nightly() {
+        packages::ensure(Purpose::Fuzz)?;
+    }
     if !lacks_cargo_fuzz() {
         return Ok(());
     }

@@ -13,12 +13,6 @@ pub(crate) struct Need {
     pub(crate) what_for: &'static str,
 }
 
-impl Need {
-    fn is_missing(&self) -> bool {
-        !self.files.iter().any(|file| is_there(file))
-    }
-}
-
 /// What a person wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -28,6 +22,8 @@ pub(crate) enum Purpose {
     Test,
     /// `cargo xtask bench`.
     Bench,
+    /// `cargo xtask fuzz`, where there is a nightly toolchain.
+    Fuzz,
 }
 
 const BOOT: &[Need] = &[
@@ -114,11 +110,6 @@ pub(crate) fn ensure(purpose: Purpose) -> Result<(), String> {
     install(&missing(purpose))
 }
 
-/// Installs what the fuzzer is compiled with, where that is missing.
-pub(crate) fn ensure_for_fuzzing() -> Result<(), String> {
-    install(&FUZZ.iter().filter(|need| need.is_missing()).collect::<Vec<_>>())
-}
-
 /// Installs LLVM's coverage tools of one version, where they are missing.
 pub(crate) fn ensure_llvm(version: &str) -> Result<(), String> {
     if has_program(&format!("llvm-cov-{version}")) {
@@ -136,21 +127,19 @@ pub(crate) fn has_program(name: &str) -> bool {
 
 /// What is not there yet.
 pub(crate) fn missing(purpose: Purpose) -> Vec<&'static Need> {
-    let mut needs: Vec<&Need> = BOOT.iter().collect();
-    // A smoke of the bench is a part of the test.
-    if purpose != Purpose::Boot {
-        needs.extend(BENCH);
-    }
+    let mut needs: Vec<&Need> = match purpose {
+        Purpose::Boot => BOOT.iter().collect(),
+        // A smoke of the bench is a part of the test.
+        Purpose::Test | Purpose::Bench => BOOT.iter().chain(BENCH).collect(),
+        Purpose::Fuzz => FUZZ.iter().collect(),
+    };
     if purpose == Purpose::Test {
         needs.extend(TEST);
         if !crate::proof::toolchain_has_bare_metal_target() {
             needs.extend(BARE_METAL);
         }
-        if crate::fuzz::has_nightly() {
-            needs.extend(FUZZ);
-        }
     }
-    needs.retain(|need| need.is_missing());
+    needs.retain(|need| !need.files.iter().any(|file| is_there(file)));
     needs
 }
 

@@ -5,7 +5,10 @@ use crate::{fuzz, newer_qemu, packages};
 
 /// Tells what is missing, and installs it unless it is `only_check`ed.
 pub(crate) fn run(only_check: bool) -> Result<u8, String> {
-    let missing = packages::missing(Purpose::Test);
+    let mut missing = packages::missing(Purpose::Test);
+    if fuzz::has_nightly() {
+        missing.extend(packages::missing(Purpose::Fuzz));
+    }
     let needs_fuzzer = fuzz::lacks_cargo_fuzz();
     let needs_qemu = !newer_qemu::is_there();
     if missing.is_empty() && !needs_fuzzer && !needs_qemu {
@@ -25,7 +28,7 @@ pub(crate) fn run(only_check: bool) -> Result<u8, String> {
         return Ok(1);
     }
     packages::install(&missing)?;
-    fuzz::ensure_cargo_fuzz()?;
+    fuzz::ensure_fuzzer()?;
     newer_qemu::ensure()?;
     Ok(0)
 }

@@ -151,7 +151,7 @@ fn summary(results: &[(&Step, Option<(Outcome, Duration)>)], taken: Duration) ->
 
 fn setup() -> Outcome {
     packages::ensure(packages::Purpose::Test)?;
-    fuzz::ensure_cargo_fuzz()?;
+    fuzz::ensure_fuzzer()?;
     newer_qemu::ensure()?;
     Ok("everything is there".to_owned())
 }
