@@ -1,6 +1,5 @@
 //! How much the target owes: what comes without anything more from us.
 
-use super::session::Session;
 use super::task::{Task, TaskState, Transfer};
 use crate::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
 
@@ -44,16 +43,11 @@ impl Owed {
             self.soliciting = self.soliciting.saturating_sub(u16::from(owed == 0));
         }
     }
-}
 
-impl<const TASKS: usize> Session<TASKS> {
-    /// Bytes that the target sends at least before it wants anything more from us, unless something
-    /// fails; none while a command waits to be asked for its data. Who sleeps meanwhile need not wake
-    /// up for the first of them.
-    #[must_use]
-    pub fn owed(&self) -> usize {
-        match &self.connection.owed {
-            Owed { bytes, soliciting: 0 } => usize::try_from(*bytes).unwrap_or(usize::MAX),
+    /// What comes at least before the target wants anything more, in bytes.
+    pub(super) fn at_least(&self) -> usize {
+        match self.soliciting {
+            0 => usize::try_from(self.bytes).unwrap_or(usize::MAX),
             _ => 0,
         }
     }

@@ -241,6 +241,14 @@ impl<const TASKS: usize> Session<TASKS> {
         self.tasks.len()
     }
 
+    /// Bytes that the target sends at least before it wants anything more from us, unless something
+    /// fails; none while a command waits to be asked for its data. Who sleeps meanwhile need not wake
+    /// up for the first of them.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        self.connection.owed.at_least()
+    }
+
     /// What the session was made with.
     #[must_use]
     pub fn config(&self) -> &SessionConfig {
