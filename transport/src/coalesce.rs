@@ -116,6 +116,25 @@ impl Version {
         }
     }
 
+    /// Where the data lies, as the IP header says; whether all of it came is not looked at.
+    fn data(self, begin: &[u8; HEADERS]) -> Range<usize> {
+        let packet = match self {
+            Self::Ipv4 => be16(begin[16], begin[17]),
+            Self::Ipv6 => be16(begin[18], begin[19]).saturating_add(IPV6_HEADER),
+        };
+        self.headers()..packet.saturating_add(ETHERNET_HEADER)
+    }
+
+    /// Whether the IP header's checksum is right, where it has one.
+    fn is_sound(self, begin: &[u8; HEADERS]) -> bool {
+        match self {
+            Self::Ipv4 => begin[ETHERNET_HEADER..]
+                .first_chunk::<IPV4_HEADER>()
+                .is_some_and(|header| sum([header.as_slice()]) == [0xff; 2]),
+            Self::Ipv6 => true,
+        }
+    }
+
     /// The bits of a frame's begin that are the same in all of a run: not its lengths, identification
     /// and checksums, its sequence number and PSH, nor its data and the urgent pointer, which counts
     /// for nothing without its flag.
@@ -249,22 +268,14 @@ impl Run {
             let [a, b, shared] = [a, b, shared].map(|word| u64::from_ne_bytes(*word));
             differing | (a ^ b) & shared
         });
-        if differing != 0 {
+        if differing != 0 || !self.version.is_sound(begin) {
             return None;
         }
-        let (sequence, packet) = match self.version {
-            Version::Ipv4 => {
-                let header = begin[ETHERNET_HEADER..].first_chunk::<IPV4_HEADER>()?;
-                if sum([header.as_slice()]) != [0xff; 2] {
-                    return None;
-                }
-                (&begin[38..42], be16(begin[16], begin[17]))
-            }
-            Version::Ipv6 => {
-                (&begin[58..62], be16(begin[18], begin[19]).saturating_add(IPV6_HEADER))
-            }
+        let sequence = match self.version {
+            Version::Ipv4 => &begin[38..42],
+            Version::Ipv6 => &begin[58..62],
         };
-        let data = self.version.headers()..packet.saturating_add(ETHERNET_HEADER);
+        let data = self.version.data(begin);
         let goes_on = *sequence == self.next.to_be_bytes();
         (goes_on && !data.is_empty() && data.end <= frame.len()).then_some(data)
     }
@@ -301,33 +312,33 @@ struct Plain<'a> {
 impl<'a> Plain<'a> {
     fn read(frame: &'a [u8]) -> Option<Self> {
         let begin = frame.first_chunk::<HEADERS>()?;
-        let (version, tcp, packet) = match begin[12..16] {
-            [0x08, 0x00, 0x45, _] => (Version::Ipv4, &begin[34..], be16(begin[16], begin[17])),
-            [0x86, 0xdd, version, _] if version >> 4 == 6 => {
-                let payload = be16(begin[18], begin[19]);
-                (Version::Ipv6, &begin[54..], payload.saturating_add(IPV6_HEADER))
-            }
+        let (version, tcp) = match begin[12..16] {
+            [0x08, 0x00, 0x45, _] => (Version::Ipv4, &begin[34..]),
+            [0x86, 0xdd, version, _] if version >> 4 == 6 => (Version::Ipv6, &begin[54..]),
             _ => return None,
         };
         let [s0, s1, d0, d1, n0, n1, n2, n3, _, _, _, _, offset, flags, ..] = *tcp else {
             return None;
         };
-        let end = packet.saturating_add(ETHERNET_HEADER);
-        let data = version.headers()..end;
-        let is_plain =
-            offset == NO_OPTIONS && flags & !PSH == ACK && !data.is_empty() && end <= frame.len();
-        let is_sound = match version {
-            Version::Ipv4 => {
-                // Neither a part of a packet nor one with parts to follow.
-                let is_whole = begin[20] & 0x3f == 0 && begin[21] == 0;
-                let header = begin[14..].first_chunk::<IPV4_HEADER>()?;
-                is_whole && begin[23] == TCP && sum([header.as_slice()]) == [0xff; 2]
-            }
+        let data = version.data(begin);
+        let is_plain = offset == NO_OPTIONS
+            && flags & !PSH == ACK
+            && !data.is_empty()
+            && data.end <= frame.len();
+        let is_tcp = match version {
+            // Neither a part of a packet nor one with parts to follow.
+            Version::Ipv4 => begin[20] & 0x3f == 0 && begin[21] == 0 && begin[23] == TCP,
             Version::Ipv6 => begin[20] == TCP,
         };
         let sequence = u32::from_be_bytes([n0, n1, n2, n3]);
         let ports = (u16::from_be_bytes([d0, d1]), u16::from_be_bytes([s0, s1]));
-        (is_plain && is_sound).then_some(Self { begin, version, ports, sequence, data })
+        (is_plain && is_tcp && version.is_sound(begin)).then_some(Self {
+            begin,
+            version,
+            ports,
+            sequence,
+            data,
+        })
     }
 
     fn run(&self) -> Run {
