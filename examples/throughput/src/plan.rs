@@ -192,13 +192,22 @@ impl Plan {
 
     /// How long it takes that so many take their turns for so long each; with what comes between.
     pub fn turns(&self, count: u32, limit: Duration) -> Duration {
-        (limit + BETWEEN) * count * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+        (limit + BETWEEN) * count * self.rounds()
+    }
+
+    fn rounds(&self) -> u32 {
+        u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
     /// How long a workload of ours and of Linux takes, over plain TCP besides where it is asked.
     pub fn beside_linux_takes(&self, workload: &Workload, limit: Duration) -> Duration {
         let contenders = if BESIDE_PLAIN_TCP.contains(workload) { 3 } else { 2 };
-        self.turns(contenders, limit) + FIO * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+        self.turns(contenders, limit) + FIO * self.rounds()
+    }
+
+    /// How long ours, iPXE and plain TCP take on a card, and the two on the host beside them.
+    pub fn beside_ipxe_takes(&self) -> Duration {
+        self.turns(3, self.limit) + 2 * self.limit / SHORTER_ON_HOST * self.rounds()
     }
 
     /// About how long all of it takes.
@@ -215,17 +224,15 @@ impl Plan {
                     let turns = workloads
                         .iter()
                         .map(|(workload, limit)| self.beside_linux_takes(workload, *limit));
-                    // Ours with each kind of digests; ours, iPXE and plain TCP.
-                    let others = if Self::has_ipxe(*nic) { 3 + 3 } else { 3 };
-                    let others = self.turns(others, self.limit);
-                    let rounds = u32::try_from(self.rounds).unwrap_or(u32::MAX);
-                    // Two on the host beside iPXE; two more kinds of digests, for ours and Linux.
-                    let on_host = 2 * self.limit / SHORTER_ON_HOST * rounds;
-                    BOOTS + turns.sum::<Duration>() + others + on_host + 2 * LOGIN
+                    let ipxe = Self::has_ipxe(*nic).then(|| self.beside_ipxe_takes());
+                    // Ours with each kind of digests.
+                    let others = self.turns(3, self.limit) + ipxe.unwrap_or_default();
+                    // Two more kinds of digests, for ours and Linux.
+                    BOOTS + turns.sum::<Duration>() + others + 2 * LOGIN
                 };
                 self.nics.iter().map(of_nic).sum()
             }
-            Part::Core => self.core_limit * 48 * u32::try_from(self.rounds).unwrap_or(u32::MAX),
+            Part::Core => self.core_limit * 48 * self.rounds(),
             // Two of ours and the first of theirs log in, the others while these are measured; each
             // workload is done by one of us, and by libiscsi or with digests; the sockets alone read.
             Part::Host => {

@@ -23,7 +23,7 @@ use crate::report::{Failure, figure};
 use crate::rig::Rig;
 use crate::sample::Series;
 use crate::targets::{names, settings};
-use crate::workload::Pattern;
+use crate::workload::{Pattern, Workload};
 
 /// What was built for the bench.
 #[derive(Clone, Debug)]
@@ -150,7 +150,7 @@ impl Run<'_> {
         limit: Duration,
     ) -> Vec<bool> {
         if let Some(first) = turns.first() {
-            self.screen.tell(&format!("{} {setting}: {}", part.name(), first.workload));
+            self.screen.tell(&point(part, setting, &first.workload));
         }
         take_turns(turns, self.plan.rounds, limit);
         self.keep_turns((part, section, setting), turns)
@@ -160,14 +160,14 @@ impl Run<'_> {
     fn keep_turns(
         &mut self,
         (part, section, setting): (Part, Section, &str),
-        turns: &mut [Turn<'_>],
+        turns: &[Turn<'_>],
     ) -> Vec<bool> {
         let Some(first) = turns.first() else { return Vec::new() };
         let of_first = first.workload;
-        let what = format!("{} {setting}: {of_first}", part.name());
+        let what = point(part, setting, &of_first);
         let mut words = Vec::new();
         let mut rates: Vec<Series> = Vec::new();
-        for turn in &mut *turns {
+        for turn in turns {
             let name = turn.contender.name();
             let is_limit = name == names::PLAIN_TCP;
             let figures = match is_limit {
@@ -206,6 +206,11 @@ impl Run<'_> {
         self.screen.found(&format!("{what:<52} {}", words.join(", ")));
         turns.iter().map(|turn| turn.seen.is_ok()).collect()
     }
+}
+
+/// `guest e1000: read 1 MiB ×4`
+fn point(part: Part, setting: &str, workload: &Workload) -> String {
+    format!("{} {setting}: {workload}", part.name())
 }
 
 /// `isboot 263 MB/s`

@@ -6,7 +6,7 @@ use std::{io, thread};
 use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
 
-use super::Run;
+use super::{Run, point};
 use crate::answers::Server;
 use crate::contender::{Contender, Turn, take_turns};
 use crate::guest::ipxe::Ipxe;
@@ -150,10 +150,10 @@ impl Run<'_> {
         let (mut on_host, mut sockets) = (Briefly(&mut on_host), Briefly(&mut sockets));
         turns.push(Turn::new(&mut on_host, &BESIDE_IPXE));
         turns.push(Turn::new(&mut sockets, &BESIDE_IPXE));
-        self.screen.tell(&format!("guest {}: {BESIDE_IPXE}", nic.name()));
+        self.screen.tell(&point(Part::Guest, nic.name(), &BESIDE_IPXE));
         take_turns(&mut turns, self.plan.rounds, self.plan.limit);
         let on_host = turns.split_off(in_guest);
-        self.keep_turns((Part::Guest, Section::Guest, nic.name()), &mut turns);
+        self.keep_turns((Part::Guest, Section::Guest, nic.name()), &turns);
         // One that failed in a guest is told already.
         if let Some(plain) = turns.pop().filter(|last| is_limited && last.seen.is_ok()) {
             match with_istgt(nic, [&plain, &on_host[0], &on_host[1]]) {
@@ -161,7 +161,7 @@ impl Run<'_> {
                 Err(error) => self.fail(Part::Guest, format!("{}: {error}", nic.name())),
             }
         }
-        self.screen.advance(self.plan.turns(3, self.plan.limit));
+        self.screen.advance(self.plan.beside_ipxe_takes());
     }
 
     /// Everything that is planned for a card. Who fails is out, the others go on.
