@@ -4,6 +4,11 @@
 use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
 use isboot::pdu::digest::Digests;
 
+/// CRC32C (RFC 7143 §13.1).
+fn crc32c(bytes: &[u8]) -> u32 {
+    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+}
+
 /// One PDU: header, additional header segments, data without padding.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pdu {
@@ -29,7 +34,7 @@ impl Pdu {
         out.extend_from_slice(self.header.as_bytes());
         out.extend_from_slice(&self.additional);
         if digests.header {
-            let crc = crc32c::crc32c(&out[start..]);
+            let crc = crc32c(&out[start..]);
             out.extend_from_slice(&crc.to_le_bytes());
         }
         if self.data.is_empty() {
@@ -39,7 +44,7 @@ impl Pdu {
         out.extend_from_slice(&self.data);
         out.resize(start + self.data.len().next_multiple_of(4), 0);
         if digests.data {
-            let crc = crc32c::crc32c(&out[start..]);
+            let crc = crc32c(&out[start..]);
             out.extend_from_slice(&crc.to_le_bytes());
         }
     }
@@ -104,7 +109,7 @@ impl Decoder {
         let Some(head) = take(&mut rest, header_length) else { return Ok(None) };
         if digests.header {
             let Some(digest) = take(&mut rest, 4) else { return Ok(None) };
-            if digest != crc32c::crc32c(head).to_le_bytes() {
+            if digest != crc32c(head).to_le_bytes() {
                 return Err(FrameFault::HeaderDigest { opcode });
             }
         }
@@ -116,7 +121,7 @@ impl Decoder {
         let Some(segment) = take(&mut rest, length.next_multiple_of(4)) else { return Ok(None) };
         if digests.data && length != 0 {
             let Some(digest) = take(&mut rest, 4) else { return Ok(None) };
-            if digest != crc32c::crc32c(segment).to_le_bytes() {
+            if digest != crc32c(segment).to_le_bytes() {
                 return Err(FrameFault::DataDigest { opcode });
             }
         }
