@@ -28,7 +28,7 @@ use crate::host::peer::{Peer, Program};
 use crate::limit::Watched;
 use crate::measurement::{Measurement, Section};
 use crate::progress::Tell;
-use crate::rig::Rig;
+use crate::rig::{Place, Rig};
 use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
 use network::{Rate, Shaped};
@@ -77,6 +77,16 @@ pub fn measure(
     })
 }
 
+/// Ours on a device of its own, which is a port of the bridge; the numbers tell several apart.
+fn ours(shaped: &Shaped, place: &Place, number: u8) -> Result<Ours, String> {
+    let name = format!("isboot{number}");
+    let open = Tap::open(&name, tap::ETHERNET_MTU);
+    let tap = open.map_err(|error| format!("making a TAP device: {error}"))?;
+    shaped.add_port(&name)?;
+    let [a, b, c, d] = LIBISCSI.octets();
+    Ok(Ours::new(place, tap, Ipv4Addr::new(a, b, c, d + number), number))
+}
+
 /// All turns at all rates, in the initiators' network.
 fn every_rate(
     shaped: &Shaped,
@@ -91,15 +101,7 @@ fn every_rate(
         let _ = news.send(what.to_owned());
     };
     say("isboot and libiscsi log in");
-    let ours = |number: u8| -> Result<Ours, String> {
-        let name = format!("isboot{number}");
-        let open = Tap::open(&name, tap::ETHERNET_MTU);
-        let tap = open.map_err(|error| format!("making a TAP device: {error}"))?;
-        shaped.add_port(&name)?;
-        let [a, b, c, d] = LIBISCSI.octets();
-        Ok(Ours::new(&place, tap, Ipv4Addr::new(a, b, c, d + number), number))
-    };
-    let (mut both, mut none) = (ours(1)?, ours(2)?);
+    let (mut both, mut none) = (ours(shaped, &place, 1)?, ours(shaped, &place, 2)?);
     let mut libiscsi = Peer::new(Program::IscsiPerf, &place);
     let with_both = WORKLOAD.with(Digests::Both);
     let mut measured = Vec::new();
@@ -119,4 +121,48 @@ fn every_rate(
         measured.push(both.limit(names::ISTGT, setting, &with_both));
     }
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::contender::Contender;
+
+    /// TCP segments that this process's kernel network sent, and sent again (proc_pid_net(5)).
+    fn segments(process: u32) -> (u64, u64) {
+        let counts = fs::read_to_string(format!("/proc/{process}/net/snmp")).unwrap();
+        let mut lines = counts.lines().filter(|line| line.starts_with("Tcp:"));
+        let (names, values) = (lines.next().unwrap(), lines.next().unwrap());
+        let count = |name| {
+            let pairs = names.split(' ').zip(values.split(' '));
+            pairs
+                .filter(|(known, _)| *known == name)
+                .map(|(_, value)| value.parse::<u64>().unwrap())
+                .sum()
+        };
+        (count("OutSegs"), count("RetransSegs"))
+    }
+
+    /// A stack that takes a frame for no longer than the MTU loses those that the kernel hands over as
+    /// one, and nothing but the speed shows it.
+    #[test]
+    fn on_a_link_that_loses_nothing_next_to_nothing_is_sent_again() {
+        let shaped = Shaped::new(TARGET, LIBISCSI, PREFIX).expect("needs root, ip and tc");
+        let folder = std::env::temp_dir();
+        let rig = shaped.at_target(|| Rig::start_at(&folder, 4 << 20, TARGET)).unwrap();
+        let (place, limit) = (rig.place(), Duration::from_millis(200));
+        let read = || {
+            let mut ours = ours(&shaped, &place, 1)?;
+            ours.prepare(&WORKLOAD)?;
+            shaped.limit_to(Rate::gigabits(10))?;
+            let (sent, again) = segments(rig.istgt_id());
+            ours.run(&WORKLOAD, limit)?;
+            let now = segments(rig.istgt_id());
+            Ok((now.0 - sent, now.1 - again))
+        };
+        let (sent, again) = shaped.at_initiator(read).unwrap();
+        assert!(sent > 1000 && again * 100 < sent, "{again} of {sent} segments again");
+    }
 }
