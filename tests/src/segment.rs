@@ -551,10 +551,12 @@ impl phy::Device for End {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.cable.borrow().faults.mtu + 14;
-        capabilities.checksum.tcp = Checksum::Tx;
+        capabilities.checksum.tcp = match self.side {
+            Side::Initiator => Checksum::None,
+            Side::Target => Checksum::Tx,
+        };
         capabilities.checksum.udp = Checksum::Tx;
         if self.cuts() {
-            capabilities.checksum.tcp = Checksum::None;
             let longest = self.longest_segmented();
             capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
         }
@@ -594,7 +596,7 @@ impl phy::TxToken for Sending<'_> {
             self.end.unflushed.extend(isboot_fake_nic::segments(&frame, size.get().into()));
             return result;
         }
-        if self.end.cuts() {
+        if self.end.side == Side::Initiator {
             checksum::complete(&mut frame);
         }
         self.end.unflushed.push(frame);

@@ -81,8 +81,8 @@
 #[cfg(any(test, feature = "std"))]
 extern crate std;
 
+mod bypass;
 pub mod checksum;
-mod coalesce;
 mod congestion;
 pub mod crc32c;
 pub mod device;
@@ -94,6 +94,7 @@ mod loss_recovery;
 pub mod netstack;
 pub mod pci;
 mod reset_guard;
+mod run;
 mod segment;
 pub mod segmentation;
 #[cfg(feature = "std")]

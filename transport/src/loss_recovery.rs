@@ -23,7 +23,7 @@ use smoltcp::wire::{
 };
 
 use crate::congestion::CongestionWindow;
-use crate::segment::Segment;
+use crate::segment::{Segment, is_after};
 
 /// Duplicates behind which more than this many segments' worth arrived are lost: DupThresh − 1
 /// (RFC 6675 §4).
@@ -102,11 +102,6 @@ struct Path {
     ports: (u16, u16),
     /// The sequence number of the first byte of data.
     first: u32,
-}
-
-/// `a` comes after `b` (RFC 9293 §3.4).
-fn is_after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b).cast_signed() > 0
 }
 
 fn part(time: Duration, of: u32) -> Duration {
@@ -353,7 +348,16 @@ impl LossRecovery {
             window => window,
         };
         let acknowledged = TcpSeqNumber(self.acknowledged.cast_signed());
-        Some(Prompt::new(&path, due, acknowledged, window))
+        Some(Prompt::new(&path, due, acknowledged, window, &[]))
+    }
+
+    /// A byte that came before, which is answered by an acknowledgement at once (RFC 9293 §3.10.7.4);
+    /// `acknowledged` and `due` as for [`look`](Self::look) and [`prompt`](Self::prompt).
+    pub(crate) fn reminder(&self, acknowledged: u32, due: TcpSeqNumber) -> Option<Prompt> {
+        let path = self.path?;
+        let acknowledged = TcpSeqNumber(path.first.wrapping_add(acknowledged).cast_signed());
+        let before = TcpSeqNumber(due.0.wrapping_sub(1));
+        Some(Prompt::new(&path, before, acknowledged, self.window, &[0]))
     }
 }
 
@@ -365,15 +369,21 @@ pub(crate) struct Prompt {
 }
 
 impl Prompt {
-    const ROOM: usize = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + TCP_HEADER_LEN;
+    const ROOM: usize = ETHERNET_HEADER_LEN + IPV6_HEADER_LEN + TCP_HEADER_LEN + 1;
 
-    fn new(path: &Path, due: TcpSeqNumber, acknowledged: TcpSeqNumber, window: u16) -> Self {
+    fn new(
+        path: &Path,
+        begin: TcpSeqNumber,
+        acknowledged: TcpSeqNumber,
+        window: u16,
+        data: &[u8],
+    ) -> Self {
         let (ours, theirs) = path.addresses;
         let tcp = TcpRepr {
             src_port: path.ports.1,
             dst_port: path.ports.0,
             control: TcpControl::None,
-            seq_number: due,
+            seq_number: begin,
             ack_number: Some(acknowledged),
             window_len: window,
             window_scale: None,
@@ -381,9 +391,10 @@ impl Prompt {
             sack_permitted: false,
             sack_ranges: [None; 3],
             timestamp: None,
-            payload: &[],
+            payload: data,
         };
-        let ip = IpRepr::new(theirs, ours, IpProtocol::Tcp, TCP_HEADER_LEN, 64);
+        let length = TCP_HEADER_LEN.saturating_add(data.len());
+        let ip = IpRepr::new(theirs, ours, IpProtocol::Tcp, length, 64);
         let ethernet = EthernetRepr {
             src_addr: path.hardware.1,
             dst_addr: path.hardware.0,
@@ -398,11 +409,10 @@ impl Prompt {
         let Some(packet) = prompt.bytes.get_mut(ETHERNET_HEADER_LEN..) else { return prompt };
         ip.emit(&mut *packet, &checksums);
         let header = ip.header_len();
-        let Some(segment) = packet.get_mut(header..header.saturating_add(TCP_HEADER_LEN)) else {
-            return prompt;
-        };
+        let end = header.saturating_add(length);
+        let Some(segment) = packet.get_mut(header..end) else { return prompt };
         tcp.emit(&mut TcpPacket::new_unchecked(segment), &theirs, &ours, &checksums);
-        prompt.length = Self::ROOM.saturating_sub(IPV6_HEADER_LEN).saturating_add(header);
+        prompt.length = ETHERNET_HEADER_LEN.saturating_add(end);
         prompt
     }
 

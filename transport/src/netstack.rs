@@ -4,15 +4,17 @@ use core::net::IpAddr;
 use core::time::Duration;
 
 use heapless::Vec;
-use smoltcp::iface::{Config, Interface, PollResult, SocketSet, SocketStorage};
-use smoltcp::phy::Device;
+use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
+use smoltcp::phy::{Checksum, Device};
+use smoltcp::socket::tcp::Socket as TcpSocket;
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, HardwareAddress, IpAddress, IpCidr};
 
-use crate::coalesce::{Coalesce, Fate, Room};
+use crate::bypass::Bypass;
 use crate::device::{ETHERNET_MTU, EthernetDevice, ReceivedFrame};
 use crate::link::Link;
-use crate::loss_recovery::{LossRecovery, PROMPTS};
+use crate::loss_recovery::{LossRecovery, PROMPTS, Prompt};
+use crate::run::Run;
 use crate::vlan::{VlanDevice, VlanDrops, VlanId};
 
 mod configuration;
@@ -34,7 +36,7 @@ pub use resolve::ResolveError;
 
 use configuration::is_station;
 use dhcp::Dhcp;
-use gate::{Gate, Handing, Neighbourhood, Telling};
+use gate::{Gate, Handing, Neighbourhood};
 use message::Mac;
 use random::Random;
 use resolve::{Datagrams, Resolver};
@@ -67,21 +69,30 @@ pub enum AddressState {
     Duplicate(Conflict),
 }
 
+/// What became of the next frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Taken<R> {
+    /// None came.
+    Nothing,
+    /// The stack got it.
+    ByStack,
+    /// Its data was read, as far as it says; the rest is the stack's.
+    PassedBy(R),
+}
+
 /// Room for the sockets of one [`NetStack`], supplied by the hosting kernel.
 #[derive(Debug)]
 pub struct Sockets<'a> {
     /// For TCP, DHCP and DNS.
     storage: [SocketStorage<'a>; 3],
     datagrams: Datagrams,
-    /// For segments that are put together.
-    room: Room,
 }
 
 impl Sockets<'_> {
     /// Empty room.
     #[must_use]
     pub const fn new() -> Self {
-        Self { storage: [SocketStorage::EMPTY; 3], datagrams: Datagrams::new(), room: Room::new() }
+        Self { storage: [SocketStorage::EMPTY; 3], datagrams: Datagrams::new() }
     }
 }
 
@@ -101,7 +112,7 @@ const LINK_UP_INTERVAL: Duration = Duration::from_millis(500);
 const LINK_SETTLED: Duration = Duration::from_millis(50);
 /// Between two looks at a link that is down.
 const LINK_DOWN_INTERVAL: Duration = Duration::from_millis(10);
-/// Frames taken in one poll, so that a poll ends however fast they come.
+/// Frames taken from one poll to the next, so that each ends however fast they come.
 const INGRESS_LIMIT: usize = 64;
 /// Rounds of sending in one poll: more than any transmit ring holds.
 const EGRESS_LIMIT: usize = 256;
@@ -112,8 +123,15 @@ const TEND_INTERVAL: Duration = Duration::from_millis(50);
 pub struct NetStack<'a, D: EthernetDevice> {
     pub(crate) device: VlanDevice<D>,
     gate: Gate,
-    /// Where the device vouches for TCP checksums.
-    coalesce: Option<Coalesce<'a>>,
+    /// The connection's socket.
+    stream: Option<SocketHandle>,
+    /// What data that may pass the stack by goes on with.
+    run: Option<Run>,
+    /// Whether the device verifies TCP's checksums and computes them.
+    is_vouched_for: bool,
+    /// Frames that may be taken before the next poll, and when the latest was.
+    allowance: usize,
+    now: Duration,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
     configuration: Configuration,
@@ -156,9 +174,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let mut random = Random::new(random_seed);
         let segmentation = device.longest_segmented();
         let interface = new_interface(mac, random.next(), &mut device, now);
-        let Sockets { storage, datagrams, room } = sockets;
-        let is_verified = !device.capabilities().checksum.tcp.rx();
-        let coalesce = (is_verified && Room::fits(device.max_mtu())).then(|| Coalesce::new(room));
+        let is_vouched_for = matches!(device.capabilities().checksum.tcp, Checksum::None);
+        let Sockets { storage, datagrams } = sockets;
         let mut sockets = SocketSet::new(storage.as_mut_slice());
         let resolver = Resolver::new(&mut sockets, datagrams);
         let dhcp = (addressing == Addressing::Dhcp).then(|| Dhcp::start(&mut sockets));
@@ -170,7 +187,11 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         let mut stack = Self {
             device,
             gate: Gate::new(neighbourhood),
-            coalesce,
+            stream: None,
+            run: None,
+            is_vouched_for,
+            allowance: 0,
+            now,
             interface,
             sockets,
             configuration: *configuration,
@@ -325,14 +346,44 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         self.gate.watch().recovery(change)
     }
 
+    /// Takes a connection's socket, and what passes it by.
+    pub(crate) fn add_stream(&mut self, socket: TcpSocket<'a>) -> SocketHandle {
+        let window = socket.recv_capacity();
+        self.gate.watch().bypass(|bypass| *bypass = Bypass::new(window));
+        let handle = self.sockets.add(socket);
+        self.stream = Some(handle);
+        handle
+    }
+
     /// Lets the socket believe that its oldest outstanding segment was lost.
     pub(crate) fn prompt(&mut self, now: Duration) {
         for number in 0..PROMPTS {
             let Some(prompt) = self.gate.watch().prompt(number) else { break };
-            let frame = Some(prompt.bytes());
-            let mut telling = Telling { frame, device: &mut self.device };
-            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
+            self.tell(now, &prompt);
         }
+    }
+
+    /// Whether data passed the socket by that the peer does not know to have come.
+    pub(crate) fn owes_acknowledgement(&self) -> bool {
+        self.gate.watch().bypass(|bypass| bypass.owes_acknowledgement())
+    }
+
+    /// Makes the socket acknowledge what came, `acknowledged` bytes of what it sent having been
+    /// acknowledged themselves since the connection began.
+    pub(crate) fn acknowledge(&mut self, now: Duration, acknowledged: u32) {
+        if let Some(reminder) = self.gate.watch().reminder(acknowledged) {
+            self.tell(now, &reminder);
+            self.device.flush();
+        }
+    }
+
+    /// Hands the stack a frame of our own as one of the peer's, if the device has room for an answer.
+    fn tell(&mut self, now: Duration, prompt: &Prompt) {
+        let at = instant(now);
+        let Some(transmit) = self.device.transmit(at) else { return };
+        self.gate.set_now(now);
+        let mut telling = Handing::new(prompt.bytes(), self.gate.watched(transmit));
+        self.interface.poll_ingress_single(at, &mut telling, &mut self.sockets);
     }
 
     /// Whether something was taken in or asked for since [`settle`](Self::settle), whose consequences
@@ -348,8 +399,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// Whether [`ingress`](Self::ingress) may find a frame.
     pub(crate) fn may_have_received(&mut self) -> bool {
-        self.coalesce.as_ref().is_some_and(|coalesce| !coalesce.is_empty())
-            || self.device.may_have_received()
+        self.device.may_have_received()
     }
 
     /// Sends what the sockets want to send; says whether it could, which it cannot without link.
@@ -377,9 +427,9 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
 
     /// Takes in what arrived, one batch; says whether more may wait.
     pub(crate) fn ingress(&mut self, now: Duration) -> bool {
-        let at = instant(now);
-        self.interface.poll_maintenance(at);
-        let more = self.take_frames(now);
+        self.interface.poll_maintenance(instant(now));
+        (self.now, self.allowance, self.run) = (now, INGRESS_LIMIT, None);
+        let more = self.take_frames();
         self.ask_name_servers(now);
         if self.link.is_up() {
             self.tend(now);
@@ -389,65 +439,75 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         more
     }
 
-    /// One batch of frames, each past the gate to the stack, alone or with others; says whether more
-    /// may wait.
-    fn take_frames(&mut self, now: Duration) -> bool {
-        let at = instant(now);
-        if !self.hand_on(at) {
-            return true;
-        }
-        let gate = &self.gate;
-        gate.set_now(now);
-        for _ in 0..INGRESS_LIMIT {
-            let Some((frame, transmit)) = self.device.receive(at) else {
-                return !self.hand_on(at);
-            };
-            self.is_stirred = true;
-            let mut frame = <VlanDevice<D> as EthernetDevice>::Frame::from(frame);
-            let bytes = frame.bytes_mut();
-            // What its headers concern besides learned all of it from the run's first.
-            if let Some(following) = self.coalesce.as_mut().and_then(|known| known.join(bytes)) {
-                gate.goes_on(&following);
-                continue;
-            }
-            if bytes.is_empty() || gate.holds_back(bytes) {
-                continue;
-            }
-            let transmit = gate.watched(transmit);
-            let mut give = |frame: &[u8], transmit| {
-                let mut handing = Handing::new(frame, transmit);
-                self.interface.poll_ingress_single(at, &mut handing, &mut self.sockets);
-            };
-            match &mut self.coalesce {
-                None => give(bytes, transmit),
-                Some(coalesce) => match coalesce.take(bytes) {
-                    Fate::InPlace => give(bytes, transmit),
-                    // An answer to either takes the room that there is for one.
-                    Fate::Behind => {
-                        give(coalesce.frame(), transmit);
-                        coalesce.clear();
-                        coalesce.hold(bytes);
-                    }
-                },
+    /// Hands the stack a batch of frames, up to one with data behind which others may pass it by; says
+    /// whether more may wait.
+    fn take_frames(&mut self) -> bool {
+        loop {
+            let is_read = unread(&self.sockets, self.stream) == 0;
+            match self.take_frame(|_| None::<(usize, ())>) {
+                Taken::Nothing => return self.allowance == 0,
+                _ if is_read && self.may_pass_by() => return true,
+                _ => {}
             }
         }
-        self.hand_on(at);
-        true
     }
 
-    /// Gives the stack what was put together, and ends the run; says whether nothing is left, which
-    /// is not so when the device has no room for an answer.
-    fn hand_on(&mut self, at: Instant) -> bool {
-        let Some(coalesce) = &mut self.coalesce else { return true };
-        coalesce.end_run();
-        if coalesce.is_empty() {
-            return true;
+    /// Whether data that comes next may be [taken](Self::take_frame) without the stack, once what came
+    /// before was read.
+    pub(crate) const fn may_pass_by(&self) -> bool {
+        self.run.is_some()
+    }
+
+    /// Takes the next frame, if one came and it is not one too many. Data of the connection behind which
+    /// the stack has none is lent to `read`, which says how much of it it consumed, or that it wants none;
+    /// all else is the stack's. Everything before it must have been read, and what it brings besides is
+    /// worked out by the next poll.
+    pub(crate) fn take_frame<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Option<(usize, R)>,
+    ) -> Taken<R> {
+        let at = instant(self.now);
+        let Some(allowance) = self.allowance.checked_sub(1) else { return Taken::Nothing };
+        let Some((frame, transmit)) = self.device.receive(at) else {
+            self.run = None;
+            return Taken::Nothing;
+        };
+        self.allowance = allowance;
+        self.is_stirred = true;
+        let mut frame = <VlanDevice<D> as EthernetDevice>::Frame::from(frame);
+        let mut bytes = frame.bytes_mut();
+        let watch = self.gate.watch();
+        let mut result = Taken::ByStack;
+        if let Some(mut run) = self.run.take()
+            && let Some(data) = run.data(bytes)
+            && watch.bypass(|bypass| bypass.is_granted(&run.following(data.len())))
+            && let Some((count, read)) = bytes.get(data.clone()).and_then(read)
+        {
+            let count = count.min(data.len());
+            let following = run.following(count);
+            watch.passed_by(&following);
+            run.go_on(&following);
+            if count == data.len() {
+                self.run = Some(run);
+                return Taken::PassedBy(read);
+            }
+            result = Taken::PassedBy(read);
+            bytes = run.cut(bytes, data.start.saturating_add(count)..data.end);
         }
-        let Some(transmit) = self.device.transmit(at) else { return false };
-        let mut handing = Handing::new(coalesce.frame(), self.gate.watched(transmit));
+        self.gate.set_now(self.now);
+        let begun = if self.is_vouched_for { Run::begin(bytes) } else { None };
+        if bytes.is_empty() || self.gate.holds_back(bytes) {
+            return result;
+        }
+        let before = unread(&self.sockets, self.stream);
+        let mut handing = Handing::new(bytes, self.gate.watched(transmit));
         self.interface.poll_ingress_single(at, &mut handing, &mut self.sockets);
-        coalesce.clear();
-        true
+        let came = unread(&self.sockets, self.stream).saturating_sub(before);
+        self.run = begun
+            .filter(|(_, data)| data.len() == came)
+            .map(|(run, _)| run)
+            .filter(|run| watch.bypass(|bypass| bypass.may_begin(&run.following(0))));
+        result
     }
 
     fn watch_link(&mut self, now: Duration) {
@@ -475,6 +535,11 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         }
         self.tend_at = now;
     }
+}
+
+/// Bytes that came over the connection, in order, and wait in its socket.
+fn unread(sockets: &SocketSet<'_>, stream: Option<SocketHandle>) -> usize {
+    stream.map_or(0, |handle| sockets.get::<TcpSocket<'_>>(handle).recv_queue())
 }
 
 /// The MTU of a link where nothing else is configured: Ethernet's, since others on it may not take

@@ -8,7 +8,7 @@
 
 use smoltcp::wire::{TcpPacket, TcpSeqNumber};
 
-use crate::coalesce::Following;
+use crate::run::Following;
 
 /// What is known of the latest connection that we began; there is one at a time.
 #[derive(Clone, Copy, Debug, Default)]
@@ -60,7 +60,7 @@ impl ResetGuard {
         false
     }
 
-    /// A segment with data, neither a reset nor an end.
+    /// Data that somebody read of a segment which is neither a reset nor an end.
     pub(crate) fn goes_on(&mut self, following: &Following) {
         if let Some(Connection { ports, due: Some((_, received)) }) = &mut self.0
             && *ports == following.ports

@@ -32,8 +32,7 @@ pub trait ByteStream {
     /// copy: how many bytes came, which are the next of the connection, and at least one.
     ///
     /// `None` says only that `recv` is to be asked: because nothing came, because something waits
-    /// there already, or because this stream receives into memory of its own anyway, as one over a
-    /// network card does.
+    /// there already, or because nothing would be saved.
     fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
         let _ = place;
         None

@@ -12,7 +12,7 @@ use smoltcp::wire::IpEndpoint;
 use crate::device::EthernetDevice;
 use crate::link::Link;
 use crate::loss_recovery::LossRecovery;
-use crate::netstack::{AddressState, NetStack};
+use crate::netstack::{AddressState, NetStack, Taken};
 use crate::stream::{ByteStream, StreamError, StreamState};
 
 /// Timers of a connection. They are much shorter than RFC 1122 §4.2.3 and RFC 9293 §3.8.3 have them:
@@ -128,6 +128,10 @@ enum Phase {
     Failed(StreamError),
 }
 
+/// Shorter runs of data are lent, together with what follows them: who reads them there copies no
+/// more, and no frame has to be split.
+const PLACE_LEAST: usize = 8 * 1024;
+
 /// A longer time without a poll must not count as the peer's silence.
 const UNPOLLED: Duration = Duration::from_secs(1);
 
@@ -159,7 +163,7 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         socket.set_ack_delay(options.ack_delay.map(SmolDuration::from));
         socket.set_keep_alive(Some(options.keep_alive.into()));
         socket.set_timeout(Some(options.user_timeout.into()));
-        let socket = stack.sockets.add(socket);
+        let socket = stack.add_stream(socket);
         Ok(Self {
             stack,
             socket,
@@ -270,15 +274,19 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         }
     }
 
+    /// Bytes of our data that the peer acknowledged since the connection began, modulo 2^32.
+    fn acknowledged(&self) -> u32 {
+        let waits = u32::try_from(self.socket().send_queue()).unwrap_or(u32::MAX);
+        self.written.wrapping_sub(waits)
+    }
+
     /// Whether the socket is to hear now that its oldest segment was lost.
     fn has_lost(&self, now: Duration) -> bool {
         let is_open = matches!(self.phase, Phase::Open | Phase::Closing { .. });
         if !is_open || !self.stack.link().is_up() {
             return false;
         }
-        let outstanding = self.socket().send_queue();
-        let waits = u32::try_from(outstanding).unwrap_or(u32::MAX);
-        let acknowledged = self.written.wrapping_sub(waits);
+        let (acknowledged, outstanding) = (self.acknowledged(), self.socket().send_queue());
         self.stack.recovery(|recovery| recovery.look(now, acknowledged, outstanding))
     }
 
@@ -286,6 +294,31 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         if self.stack.egress(now) {
             self.last_egress = now;
             self.notice(Self::gave_up);
+            if self.stack.owes_acknowledgement() && self.phase == Phase::Open {
+                self.stack.acknowledge(now, self.acknowledged());
+            }
+        }
+    }
+
+    /// Lends data to `read` in the frame in which it came, all that the socket had having been read;
+    /// what `read` made of it, which is nothing when that frame was for the stack. `None`: no such
+    /// frame is there.
+    fn receive_directly<R>(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Option<(usize, R)>,
+    ) -> Option<Option<R>> {
+        if !self.stack.may_pass_by() || self.phase != Phase::Open {
+            return None;
+        }
+        // Its acknowledgement is due.
+        self.next_poll = Some(Duration::ZERO);
+        match self.stack.take_frame(read) {
+            Taken::Nothing => None,
+            Taken::PassedBy(result) => Some(Some(result)),
+            Taken::ByStack => {
+                self.notice(|_| StreamError::Reset);
+                Some(None)
+            }
         }
     }
 
@@ -401,7 +434,7 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
             self.stack.recovery(LossRecovery::forget);
         }
         // What frames brought about is seen at the next poll, which is to come at once.
-        let is_settled = !more && !self.stack.is_stirred();
+        let is_settled = !more && !self.stack.is_stirred() && !self.stack.owes_acknowledgement();
         self.next_poll = if is_settled { self.stack.poll_at(now) } else { Some(now) };
         if let Phase::Connecting { deadline } | Phase::Closing { deadline: Some(deadline) } =
             self.phase
@@ -424,17 +457,41 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
     }
 
     fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
-        let socket = self.socket_mut();
-        if !socket.can_recv() {
-            return None;
+        let mut take = Some(take);
+        let mut lend = |bytes: &[u8]| take.take().map(|take| take(bytes));
+        while !self.socket().can_recv() {
+            if let Some(result) = self.receive_directly(&mut lend)? {
+                return Some(result);
+            }
         }
-        let result = socket.recv(|bytes| {
-            let (taken, result) = take(bytes);
-            (taken.min(bytes.len()), result)
+        let result = self.socket_mut().recv(|bytes| match lend(bytes) {
+            Some((taken, result)) => (taken.min(bytes.len()), Some(result)),
+            None => (0, None),
         });
         // Room for the peer to fill: tell it soon.
         self.next_poll = Some(Duration::ZERO);
-        result.ok()
+        result.ok().flatten()
+    }
+
+    fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
+        if place.len() < PLACE_LEAST {
+            return None;
+        }
+        let mut filled: usize = 0;
+        while filled < place.len() && !self.socket().can_recv() {
+            let room = place.get_mut(filled..).unwrap_or_default();
+            let placed = self.receive_directly(|bytes| {
+                let count = room.len().min(bytes.len());
+                let (room, bytes) = (room.get_mut(..count)?, bytes.get(..count)?);
+                room.copy_from_slice(bytes);
+                Some((count, count))
+            });
+            match placed {
+                Some(count) => filled = filled.saturating_add(count.unwrap_or(0)),
+                None => break,
+            }
+        }
+        (filled > 0).then_some(filled)
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

@@ -187,11 +187,23 @@ impl<S: ByteStream> ByteStream for Watched<S> {
     }
 
     fn recv<R>(&mut self, take: impl FnOnce(&[u8]) -> (usize, R)) -> Option<R> {
+        let _span = enter(Stage::Stack);
         self.0.recv(|bytes| {
             let _span = enter(Stage::Session);
             MOVED.fetch_add(1, Relaxed);
             take(bytes)
         })
+    }
+
+    fn recv_into(&mut self, place: &mut [u8]) -> Option<usize> {
+        let _span = enter(Stage::Stack);
+        let count = self.0.recv_into(place)?;
+        MOVED.fetch_add(1, Relaxed);
+        Some(count)
+    }
+
+    fn expect_at_least(&mut self, bytes: usize) {
+        self.0.expect_at_least(bytes);
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

@@ -13,7 +13,6 @@ use super::message::{self, Mac, Message, Received};
 use super::neighbour::Neighbours;
 use super::path::{Path, TooBig};
 use super::router::Routers;
-use crate::coalesce::Following;
 use crate::watch::Watch;
 
 /// Answers that wait to be sent. What is asked in a flood beyond that is asked again.
@@ -147,11 +146,12 @@ impl Gate {
         GatedTx { gate: self, segment: None, token }
     }
 
-    /// Takes note of a frame that came, and says whether smoltcp must not see it.
+    /// Takes note of a frame that came, and makes of it one for smoltcp; says whether smoltcp must not
+    /// see it.
     ///
     /// Nobody else holds the neighbourhood while a frame passes; a frame that came while somebody
     /// did would be one lost.
-    pub(super) fn holds_back(&self, frame: &[u8]) -> bool {
+    pub(super) fn holds_back(&self, frame: &mut [u8]) -> bool {
         let now = self.now.get();
         let is_kept = match self.neighbourhood.try_borrow_mut() {
             Ok(mut neighbourhood) => {
@@ -168,18 +168,12 @@ impl Gate {
         is_kept || self.watch.refuses(frame, now)
     }
 
-    /// Takes note of a segment that came behind one which passed, with the same headers: whom it
-    /// concerns knows all else of it, for it came in the same moment.
-    pub(super) fn goes_on(&self, following: &Following) {
-        self.watch.goes_on(following);
-    }
-
     fn is_under_way(&self, said: &TooBig) -> bool {
         let TooBig { target, ports, sequence, .. } = *said;
         self.watch.recovery(|recovery| recovery.is_under_way(target.into(), ports, sequence))
     }
 
-    fn sent(&self, frame: &[u8], segment: Option<NonZeroU16>) {
+    fn sent(&self, frame: &mut [u8], segment: Option<NonZeroU16>) {
         if let Ok(mut neighbourhood) = self.neighbourhood.try_borrow_mut() {
             neighbourhood.sent(self.now.get(), frame);
         }
@@ -243,7 +237,7 @@ impl<T: TxToken> TxToken for GatedTx<'_, T> {
     }
 }
 
-/// A device that has one frame to give, which passed the gate, and room for an answer.
+/// A device that has one frame to give, which passed the gate or is our own, and room for an answer.
 #[derive(Debug)]
 pub(super) struct Handing<'a, T>(Option<(Told<'a>, T)>);
 
@@ -274,37 +268,6 @@ impl<'a, T: TxToken> Device for Handing<'a, T> {
     /// The stack knows those of the device.
     fn capabilities(&self) -> DeviceCapabilities {
         DeviceCapabilities::default()
-    }
-}
-
-/// A device that has one frame to give, made up by ourselves.
-#[derive(Debug)]
-pub(super) struct Telling<'a, D> {
-    pub(super) frame: Option<&'a [u8]>,
-    pub(super) device: &'a mut D,
-}
-
-impl<D: Device> Device for Telling<'_, D> {
-    type RxToken<'b>
-        = Told<'b>
-    where
-        Self: 'b;
-    type TxToken<'b>
-        = D::TxToken<'b>
-    where
-        Self: 'b;
-
-    fn receive(&mut self, now: Instant) -> Option<(Told<'_>, D::TxToken<'_>)> {
-        let transmit = self.device.transmit(now)?;
-        self.frame.take().map(|frame| (Told(frame), transmit))
-    }
-
-    fn transmit(&mut self, now: Instant) -> Option<D::TxToken<'_>> {
-        self.device.transmit(now)
-    }
-
-    fn capabilities(&self) -> DeviceCapabilities {
-        self.device.capabilities()
     }
 }
 

@@ -9,7 +9,7 @@ use smoltcp::socket::Socket;
 use smoltcp::wire::IpCidr;
 
 use super::dhcp::{self, Dhcp};
-use super::gate::Telling;
+use super::gate::Handing;
 use super::message::{MESSAGE_LIMIT, Mac, Message};
 use super::{Address, AddressState, EGRESS_LIMIT, NetStack, TEND_INTERVAL, instant};
 use crate::device::EthernetDevice;
@@ -135,13 +135,13 @@ impl<D: EthernetDevice> NetStack<'_, D> {
             let mut buffer = [0; MESSAGE_LIMIT];
             let Some(frame) = buffer.get_mut(..answer.length(mac)) else { continue };
             answer.write(mac, frame);
-            let mut telling = Telling { frame: Some(frame), device: &mut self.device };
-            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
-            if telling.frame.is_some() {
+            let Some(transmit) = self.device.transmit(instant(now)) else {
                 // No room to answer, says the device: again with the next poll.
                 self.gate.neighbourhood().neighbours.forget_told();
                 break;
-            }
+            };
+            let mut telling = Handing::new(frame, self.gate.watched(transmit));
+            self.interface.poll_ingress_single(instant(now), &mut telling, &mut self.sockets);
         }
     }
 

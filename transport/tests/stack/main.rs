@@ -1,6 +1,7 @@
 //! Addresses and byte streams over a cable in memory, under a virtual clock.
 
 mod address;
+mod bypass;
 mod connection;
 mod dhcp;
 mod duplicate;

@@ -104,6 +104,11 @@ impl End {
         self.cable().queues[self.number].extend(frames);
     }
 
+    /// Changes what is on the way to an end.
+    pub(crate) fn on_the_way(&self, to: usize, change: impl FnOnce(&mut VecDeque<Vec<u8>>)) {
+        change(&mut self.cable().queues[to]);
+    }
+
     /// Sends a frame to the other end.
     pub(crate) fn put(&self, mut frame: Vec<u8>) {
         let mut cable = self.cable();
@@ -183,10 +188,10 @@ impl phy::Device for End {
         let mut capabilities = DeviceCapabilities::default();
         capabilities.medium = Medium::Ethernet;
         capabilities.max_transmission_unit = self.mtu + 14;
-        // A cable in memory harms nothing: what tests falsify they seal again.
-        capabilities.checksum.tcp = Checksum::Tx;
+        // A cable in memory harms nothing: what tests falsify they seal again. Our end's device
+        // computes the sums of what is sent, as the driver does.
+        capabilities.checksum.tcp = if self.number == 0 { Checksum::None } else { Checksum::Tx };
         if self.number == 0 && self.cable().cutting != Cutting::No {
-            capabilities.checksum.tcp = Checksum::None;
             // A tag may come on top.
             let longest = self.longest_segmented().map(|longest| longest - 4);
             capabilities.segmentation.tcpv4 = longest.and_then(NonZeroUsize::new);
@@ -219,14 +224,16 @@ impl phy::TxToken for Tx<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
         let mut frame = vec![0; len];
         let result = f(&mut frame);
-        let cutting = if self.end.number == 0 { self.end.cable().cutting } else { Cutting::No };
-        match (cutting, self.size) {
-            (Cutting::No, _) => self.end.unflushed.push(frame),
-            (_, None) => {
-                checksum::complete(&mut frame);
+        let is_ours = self.end.number == 0;
+        let cutting = if is_ours { self.end.cable().cutting } else { Cutting::No };
+        match self.size.filter(|_| cutting != Cutting::No) {
+            None => {
+                if is_ours {
+                    checksum::complete(&mut frame);
+                }
                 self.end.unflushed.push(frame);
             }
-            (_, Some(size)) => {
+            Some(size) => {
                 assert!(len <= LONGEST_CUT, "{len} bytes");
                 self.end.cable().cut.push(len);
                 if cutting == Cutting::Right {

@@ -68,28 +68,30 @@ fn parse(frame: &[u8]) -> (u32, u8, Vec<u8>) {
     (tcp.seq_number().0.cast_unsigned(), segment[13], tcp.payload().to_vec())
 }
 
-/// What the stack gets of frames that come in one batch.
-fn batch(frames: &[Vec<u8>]) -> Vec<Vec<u8>> {
-    let mut room = Room::new();
-    let mut coalesce = Coalesce::new(&mut room);
-    let mut got = Vec::new();
+/// What became of frames that come in one batch: the first of each run, and all that are in none, as
+/// they came; of those behind it the sequence number and the data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Came {
+    Alone(Vec<u8>),
+    Following(u32, Vec<u8>),
+}
+
+fn batch(frames: &[Vec<u8>]) -> Vec<Came> {
+    let mut run: Option<Run> = None;
+    let mut came = Vec::new();
     for frame in frames {
-        if coalesce.join(frame).is_some() {
+        if let Some(run) = &mut run
+            && let Some(data) = run.data(frame)
+        {
+            let following = run.following(data.len());
+            came.push(Came::Following(following.begin, frame[data].to_vec()));
+            run.go_on(&following);
             continue;
         }
-        match coalesce.take(frame) {
-            Fate::InPlace => got.push(frame.clone()),
-            Fate::Behind => {
-                got.push(coalesce.frame().to_vec());
-                coalesce.clear();
-                coalesce.hold(frame);
-            }
-        }
+        run = Run::begin(frame).map(|(run, _)| run);
+        came.push(Came::Alone(frame.clone()));
     }
-    if !coalesce.is_empty() {
-        got.push(coalesce.frame().to_vec());
-    }
-    got
+    came
 }
 
 /// Segments of so many bytes, one behind the other.
@@ -104,56 +106,60 @@ fn run(segment: impl Fn(u32, &[u8]) -> Vec<u8>, lengths: &[usize]) -> Vec<Vec<u8
 }
 
 #[test]
-fn the_first_of_a_run_goes_alone_and_the_others_as_one() {
+fn those_behind_the_first_go_on_with_it() {
     for segment in [ipv4, ipv6] {
-        let frames = run(segment, &[1460, 1460, 100, 1460]);
-        let got = batch(&frames);
-        assert_eq!(got.len(), 2);
-        assert_eq!(got[0], frames[0]);
-        let (sequence, flags, joined) = parse(&got[1]);
-        assert_eq!((sequence, flags), (SEQUENCE + 1460, ACK));
-        assert_eq!(joined, [data(1460, 1), data(100, 2), data(1460, 3)].concat());
-    }
-}
-
-#[test]
-fn one_that_nothing_follows_is_not_copied() {
-    let mut room = Room::new();
-    let mut coalesce = Coalesce::new(&mut room);
-    for frame in run(ipv4, &[1460, 1460]) {
-        assert_eq!(coalesce.join(&frame), None);
-        assert_eq!(coalesce.take(&frame), Fate::InPlace);
-        assert!(coalesce.is_empty());
-        coalesce.end_run();
+        let frames = run(segment, &[1460, 1460, 100, 20]);
+        let following = |offset, bytes| Came::Following(SEQUENCE + offset, bytes);
+        assert_eq!(
+            batch(&frames),
+            [
+                Came::Alone(frames[0].clone()),
+                following(1460, data(1460, 1)),
+                following(2920, data(100, 2)),
+                following(3020, data(20, 3)),
+            ]
+        );
     }
 }
 
 /// Who watches the connection is told what it would have read.
 #[test]
-fn one_that_goes_on_says_where_its_data_belongs() {
-    let mut room = Room::new();
-    let mut coalesce = Coalesce::new(&mut room);
+fn what_goes_on_says_where_it_belongs() {
     for segment in [ipv4, ipv6] {
-        let [first, second, third] = &run(segment, &[300, 200, 100])[..] else { return };
-        assert_eq!(coalesce.join(first), None);
-        assert_eq!(coalesce.take(first), Fate::InPlace);
-        let following = |begin, end| Following { ports: (0xc001, 0x0cbc), begin, end };
-        assert_eq!(coalesce.join(second), Some(following(SEQUENCE + 300, SEQUENCE + 500)));
-        assert_eq!(coalesce.join(third), Some(following(SEQUENCE + 500, SEQUENCE + 600)));
-        coalesce.clear();
-        coalesce.end_run();
+        let frames = run(segment, &[300, 200]);
+        let (run, begun) = Run::begin(&frames[0]).unwrap();
+        assert_eq!(frames[0][begun], data(300, 0));
+        assert_eq!(frames[1][run.data(&frames[1]).unwrap()], data(200, 1));
+        let begin = SEQUENCE + 300;
+        let following = Following { ports: (0xc001, 0x0cbc), begin, end: begin + 200 };
+        assert_eq!(run.following(200), following);
     }
 }
 
 #[test]
-fn a_push_anywhere_is_one_of_the_whole() {
-    for pushed in 1..4 {
-        for (segment, flags) in [(ipv4 as fn(u32, &[u8]) -> Vec<u8>, 47), (ipv6, 67)] {
-            let mut frames = run(segment, &[200; 4]);
-            frames[pushed][flags] |= PSH;
-            let got = batch(&frames);
-            assert_eq!(got.len(), 2);
-            assert_eq!(parse(&got[1]).1, ACK | PSH);
+fn a_push_ends_no_run() {
+    for (segment, flags) in [(ipv4 as fn(u32, &[u8]) -> Vec<u8>, 47), (ipv6, 67)] {
+        let mut frames = run(segment, &[200; 4]);
+        frames[2][flags] |= PSH;
+        assert_eq!(alone(&batch(&frames)), [&frames[0]]);
+    }
+}
+
+/// What somebody read the begin of is a frame as the peer could have sent it.
+#[test]
+fn what_is_left_of_a_frame_is_one_itself() {
+    for segment in [ipv4, ipv6] {
+        for taken in [1, 53, 54, 100, 180] {
+            let mut frames = run(segment, &[200, 200]);
+            frames[1].extend([0xee; 6]);
+            let (mut run, _) = Run::begin(&frames[0]).unwrap();
+            let found = run.data(&frames[1]).unwrap();
+            run.go_on(&run.following(taken));
+            let left = run.cut(&mut frames[1], found.start + taken..found.end);
+            let sequence = SEQUENCE + 200 + taken as u32;
+            assert_eq!(parse(left), (sequence, ACK, data(200, 1)[taken..].to_vec()));
+            let (next, _) = Run::begin(left).expect("is plain itself");
+            assert_eq!(next.following(0).begin, SEQUENCE + 400);
         }
     }
 }
@@ -164,35 +170,21 @@ fn sequence_numbers_go_round() {
     let frames: Vec<_> = [0, 200, 400]
         .map(|offset| ipv4(begin.wrapping_add(offset), &data(200, offset as u8)))
         .to_vec();
-    let got = batch(&frames);
-    assert_eq!(got.len(), 2);
-    assert_eq!(parse(&got[1]).2.len(), 400);
+    let came = batch(&frames);
+    assert_eq!(alone(&came), [&frames[0]]);
+    assert_eq!(came[2], Came::Following(99, data(200, 400_u32 as u8)));
 }
 
 #[test]
 fn what_pads_a_frame_is_no_data() {
-    let mut frames = run(ipv4, &[200, 200, 200]);
+    let mut frames = run(ipv4, &[200, 200]);
     for frame in &mut frames {
         frame.extend([0xee; 6]);
     }
-    let got = batch(&frames);
-    assert_eq!(parse(&got[1]).2, [data(200, 1), data(200, 2)].concat());
+    assert_eq!(batch(&frames)[1], Came::Following(SEQUENCE + 200, data(200, 1)));
 }
 
-#[test]
-fn what_does_not_fit_begins_anew() {
-    let lengths = [1460; 40];
-    let frames = run(ipv4, &lengths);
-    let got = batch(&frames);
-    assert_eq!(got.len(), 4, "one alone, and 39 in three");
-    assert!(got.iter().all(|frame| frame.len() <= ROOM));
-    let all: Vec<u8> = got.iter().flat_map(|frame| parse(frame).2).collect();
-    let whole: Vec<u8> = frames.iter().flat_map(|frame| parse(frame).2).collect();
-    assert!(all == whole);
-}
-
-/// Each of these is no part of the run before it, is handed on as it came, and after what came
-/// before it.
+/// Each of these is no part of the run before it.
 #[test]
 fn whatever_is_not_plain_or_differs_stays_alone() {
     type Change = fn(&mut Vec<u8>);
@@ -282,12 +274,9 @@ fn whatever_is_not_plain_or_differs_stays_alone() {
         if seal_again {
             seal(&mut frames[3]);
         }
-        let got = batch(&frames);
-        assert_eq!(got[0], frames[0], "{what}");
-        assert_eq!(parse(&got[1]).2, [data(200, 1), data(200, 2)].concat(), "{what}");
-        assert_eq!(got[2], frames[3], "{what}");
-        // Nor does what came before it, or it itself, go on behind it.
-        assert_eq!(got[3..], frames[4..], "{what}");
+        let came = batch(&frames);
+        // Nor does anything go on behind it.
+        assert_eq!(alone(&came), [&frames[0], &frames[3], &frames[4]], "{what}");
     }
 }
 
@@ -300,7 +289,7 @@ fn parts_of_packets_are_no_segments() {
             frame[20..22].copy_from_slice(&flags);
             seal(frame);
         }
-        assert_eq!(batch(&frames), frames, "{flags:02x?}");
+        assert_eq!(alone(&batch(&frames)).len(), 3, "{flags:02x?}");
     }
 }
 
@@ -310,16 +299,41 @@ fn what_is_out_of_order_keeps_its_place() {
     for order in [&[0, 1, 3, 4][..], &[0, 1, 1, 2], &[0, 2, 1, 3], &[2, 1, 0]] {
         let in_order = run(ipv4, &[200; 5]);
         let frames: Vec<_> = order.iter().map(|number| in_order[*number].clone()).collect();
-        assert_eq!(bytes(&batch(&frames)), bytes(&frames), "{order:?}");
+        let each_alone: Vec<_> = frames.iter().cloned().map(Came::Alone).collect();
+        assert_eq!(flat(&batch(&frames)), flat(&each_alone), "{order:?}");
     }
 }
 
-/// Every byte of data with its number, in the order in which it is handed on.
-fn bytes(frames: &[Vec<u8>]) -> Vec<(u32, u8)> {
-    let bytes = frames.iter().map(|frame| parse(frame)).flat_map(|(sequence, _, data)| {
-        data.into_iter().enumerate().map(move |(at, byte)| (sequence.wrapping_add(at as u32), byte))
+/// What is the stack's.
+fn alone(came: &[Came]) -> Vec<&Vec<u8>> {
+    let alone = came.iter().filter_map(|came| match came {
+        Came::Alone(frame) => Some(frame),
+        Came::Following(..) => None,
     });
-    bytes.collect()
+    alone.collect()
+}
+
+/// Every byte of data with its number, in the order in which it is handed on; other frames as they are.
+fn flat(came: &[Came]) -> Vec<(Vec<u8>, u32)> {
+    let mut flat = Vec::new();
+    for came in came {
+        let (sequence, data) = match came {
+            Came::Following(sequence, data) => (*sequence, data.clone()),
+            Came::Alone(frame) => match Run::begin(frame) {
+                Some((_, data)) => {
+                    let (sequence, ..) = parse(frame);
+                    (sequence, frame[data].to_vec())
+                }
+                None => {
+                    flat.push((frame.clone(), 0));
+                    continue;
+                }
+            },
+        };
+        let each = data.into_iter().enumerate();
+        flat.extend(each.map(|(at, byte)| (vec![byte], sequence.wrapping_add(at as u32))));
+    }
+    flat
 }
 
 proptest! {
@@ -344,28 +358,13 @@ proptest! {
             }
             frames.push(frame);
         }
-        // Data byte by byte, other frames as one.
-        let flat = |frames: &[Vec<u8>]| -> Vec<(Vec<u8>, u32)> {
-            frames.iter().flat_map(|frame| match Plain::read(frame) {
-                Some(plain) => {
-                    let data = frame[plain.data.clone()].to_vec();
-                    let sequence = plain.sequence;
-                    let each = data.into_iter().enumerate();
-                    each.map(|(at, byte)| (vec![byte], sequence.wrapping_add(at as u32))).collect()
-                }
-                None => vec![(frame.clone(), 0)],
-            }).collect()
-        };
-        let got = batch(&frames);
-        prop_assert!(got.len() <= frames.len());
-        prop_assert_eq!(flat(&got), flat(&frames));
+        let each_alone: Vec<_> = frames.iter().cloned().map(Came::Alone).collect();
+        prop_assert_eq!(flat(&batch(&frames)), flat(&each_alone));
     }
 
     /// No bytes make it fail.
     #[test]
     fn any_bytes_are_taken(frames in vec(vec(any::<u8>(), 0..120), 0..8)) {
-        let total: usize = frames.iter().map(Vec::len).sum();
-        let got: usize = batch(&frames).iter().map(Vec::len).sum();
-        prop_assert!(got <= total);
+        prop_assert_eq!(batch(&frames).len(), frames.len());
     }
 }
