@@ -1,5 +1,5 @@
-//! Single points of the host's rows: ours over its sockets in turns with libiscsi, or alone, so that
-//! its system calls can be counted.
+//! Single points of the host's rows: ours over its sockets in turns with libiscsi and with the sockets
+//! alone, or alone, so that its system calls can be counted.
 //!
 //! ```text
 //! cargo run --release -p throughput --example compare_hosts -- --only 'read 1 MiB'
@@ -13,9 +13,10 @@ use isboot_tests::scratch::Scratch;
 use throughput::contender::{Turn, take_turns};
 use throughput::host::ours::Ours;
 use throughput::host::peer::{Peer, Program};
+use throughput::host::plain::PlainTcp;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
-use throughput::workload::{Digests, Workload};
+use throughput::workload::{Digests, Operation, Workload};
 
 use points::Points;
 
@@ -24,9 +25,12 @@ use points::Points;
 struct Options {
     #[command(flatten)]
     points: Points,
-    /// Without libiscsi
+    /// Without libiscsi, and without the sockets alone
     #[arg(long)]
     alone: bool,
+    /// With both digests, when alone
+    #[arg(long, requires = "alone")]
+    both: bool,
 }
 
 fn main() -> Result<(), String> {
@@ -39,15 +43,20 @@ fn main() -> Result<(), String> {
     for load in options.points.wanted(loads()) {
         let both = load.with(Digests::Both);
         let mut theirs = Peer::new(Program::for_a(&load), &place);
-        let mut turns = vec![Turn::new(&mut ours, &load)];
+        let mut plain = PlainTcp::default();
+        let of_ours = if options.both { &both } else { &load };
+        let mut turns = vec![Turn::new(&mut ours, of_ours)];
         if !options.alone {
             turns.push(Turn::new(&mut digesting, &both));
             turns.push(Turn::new(&mut theirs, &load));
+            if load.operation == Operation::Read {
+                turns.push(Turn::new(&mut plain, &load));
+            }
         }
         take_turns(&mut turns, options.points.rounds, limit);
         let seen: Result<Vec<Vec<Sample>>, String> = turns.into_iter().map(|t| t.seen).collect();
         println!("{load}");
-        let names = ["ours", "… both digests", "libiscsi"];
+        let names = ["ours", "… both digests", "libiscsi", "plain TCP"];
         let [ours, others @ ..] = &seen?[..] else { continue };
         for (name, samples) in names.iter().zip(std::iter::once(ours).chain(others)) {
             let (speed, cpu) = (speed(samples), cpu(samples));
