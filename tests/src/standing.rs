@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+use isboot_transport::stream::{ByteStream, Expected, StreamError, StreamState};
 
 use connection::Connection;
 
@@ -180,8 +180,8 @@ impl<S: ByteStream> ByteStream for Watched<S> {
         Some(count)
     }
 
-    fn expect_at_least(&mut self, bytes: usize) {
-        self.stream.expect_at_least(bytes);
+    fn expect(&mut self, expected: Expected) {
+        self.stream.expect(expected);
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

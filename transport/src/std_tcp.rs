@@ -18,14 +18,15 @@ use rustix::net::{
 
 use self::buffer::Buffer;
 use self::waking::Waking;
-use crate::stream::{ByteStream, StreamError, StreamState};
+use crate::stream::{ByteStream, Expected, StreamError, StreamState};
 
 /// Size of the receive buffer in bytes.
 const BUFFER: usize = 512 * 1024;
 /// Size of the transmit buffer in bytes. A full one goes to the socket at once: the peer has the
 /// first of a long run while the last is still being copied, and what passes through the buffer
-/// stays in the cache on its way.
-const STAGE: usize = 64 * 1024;
+/// stays in the cache on its way. 64 KiB of data and what is around them go together: the peer
+/// would else wake up for all but a few bytes of them, and again for those.
+const STAGE: usize = 65 * 1024;
 /// Shorter runs of data are read together with what follows them: copying costs less than a call.
 const PLACE_LEAST: usize = 8 * 1024;
 /// Bytes read beyond data that goes straight to its place: the next headers.
@@ -101,8 +102,8 @@ impl StdTcp {
 
     /// Sleeps until there is something worth to be done, at most for `limit`.
     ///
-    /// That is a good part of what is [expected](ByteStream::expect_at_least), or any byte where that
-    /// takes longer than two milliseconds.
+    /// That is a good part of what is [expected](ByteStream::expect), or any byte where that takes
+    /// longer than five milliseconds.
     pub fn wait(&self, limit: Duration) {
         let Some(socket) = &self.socket else {
             std::thread::sleep(limit);
@@ -308,8 +309,8 @@ impl ByteStream for StdTcp {
         Some(count.min(wanted))
     }
 
-    fn expect_at_least(&mut self, bytes: usize) {
-        self.waking.get_mut().expect_at_least(bytes);
+    fn expect(&mut self, expected: Expected) {
+        self.waking.get_mut().expect(expected);
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

@@ -38,10 +38,10 @@ pub trait ByteStream {
         None
     }
 
-    /// At least so many bytes will come without anything more from this side: one that sleeps on
-    /// the connection may do so until a good part of them is there, rather than the first.
-    fn expect_at_least(&mut self, bytes: usize) {
-        let _ = bytes;
+    /// So much will come without anything more from this side: one that sleeps on the connection may
+    /// do so until a good part of it is there, rather than the first byte.
+    fn expect(&mut self, expected: Expected) {
+        let _ = expected;
     }
 
     /// Lends free transmit space to `fill`, which says how many bytes it wrote.
@@ -58,6 +58,17 @@ pub trait ByteStream {
 
     /// When [`poll`](Self::poll) wants to be called next even if no frame arrives.
     fn poll_at(&self, now: Duration) -> Option<Duration>;
+}
+
+/// What the peer sends without anything more from this side, unless something fails.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Expected {
+    /// Bytes, at least.
+    pub all: usize,
+    /// How many of them end the answer that comes first. Fewer complete nothing.
+    pub first: usize,
+    /// How many each answer behind it has, in the mean; 0 where there is none.
+    pub each: usize,
 }
 
 /// Where a [`ByteStream`] stands.

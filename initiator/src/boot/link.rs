@@ -2,9 +2,9 @@
 
 use core::time::Duration;
 
-use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+use isboot_transport::stream::{ByteStream, Expected, StreamError, StreamState};
 
-use crate::session::{DataOut, Event, LinkFailure, LinkWanted, Placement, Session};
+use crate::session::{DataOut, Event, LinkFailure, LinkWanted, Owed, Placement, Session};
 use crate::time::Instant;
 
 /// Fills 32 bytes with entropy, or says `false` when there is none. Asked once per login, for
@@ -14,6 +14,10 @@ pub type EntropySource = fn(&mut [u8; 32]) -> bool;
 /// Rounds of receive and transmit in one poll: enough to drain a ring, few enough that a flood
 /// of frames cannot hold the caller.
 pub(super) const ROUNDS: usize = 8;
+
+/// So many bytes go straight to their places before there is a chance to send: the target shall have
+/// the next command while the rest of a long run is copied.
+const PLACED_AT_ONCE: usize = 128 * 1024;
 
 /// Who the events of a session are for.
 pub(super) trait Receiver<const TASKS: usize> {
@@ -116,16 +120,18 @@ impl<S: ByteStream> Link<S> {
     }
 
     /// Hands what arrived to the session, and its events to `receiver`; whether anything had
-    /// arrived.
+    /// arrived. Where much goes straight to its place, not all of it at once.
     pub(super) fn receive<const TASKS: usize>(
         &mut self,
         now: Instant,
         session: &mut Session<TASKS>,
         mut receiver: impl Receiver<TASKS>,
     ) -> bool {
-        let mut any = false;
-        loop {
-            let took = self.receive_in_place(now, session, &mut receiver)
+        let (mut any, mut placed) = (false, 0_usize);
+        while placed < PLACED_AT_ONCE {
+            let count = self.receive_in_place(now, session, &mut receiver);
+            placed = placed.saturating_add(count);
+            let took = count > 0
                 || self
                     .stream
                     .recv(|bytes| {
@@ -154,24 +160,25 @@ impl<S: ByteStream> Link<S> {
         any
     }
 
-    /// Lets the stream put the data that comes next where it belongs; whether it put any there.
+    /// Lets the stream put the data that comes next where it belongs; how many bytes it put there.
     fn receive_in_place<const TASKS: usize>(
         &mut self,
         now: Instant,
         session: &mut Session<TASKS>,
         receiver: &mut impl Receiver<TASKS>,
-    ) -> bool {
-        let Some(placement) = session.placement() else { return false };
-        let Some(place) = receiver.place(placement) else { return false };
+    ) -> usize {
+        let Some(placement) = session.placement() else { return 0 };
+        let Some(place) = receiver.place(placement) else { return 0 };
         let placed = self.stream.recv_into(place).and_then(|count| place.get(..count));
-        let Some(mut placed) = placed else { return false };
+        let Some(mut placed) = placed else { return 0 };
+        let count = placed.len();
         // The event tells of the bytes that lie where it wants them.
         let _ = session.receive(now, &mut placed);
         // The last of them may have brought the status with it.
         while let Some(event) = session.receive(now, &mut &[][..]) {
             receiver.take(session, event);
         }
-        true
+        count
     }
 
     /// Lets the session write what it has to say; whether it said anything.
@@ -192,7 +199,8 @@ impl<S: ByteStream> Link<S> {
                 Some(0) | None => break,
             }
         }
-        self.stream.expect_at_least(session.owed());
+        let Owed { all, first, each } = session.owed();
+        self.stream.expect(Expected { all, first, each });
         any
     }
 

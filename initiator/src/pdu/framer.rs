@@ -138,6 +138,25 @@ impl Framer {
         }
     }
 
+    /// How many bytes of the PDU are still to come whose header has come; `None` in the middle of a
+    /// header.
+    #[must_use]
+    pub fn rest(&self) -> Option<usize> {
+        let digest = if self.digests.data { DIGEST_LENGTH } else { 0 };
+        match &self.state {
+            State::Header { gathered } if gathered.is_empty() => Some(0),
+            State::Header { .. } | State::AdditionalHeader { .. } | State::HeaderDigest { .. } => {
+                None
+            }
+            State::Data { remaining, padding, .. } => {
+                Some(remaining.saturating_add(*padding).saturating_add(digest))
+            }
+            State::Padding { remaining, .. } => Some(remaining.saturating_add(digest)),
+            State::DataDigest { gathered, .. } => Some(gathered.missing),
+            State::End { .. } | State::Failed(_) => Some(0),
+        }
+    }
+
     /// Which digests the PDUs from the next one on carry. The header digest of a PDU that has
     /// begun to arrive changes too; call this before giving any input of the next PDU.
     pub fn set_digests(&mut self, digests: Digests) {

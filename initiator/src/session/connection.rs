@@ -3,7 +3,7 @@
 use heapless::{Deque, Vec};
 
 use super::arriving::Arriving;
-use super::owed::Owed;
+use super::owed::Ledger;
 use super::task::TaskTag;
 use crate::login::Negotiated;
 use crate::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
@@ -50,7 +50,7 @@ pub(super) struct Connection {
     pub(super) ping: Option<(u32, Instant)>,
     /// Time2Wait that the target announced together with the end, in seconds.
     pub(super) announced_wait: Option<u16>,
-    pub(super) owed: Owed,
+    pub(super) ledger: Ledger,
 }
 
 impl Connection {
@@ -70,7 +70,7 @@ impl Connection {
             pdu_since: None,
             ping: None,
             announced_wait: None,
-            owed: Owed::default(),
+            ledger: Ledger::new(),
         }
     }
 }

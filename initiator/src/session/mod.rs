@@ -36,6 +36,7 @@ pub use error::{Error, LinkFailure, ManagementError, TaskError, Waiting};
 pub use escalation::{Escalation, EscalationError, TaskManagement};
 pub use event::{Completion, DataOut, DiscoverError, Event, LinkWanted, Placement, SubmitError};
 pub use function::Reset;
+pub use owed::Owed;
 pub use send_targets::{Discovered, FoundTarget, SendTargets};
 pub use session::Session;
 pub use task::{Command, OUTSTANDING_R2T_LIMIT, TaskTag, Transfer};

@@ -236,7 +236,7 @@ impl<const TASKS: usize> Session<TASKS> {
         }
         task.moved.add(start, end).map_err(|TooManyGaps| SCATTERED)?;
         task.next_data_sn = task.next_data_sn.wrapping_add(1);
-        self.connection.owed.came(task, header.data_segment_length);
+        self.connection.ledger.came(task, header.data_segment_length, header.status.is_some());
         Ok(Arriving::Data { header, index, position: start })
     }
 
@@ -475,7 +475,7 @@ impl<const TASKS: usize> Session<TASKS> {
     fn complete<'b>(&mut self, index: u16, completion: Completion) -> Result<Step<'b>, Error> {
         let tag = self.tasks.tag(index).ok_or(UNKNOWN_TASK)?;
         if let Some(task) = self.tasks.at_mut(index) {
-            self.connection.owed.ended(task);
+            self.connection.ledger.ended(task);
         }
         self.tasks.remove(index);
         Ok(Step::Event(Event::Completed { task: tag, completion }))

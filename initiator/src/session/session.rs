@@ -8,6 +8,7 @@ use super::error::{Error, LinkFailure, TaskError};
 use super::event::{Event, LinkWanted, SubmitError};
 use super::exchange::Text;
 use super::function::Management;
+use super::owed::Owed;
 use super::portals::Portals;
 use super::recovery::Recovery;
 use super::task::{Command, OUTSTANDING_R2T_LIMIT, TaskState, TaskTable, TaskTag, Unwanted};
@@ -241,12 +242,13 @@ impl<const TASKS: usize> Session<TASKS> {
         self.tasks.len()
     }
 
-    /// Bytes that the target sends at least before it wants anything more from us, unless something
-    /// fails; none while a command waits to be asked for its data. Who sleeps meanwhile need not wake
-    /// up for the first of them.
+    /// What the target sends before it wants anything more from us, unless something fails; nothing
+    /// while a command waits to be asked for its data, nor in the middle of a header. Who sleeps
+    /// meanwhile need not wake up for the first byte.
     #[must_use]
-    pub fn owed(&self) -> usize {
-        self.connection.owed.at_least()
+    pub fn owed(&self) -> Owed {
+        let rest = self.connection.framer.rest();
+        rest.map_or(Owed::default(), |rest| self.connection.ledger.with_rest(rest))
     }
 
     /// What the session was made with.
@@ -266,7 +268,7 @@ impl<const TASKS: usize> Session<TASKS> {
         if let Some(task) = self.tasks.at_mut(index)
             && task.state != TaskState::Failed
         {
-            self.connection.owed.ended(task);
+            self.connection.ledger.ended(task);
             task.state = TaskState::Failed;
             task.bursts.clear();
             let _ = self.failed.push_back((index, error));
@@ -282,6 +284,7 @@ impl<const TASKS: usize> Session<TASKS> {
         };
         self.connection.framer.set_digests(digests);
         self.connection.serializer.set_digests(digests);
+        self.connection.ledger.agreed(&negotiated, digests);
         self.portals.logged_in();
         self.next_scan = Instant::ZERO;
         self.release_all();
@@ -301,7 +304,7 @@ impl<const TASKS: usize> Session<TASKS> {
     /// Puts a sent command back in the queue for another issue, or fails it when it had enough.
     pub(super) fn issue_again(&mut self, index: u16) {
         let Some(task) = self.tasks.at_mut(index) else { return };
-        self.connection.owed.ended(task);
+        self.connection.ledger.ended(task);
         task.rewind();
         task.state = TaskState::Queued;
         if task.unwanted != Unwanted::No {

@@ -3,6 +3,7 @@
 use heapless::{Deque, Vec};
 
 use super::extents::Extents;
+use super::owed::Debt;
 use crate::pdu::request::TaskAttribute;
 use crate::pdu::serial::SerialNumber;
 use crate::time::Instant;
@@ -115,8 +116,8 @@ pub(super) struct Task {
     pub(super) next_r2t_sn: u32,
     /// Data-In bytes taken so far, or Data-Out bytes asked for or promised so far.
     pub(super) moved: Extents,
-    /// Bytes that the target owes for it.
-    pub(super) owed: u32,
+    /// What the target owes for it.
+    pub(super) debt: Debt,
     /// A data digest failed: status to come does not count, the command is issued again.
     pub(super) damaged: bool,
     /// Steps of the escalation that were taken for it in this session.
@@ -154,7 +155,7 @@ impl Task {
         next_data_sn: 0,
         next_r2t_sn: 0,
         moved: Extents::EMPTY,
-        owed: 0,
+        debt: Debt::NONE,
         damaged: false,
         steps: 0,
         rejections: 0,
@@ -171,6 +172,7 @@ impl Task {
         self.next_data_sn = 0;
         self.next_r2t_sn = 0;
         self.moved.clear();
+        self.debt = Debt::NONE;
         self.damaged = false;
         self.bursts.clear();
     }

@@ -172,7 +172,7 @@ impl<const TASKS: usize> Session<TASKS> {
         };
         // The first range of an issue: there is room.
         let _ = task.moved.add(0, announced);
-        self.connection.owed.sent(task, announced);
+        self.connection.ledger.sent(task, announced);
         if announced > immediate {
             self.connection.unsolicited =
                 Some(Unsolicited { index, offset: immediate, end: announced, data_sn: 0 });

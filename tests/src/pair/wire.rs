@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+use isboot_transport::stream::{ByteStream, Expected, StreamError, StreamState};
 
 use super::Random;
 use crate::target::{Connection, Target};
@@ -68,9 +68,10 @@ struct State {
     lends: bool,
     /// Bytes that were put straight into their place.
     placed: u64,
-    /// Bytes that the initiator says it expects; now, and the most so far.
-    expected: usize,
-    most_expected: usize,
+    /// Bytes that the initiator took.
+    taken: u64,
+    /// What the initiator said it expects, and how many bytes it had taken then.
+    expected: Vec<(u64, Expected)>,
     /// The target has closed: nothing follows `down`.
     fin: bool,
     silent: bool,
@@ -106,8 +107,8 @@ impl Wire {
             arrived: VecDeque::new(),
             lends: false,
             placed: 0,
-            expected: 0,
-            most_expected: 0,
+            taken: 0,
+            expected: Vec::new(),
             fin: false,
             silent: false,
             room: 1 << 16,
@@ -370,13 +371,22 @@ impl MemoryStream {
     /// Bytes that the initiator expects at least without sending anything more.
     #[must_use]
     pub fn expected(&self) -> usize {
-        self.0.0.borrow().expected
+        self.0.0.borrow().expected.last().map_or(0, |(_, expected)| expected.all)
     }
 
-    /// The most that it ever expected since this was asked last.
+    /// Each time since this was asked last that it said what it expects: how many bytes it had taken
+    /// by then, and what it said.
     #[must_use]
-    pub fn most_expected(&self) -> usize {
-        core::mem::take(&mut self.0.0.borrow_mut().most_expected)
+    pub fn expectations(&self) -> Vec<(u64, Expected)> {
+        let state = &mut *self.0.0.borrow_mut();
+        let last = state.expected.last().copied();
+        core::mem::replace(&mut state.expected, last.into_iter().collect())
+    }
+
+    /// Bytes that the initiator took.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.0.0.borrow().taken
     }
 }
 
@@ -416,6 +426,7 @@ impl ByteStream for MemoryStream {
         }
         let (count, result) = take(&bytes[..bytes.len().min(LENT)]);
         state.arrived.drain(..count);
+        state.taken += count as u64;
         Some(result)
     }
 
@@ -431,13 +442,16 @@ impl ByteStream for MemoryStream {
             *to = from;
         }
         state.placed += count as u64;
+        state.taken += count as u64;
         Some(count)
     }
 
-    fn expect_at_least(&mut self, bytes: usize) {
+    fn expect(&mut self, expected: Expected) {
         let state = &mut *self.0.0.borrow_mut();
-        state.expected = bytes;
-        state.most_expected = state.most_expected.max(bytes);
+        let said = (state.taken, expected);
+        if state.expected.last() != Some(&said) {
+            state.expected.push(said);
+        }
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {

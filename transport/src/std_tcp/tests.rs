@@ -174,6 +174,33 @@ fn after_an_abort_it_connects_again_with_nothing_left_over() {
 }
 
 #[test]
+fn a_wait_ends_with_the_answer_and_not_before() {
+    const ANSWER: usize = 16 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    let data = pattern(2 * ANSWER);
+    peer.write_all(&data[..ANSWER - 4]).unwrap();
+    let sends = thread::spawn(move || {
+        thread::sleep(waking::PATIENCE / 5);
+        peer.write_all(&data[ANSWER - 4..ANSWER]).unwrap();
+        peer
+    });
+    stream.expect(Expected { all: 2 * ANSWER, first: ANSWER, each: ANSWER });
+    stream.wait(LIMIT);
+    stream.poll(Duration::ZERO);
+    assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.len())), Some(ANSWER));
+    drop(sends.join().unwrap());
+}
+
+#[test]
+fn a_long_write_leaves_together_with_its_header() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, _peer) = open(&listener);
+    let (header, digests, data) = (48, 8, 64 * 1024);
+    assert!(stream.send(|out| (0, out.len())).unwrap() >= header + digests + data);
+}
+
+#[test]
 fn close_sends_everything_first() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);
@@ -240,7 +267,7 @@ fn stream_to(portal: SocketAddr) -> StdTcp {
 fn a_wait_for_much_does_not_hold_back_the_little_that_comes() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);
-    stream.expect_at_least(1 << 20);
+    stream.expect(Expected { all: 1 << 20, first: 1 << 20, each: 1 << 20 });
     peer.write_all(b"a notice").unwrap();
     let start = Instant::now();
     stream.wait(LIMIT);
@@ -256,7 +283,7 @@ fn a_peer_that_stops_in_the_middle_of_a_run_holds_a_wait_up_no_longer_than_its_l
     let (mut stream, mut peer) = open(&listener);
     let mut place = vec![0; 4 * PLACE_LEAST];
     assert_eq!(stream.recv_into(&mut place), None, "nothing came yet");
-    stream.expect_at_least(place.len());
+    stream.expect(Expected { all: place.len(), first: place.len(), each: 0 });
     peer.write_all(&[7; PLACE_LEAST]).unwrap();
     let (mut placed, start) = (0, Instant::now());
     for _ in 0..10 {
