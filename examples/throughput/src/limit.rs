@@ -47,6 +47,10 @@ impl Contender for Watched<'_> {
         self.contender.prepare(workload)
     }
 
+    fn settle(&mut self, workload: &Workload) -> Result<(), String> {
+        self.contender.settle(workload)
+    }
+
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
         let before = Threads::of(self.target)?;
         let sample = self.contender.run(workload, limit)?;

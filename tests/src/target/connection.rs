@@ -9,6 +9,7 @@ use super::frame::{Decoder, FrameFault, Pdu};
 use super::hook::{Handling, Injection, Numbering};
 use super::link::Link;
 use super::login::{Login, Progress};
+use super::output::Output;
 use super::rules::{End, Violation, broken, opcode_name, reserved_bits};
 use super::session::FullFeature;
 use super::state::{Order, Shared};
@@ -66,6 +67,11 @@ impl Connection {
 
     /// Bytes to be sent. Looks first whether somebody told the connection to do something.
     pub fn take_output(&mut self) -> Vec<u8> {
+        self.output().into_bytes()
+    }
+
+    /// The same, as it lies.
+    pub(super) fn output(&mut self) -> Output {
         self.look_outside();
         if let Phase::FullFeature(session) = &mut self.phase {
             session.poll(&mut self.link);

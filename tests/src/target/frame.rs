@@ -4,9 +4,11 @@
 use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
 use isboot::pdu::digest::Digests;
 
-/// CRC32C (RFC 7143 §13.1).
-fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, bytes) as u32
+/// CRC32C of all the parts (RFC 7143 §13.1).
+fn crc32c(parts: &[&[u8]]) -> u32 {
+    let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
+    parts.iter().for_each(|part| crc.update(part));
+    crc.finalize() as u32
 }
 
 /// One PDU: header, additional header segments, data without padding.
@@ -30,23 +32,27 @@ impl Pdu {
 
     /// Appends its bytes to `out`: padded with zeros, with these digests (RFC 7143 §11.2.3).
     pub fn encode(&self, digests: Digests, out: &mut Vec<u8>) {
-        let start = out.len();
-        out.extend_from_slice(self.header.as_bytes());
-        out.extend_from_slice(&self.additional);
-        if digests.header {
-            let crc = crc32c(&out[start..]);
-            out.extend_from_slice(&crc.to_le_bytes());
-        }
-        if self.data.is_empty() {
-            return;
-        }
-        let start = out.len();
+        out.extend(self.head(digests));
         out.extend_from_slice(&self.data);
-        out.resize(start + self.data.len().next_multiple_of(4), 0);
-        if digests.data {
-            let crc = crc32c(&out[start..]);
-            out.extend_from_slice(&crc.to_le_bytes());
+        out.extend(self.tail(digests));
+    }
+
+    /// What comes before its data: headers, and their digest.
+    pub(super) fn head(&self, digests: Digests) -> Vec<u8> {
+        let mut head = [self.header.as_bytes(), self.additional.as_slice()].concat();
+        if digests.header {
+            head.extend(crc32c(&[&head]).to_le_bytes());
         }
+        head
+    }
+
+    /// What comes behind its data: padding, and the digest of both.
+    pub(super) fn tail(&self, digests: Digests) -> Vec<u8> {
+        let mut tail = vec![0; self.data.len().next_multiple_of(4) - self.data.len()];
+        if digests.data && !self.data.is_empty() {
+            tail.extend(crc32c(&[&self.data, &tail]).to_le_bytes());
+        }
+        tail
     }
 }
 
@@ -109,7 +115,7 @@ impl Decoder {
         let Some(head) = take(&mut rest, header_length) else { return Ok(None) };
         if digests.header {
             let Some(digest) = take(&mut rest, 4) else { return Ok(None) };
-            if digest != crc32c(head).to_le_bytes() {
+            if digest != crc32c(&[head]).to_le_bytes() {
                 return Err(FrameFault::HeaderDigest { opcode });
             }
         }
@@ -121,7 +127,7 @@ impl Decoder {
         let Some(segment) = take(&mut rest, length.next_multiple_of(4)) else { return Ok(None) };
         if digests.data && length != 0 {
             let Some(digest) = take(&mut rest, 4) else { return Ok(None) };
-            if digest != crc32c(segment).to_le_bytes() {
+            if digest != crc32c(&[segment]).to_le_bytes() {
                 return Err(FrameFault::DataDigest { opcode });
             }
         }

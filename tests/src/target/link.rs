@@ -7,6 +7,7 @@ use isboot::pdu::response::Response;
 
 use super::frame::Pdu;
 use super::hook::{Fate, Handling, Wire};
+use super::output::Output;
 use super::state::Shared;
 
 /// What a connection sends through.
@@ -14,7 +15,7 @@ use super::state::Shared;
 pub(super) struct Link {
     pub(super) shared: Arc<Shared>,
     pub(super) wire: Wire,
-    output: Vec<u8>,
+    output: Output,
     held: Vec<Pdu>,
     /// A script cut the connection.
     pub(super) cut: bool,
@@ -23,7 +24,7 @@ pub(super) struct Link {
 impl Link {
     pub(super) fn new(shared: Arc<Shared>, connection: u64) -> Self {
         let wire = Wire { connection, digests: Digests::default() };
-        Self { shared, wire, output: Vec::new(), held: Vec::new(), cut: false }
+        Self { shared, wire, output: Output::default(), held: Vec::new(), cut: false }
     }
 
     /// Sends a response, past the script.
@@ -40,34 +41,35 @@ impl Link {
             Some(hook) => hook(&self.wire, &mut pdu),
             None => Fate::Send,
         };
-        let start = self.output.len();
+        let header_length = 48 + pdu.additional.len();
         match fate {
-            Fate::Send => self.encode(&pdu),
+            Fate::Send => self.put(pdu),
             Fate::Drop => {}
             Fate::Hold => self.held.push(pdu),
             Fate::Twice => {
-                self.encode(&pdu);
-                self.encode(&pdu);
+                self.put(pdu.clone());
+                self.put(pdu);
             }
             Fate::CorruptHeader => {
-                self.encode(&pdu);
-                let header_length = 48 + pdu.additional.len();
+                let mut bytes = self.encoded(&pdu);
                 // Without a digest the lowest bit of the header's last byte stands in.
                 let at = if self.wire.digests.header { header_length } else { header_length - 1 };
-                self.output[start + at] ^= 1;
+                bytes[at] ^= 1;
+                self.output.push(bytes);
             }
             Fate::CorruptData => {
-                self.encode(&pdu);
+                let mut bytes = self.encoded(&pdu);
                 let digest = if self.wire.digests.header { 4 } else { 0 };
-                if let Some(byte) = self.output.get_mut(start + 48 + pdu.additional.len() + digest)
-                {
+                if let Some(byte) = bytes.get_mut(header_length + digest) {
                     *byte ^= 1;
                 }
+                self.output.push(bytes);
             }
-            Fate::Bytes(bytes) => self.output.extend(bytes),
+            Fate::Bytes(bytes) => self.output.push(bytes),
             Fate::CutAfter(count) => {
-                self.encode(&pdu);
-                self.output.truncate(start + count);
+                let mut bytes = self.encoded(&pdu);
+                bytes.truncate(count);
+                self.output.push(bytes);
                 self.cut = true;
             }
         }
@@ -84,11 +86,11 @@ impl Link {
     /// Sends what a script held back; the hook has seen it already.
     pub(super) fn release_held(&mut self) {
         for pdu in std::mem::take(&mut self.held) {
-            self.encode(&pdu);
+            self.put(pdu);
         }
     }
 
-    pub(super) fn take_output(&mut self) -> Vec<u8> {
+    pub(super) fn take_output(&mut self) -> Output {
         std::mem::take(&mut self.output)
     }
 
@@ -96,7 +98,14 @@ impl Link {
         self.shared.remark(self.wire.connection, clause, what);
     }
 
-    fn encode(&mut self, pdu: &Pdu) {
-        pdu.encode(self.wire.digests, &mut self.output);
+    fn put(&mut self, pdu: Pdu) {
+        let (head, tail) = (pdu.head(self.wire.digests), pdu.tail(self.wire.digests));
+        [head, pdu.data, tail].into_iter().for_each(|part| self.output.push(part));
+    }
+
+    fn encoded(&self, pdu: &Pdu) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        pdu.encode(self.wire.digests, &mut bytes);
+        bytes
     }
 }

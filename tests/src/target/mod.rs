@@ -33,6 +33,7 @@ mod login;
 mod lun;
 mod management;
 mod operational;
+mod output;
 mod policy;
 mod rules;
 mod scsi;

@@ -1,7 +1,7 @@
 //! A target on TCP: a thread that accepts, and one for each connection.
 
 use std::collections::HashMap;
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -171,8 +171,7 @@ impl Drop for OpenStream {
 fn serve(mut connection: Connection, mut stream: &TcpStream) {
     let mut buffer = vec![0; PIECE];
     loop {
-        let output = connection.take_output();
-        if !output.is_empty() && stream.write_all(&output).is_err() {
+        if connection.output().write_to(stream).is_err() {
             return;
         }
         if connection.is_closed() {
@@ -212,6 +211,8 @@ fn is_timeout(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io::Write;
+
     use crate::target::Lun;
     use isboot::pdu::bhs::BasicHeaderSegment;
 

@@ -155,7 +155,7 @@ impl FullFeature {
 
     /// Data-In and status.
     fn complete(&mut self, link: &mut Link, task: &Task, outcome: Outcome) {
-        let Outcome { status, sense, data } = outcome;
+        let Outcome { status, sense, mut data } = outcome;
         let expected = task.expected;
         let room = if task.read { expected as usize } else { 0 };
         let moves_in = data.len() as u64;
@@ -171,7 +171,8 @@ impl FullFeature {
         };
         // Only good status may come with the data (§11.7.3).
         let collapse = status == 0 && sent != 0 && link.shared.policy.phase_collapse;
-        let data_sn = self.send_data_in(link, task, &data[..sent], collapse.then_some(residual));
+        data.truncate(sent);
+        let data_sn = self.send_data_in(link, task, data, collapse.then_some(residual));
         if collapse {
             return;
         }
@@ -202,24 +203,25 @@ impl FullFeature {
         &mut self,
         link: &mut Link,
         task: &Task,
-        data: &[u8],
+        mut data: Vec<u8>,
         collapsed: Option<Residual>,
     ) -> u32 {
-        link.shared.state().statistics.data_in_bytes += data.len() as u64;
+        let length = data.len();
+        link.shared.state().statistics.data_in_bytes += length as u64;
         let segment = self.parameters.initiator_max_recv as usize;
         let burst = self.parameters.max_burst_length as usize;
         let (mut offset, mut data_sn) = (0, 0);
-        while offset < data.len() {
+        while offset < length {
             let burst_end = (offset / burst + 1) * burst;
-            let end = (offset + segment).min(burst_end).min(data.len());
-            let residual = collapsed.filter(|_| end == data.len());
+            let end = (offset + segment).min(burst_end).min(length);
+            let residual = collapsed.filter(|_| end == length);
             self.ending = u32::from(residual.is_none());
             let numbers = self.numbers(&link.shared, residual.is_some());
             if residual.is_some() {
                 self.status_sent(numbers);
             }
             let response = DataIn {
-                last: end == burst_end || end == data.len(),
+                last: end == burst_end || end == length,
                 acknowledge: false,
                 status: residual.map(|_| 0),
                 residual: residual.unwrap_or_default(),
@@ -231,7 +233,11 @@ impl FullFeature {
                 buffer_offset: offset as u32,
                 data_segment_length: 0,
             };
-            link.respond(Response::DataIn(response), data[offset..end].to_vec());
+            let segment = match end - offset == length {
+                true => std::mem::take(&mut data),
+                false => data[offset..end].to_vec(),
+            };
+            link.respond(Response::DataIn(response), segment);
             offset = end;
             data_sn += 1;
         }

@@ -9,6 +9,7 @@ use isboot_transport::tcp::{TcpOptions, TcpStream};
 use super::PREFIX;
 use super::tap::Tap;
 use crate::contender::Contender;
+use crate::host::peer::SETTLE;
 use crate::initiator::LoggedIn;
 use crate::load::Load;
 use crate::rig::Place;
@@ -59,6 +60,12 @@ impl Contender for Ours {
             }
             _ => Err("each session with other digests has a device of its own".to_owned()),
         }
+    }
+
+    /// As long as libiscsi has. For about so long the scheduler leaves us on the processor of istgt's
+    /// busiest thread, which its frames wake us up on, and the other one idle.
+    fn settle(&mut self, workload: &Workload) -> Result<(), String> {
+        self.run(workload, SETTLE).map(drop)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
