@@ -179,7 +179,9 @@ pub struct Row {
     pub worst: Option<String>,
     /// The limit, where one was measured.
     pub limit: Option<f64>,
-    /// Ours as a share of the limit.
+    /// What a ratio would be at the limit, round by round as the ratio itself.
+    pub reached_at_limit: Option<f64>,
+    /// Ours as a share of the limit, round by round.
     pub share_of_limit: Option<f64>,
     /// And so.
     pub verdict: Verdict,
@@ -261,6 +263,7 @@ pub fn judge(target: &Target, measurements: &[Measurement]) -> Row {
         spread: None,
         worst: None,
         limit: None,
+        reached_at_limit: None,
         share_of_limit: None,
         verdict: Verdict::NotMeasured,
     };
@@ -291,8 +294,9 @@ pub fn judge(target: &Target, measurements: &[Measurement]) -> Row {
             None => key.setting.clone(),
         });
     }
-    row.limit = worst.limit;
-    row.share_of_limit = worst.limit.map(|limit| ours.median() / limit);
+    row.limit = worst.limit.map(Series::median);
+    row.reached_at_limit = worst.limit.zip(theirs).map(|(limit, theirs)| times(limit, theirs));
+    row.share_of_limit = worst.limit.map(|limit| times(ours, limit));
     row.verdict =
         if judged.len() < target.figures.len() { Verdict::NotMeasured } else { worst.verdict };
     row
@@ -301,7 +305,7 @@ pub fn judge(target: &Target, measurements: &[Measurement]) -> Row {
 /// A figure that was found, held against its threshold and its limit.
 struct Judged<'a> {
     found: Found<'a>,
-    limit: Option<f64>,
+    limit: Option<&'a Series>,
     verdict: Verdict,
 }
 
@@ -310,9 +314,8 @@ impl<'a> Judged<'a> {
         threshold: Threshold,
         figure: &Figure,
         found: Found<'a>,
-        limit: Option<&Series>,
+        limit: Option<&'a Series>,
     ) -> Self {
-        let limit = limit.map(Series::median);
         let verdict = if threshold.holds(found.series.median()) {
             Verdict::Met
         } else if limit.is_some_and(|limit| is_beyond(threshold, figure, &found, limit)) {
@@ -338,22 +341,22 @@ impl<'a> Judged<'a> {
 
 /// Whether the limit itself would miss the threshold, nobody exceeds it, and ours is at it: a
 /// difference exceeds the limit by no more than it may exceed what it is held against.
-fn is_beyond(threshold: Threshold, figure: &Figure, found: &Found<'_>, limit: f64) -> bool {
-    let (ours, theirs) = (found.ours.median(), found.theirs.map(Series::median));
+fn is_beyond(threshold: Threshold, figure: &Figure, found: &Found<'_>, limit: &Series) -> bool {
+    let (ours, theirs) = (found.ours, found.theirs);
     let of_the_limit = match (figure, theirs) {
-        (Figure::Ratio(..), Some(theirs)) => limit / theirs,
-        (Figure::Difference(..), Some(theirs)) => limit - theirs,
-        _ => limit,
+        (Figure::Ratio(..), Some(theirs)) => times(limit, theirs),
+        (Figure::Difference(..), Some(theirs)) => limit.median() - theirs.median(),
+        _ => limit.median(),
     };
     // How far from the limit, where one is at it.
-    let share = |one: f64| match threshold {
-        Threshold::AtLeast(_) => one / limit,
-        Threshold::AtMost(_) => limit / one,
+    let share = |one: &Series| match threshold {
+        Threshold::AtLeast(_) => times(one, limit),
+        Threshold::AtMost(_) => times(limit, one),
         Threshold::Within(..) => 0.0,
     };
-    let is_exceeded = |one: f64| share(one) > 1.0 / AT_THE_LIMIT;
+    let is_exceeded = |one: &Series| share(one) > 1.0 / AT_THE_LIMIT;
     let is_at_it = match figure {
-        Figure::Difference(..) => threshold.holds(ours - limit),
+        Figure::Difference(..) => threshold.holds(ours.median() - limit.median()),
         // Theirs counts where it does the same, and not something that is easier.
         Figure::Ratio(one, other) if one.workload == other.workload => {
             share(ours) >= AT_THE_LIMIT && !is_exceeded(ours) && !theirs.is_some_and(is_exceeded)
@@ -361,6 +364,11 @@ fn is_beyond(threshold: Threshold, figure: &Figure, found: &Found<'_>, limit: f6
         _ => share(ours) >= AT_THE_LIMIT && !is_exceeded(ours),
     };
     is_at_it && !threshold.holds(of_the_limit)
+}
+
+/// How many times the other the one is, as the median over the rounds.
+fn times(one: &Series, other: &Series) -> f64 {
+    one.ratio(other).median()
 }
 
 #[cfg(test)]
@@ -474,6 +482,23 @@ mod tests {
         // A limit never takes away what was reached.
         let faster = measured(&key("isboot", WORKLOAD), &[230.0]);
         assert_eq!(judged(&[200.0], &faster).verdict, Verdict::Met);
+    }
+
+    /// As the ratio is taken: a machine that halves its speed in some rounds makes other medians.
+    #[test]
+    fn a_limit_is_held_against_what_was_reached_in_the_same_round() {
+        let limit = Key { section: Section::Limit, ..key("crc", WORKLOAD) };
+        let target = Target { limits: vec![limit.clone()], ..ours_to_theirs() };
+        let judged = |ours: &[f64]| {
+            let ours = measured(&key("isboot", WORKLOAD), ours);
+            let theirs = measured(&key("linux", WORKLOAD), &[100.0, 60.0, 50.0]);
+            judge(&target, &[theirs, ours, measured(&limit, &[140.0, 132.0, 100.0])])
+        };
+        // By their medians the limit would allow it: 132 of 60.
+        let row = judged(&[139.0, 130.0, 95.0]);
+        assert_eq!((row.verdict, row.reached_at_limit), (Verdict::AtTheLimit, Some(2.0)));
+        assert_eq!(row.share_of_limit, Some(130.0 / 132.0));
+        assert_eq!(judged(&[120.0, 118.0, 95.0]).verdict, Verdict::NotMet);
     }
 
     #[test]

@@ -76,8 +76,8 @@ pub fn threshold(row: &Row) -> String {
 /// at it, where that is another figure.
 pub fn limit(row: &Row) -> Option<String> {
     let (limit, share) = (row.limit?, row.share_of_limit?);
-    let times = match (row.unit, row.theirs) {
-        (Unit::Times, Some(theirs)) => format!(", which is {} ×", digits(limit / theirs)),
+    let times = match (row.unit, row.reached_at_limit) {
+        (Unit::Times, Some(reached)) => format!(", which is {} ×", digits(reached)),
         _ => String::new(),
     };
     let limit = with_unit(limit, row.quantity?);
