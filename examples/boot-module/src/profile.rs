@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use core::time::Duration;
 
 use isboot::pdu::digest::Crc32cFunction;
-use isboot_transport::stream::{ByteStream, StreamError, StreamState};
+use isboot_transport::stream::{ByteStream, Expected, StreamError, StreamState};
 
 use crate::boot_cell::BootCell;
 use crate::clock;
@@ -202,8 +202,8 @@ impl<S: ByteStream> ByteStream for Watched<S> {
         Some(count)
     }
 
-    fn expect_at_least(&mut self, bytes: usize) {
-        self.0.expect_at_least(bytes);
+    fn expect(&mut self, expected: Expected) {
+        self.0.expect(expected);
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
