@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use qemu_boot::plan::Nic;
 use serde::{Deserialize, Serialize};
 
+use crate::host::peer::SETTLE;
 use crate::measurement::Section;
 use crate::run::start;
 use crate::workload::{Digests, Operation, Pattern, Workload};
@@ -54,7 +55,7 @@ impl Mode {
             Self::Quick => Some(
                 "quick leaves out: the cards e1000 and igb; on the host every size between 4 KiB and \
                  1 MiB and every depth between 1 and 32; the other loads in the guest, and so the \
-                 plots of them; all but 64 MiB of the dd",
+                 plots of them; all but 32 MiB of the dd",
             ),
         }
     }
@@ -69,7 +70,7 @@ const BOOTS: Duration = Duration::from_secs(12);
 /// istgt sleeps a second in each login, of one after the other; with what else a login takes.
 const LOGIN: Duration = Duration::from_millis(1100);
 /// The least that any of ours reads in a guest, in bytes a second.
-const DD: u64 = 80_000_000;
+const DD: u64 = 120_000_000;
 
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
@@ -133,10 +134,10 @@ impl Plan {
             mode: Mode::Quick,
             nics: vec![Nic::E1000e],
             limit: Duration::from_millis(150),
-            core_limit: Duration::from_millis(20),
+            core_limit: Duration::from_millis(15),
             sizes: vec![4 * KIB, MIB],
             depths: vec![1, 32],
-            dd_bytes: 1 << 26,
+            dd_bytes: 1 << 25,
             lun_bytes: 1 << 28,
             ..Self::full()
         }
@@ -237,7 +238,8 @@ impl Plan {
             // workload is done by one of us, and by libiscsi or with digests; the sockets alone read.
             Part::Host => {
                 let workloads = self.host_workloads().len().try_into().unwrap_or(u32::MAX);
-                2 * LOGIN + self.turns(2 * workloads + 4, self.short)
+                let settled = SETTLE * workloads * self.rounds();
+                2 * LOGIN + self.turns(2 * workloads + 4, self.short) + settled
             }
             Part::Link => 3 * LOGIN + self.turns(2 * 3, self.limit),
             Part::Start => self.start_takes(),

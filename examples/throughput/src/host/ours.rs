@@ -5,6 +5,7 @@ use std::time::Duration;
 use isboot_transport::std_tcp::StdTcp;
 
 use crate::contender::Contender;
+use crate::host::peer::SETTLE;
 use crate::initiator::LoggedIn;
 use crate::load::Load;
 use crate::rig::Place;
@@ -45,6 +46,12 @@ impl Contender for Ours {
         let session = LoggedIn::new(&self.place, StdTcp::new(), StdTcp::wait, workload.digests)?;
         self.session = Some((workload.digests, session));
         Ok(())
+    }
+
+    /// As long as libiscsi has: for about so long the scheduler leaves us on the processor of the
+    /// target's busiest thread.
+    fn settle(&mut self, workload: &Workload) -> Result<(), String> {
+        self.run(workload, SETTLE).map(drop)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
