@@ -23,7 +23,7 @@ struct Arguments {
     ///
     /// Every target has its row, but for those of the cards e1000 and igb. Left out are, on the host,
     /// every size between 4 KiB and 1 MiB and every depth between 1 and 32; in the guest all loads that
-    /// no target reads, and so their plots; all but 64 MiB of the dd.
+    /// no target reads, and so their plots; all but 32 MiB of the dd.
     #[arg(long)]
     quick: bool,
     /// Measure only this part. May be given several times
