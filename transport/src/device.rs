@@ -32,8 +32,7 @@ pub trait EthernetDevice: phy::Device {
     /// How many full-sized frames may arrive between two polls without loss.
     fn receive_frames(&self) -> usize;
 
-    /// The largest IP packet that its frames can carry, with a VLAN's tag besides. One that hands
-    /// over several segments as one frame counts those too: longer ones than this may be lost.
+    /// The largest IP packet that its frames can carry, with a VLAN's tag besides.
     fn max_mtu(&self) -> u16 {
         ETHERNET_MTU
     }

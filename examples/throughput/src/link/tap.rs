@@ -124,9 +124,8 @@ impl EthernetDevice for Tap {
         QUEUE
     }
 
-    /// What the kernel collected as one, and not its MTU: nobody has to put those together again.
     fn max_mtu(&self) -> u16 {
-        u16::MAX
+        self.mtu
     }
 
     fn set_mtu(&mut self, mtu: u16) {
