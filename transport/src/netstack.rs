@@ -129,9 +129,8 @@ pub struct NetStack<'a, D: EthernetDevice> {
     run: Option<Run>,
     /// Whether the device verifies TCP's checksums and computes them.
     is_vouched_for: bool,
-    /// Frames that may be taken before the next poll, and when the latest was.
+    /// Frames that may be taken before the next poll.
     allowance: usize,
-    now: Duration,
     pub(crate) interface: Interface,
     pub(crate) sockets: SocketSet<'a>,
     configuration: Configuration,
@@ -191,7 +190,6 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             run: None,
             is_vouched_for,
             allowance: 0,
-            now,
             interface,
             sockets,
             configuration: *configuration,
@@ -428,7 +426,8 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
     /// Takes in what arrived, one batch; says whether more may wait.
     pub(crate) fn ingress(&mut self, now: Duration) -> bool {
         self.interface.poll_maintenance(instant(now));
-        (self.now, self.allowance, self.run) = (now, INGRESS_LIMIT, None);
+        self.gate.set_now(now);
+        (self.allowance, self.run) = (INGRESS_LIMIT, None);
         let more = self.take_frames();
         self.ask_name_servers(now);
         if self.link.is_up() {
@@ -466,7 +465,7 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
         &mut self,
         read: impl FnOnce(&[u8]) -> Option<(usize, R)>,
     ) -> Taken<R> {
-        let at = instant(self.now);
+        let at = instant(self.gate.now());
         let Some(allowance) = self.allowance.checked_sub(1) else { return Taken::Nothing };
         let Some((frame, transmit)) = self.device.receive(at) else {
             self.run = None;
@@ -494,7 +493,6 @@ impl<'a, D: EthernetDevice> NetStack<'a, D> {
             result = Taken::PassedBy(read);
             bytes = run.cut(bytes, data.start.saturating_add(count)..data.end);
         }
-        self.gate.set_now(self.now);
         let begun = if self.is_vouched_for { Run::begin(bytes) } else { None };
         if bytes.is_empty() || self.gate.holds_back(bytes) {
             return result;

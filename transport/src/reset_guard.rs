@@ -25,7 +25,7 @@ struct Connection {
 
 impl ResetGuard {
     /// A segment of ours.
-    pub(crate) fn sent(&mut self, segment: &TcpPacket<&[u8]>) {
+    pub(crate) fn sent(&mut self, segment: &TcpPacket<impl AsRef<[u8]>>) {
         let ports = (segment.src_port(), segment.dst_port());
         if segment.syn() {
             self.0 = Some(Connection { ports, due: None });

@@ -44,13 +44,16 @@ impl<'a> Segment<'a> {
         let place = begin..begin.saturating_add(payload.len());
         Some(Self { hardware, addresses, tcp: TcpPacket::new_checked(payload).ok()?, place })
     }
+}
 
-    /// The segment in a frame, to be changed.
-    pub(crate) fn change(frame: &mut [u8], change: impl FnOnce(&mut TcpPacket<&mut [u8]>)) {
-        let Some(place) = Segment::parse(frame).map(|segment| segment.place) else { return };
-        if let Some(bytes) = frame.get_mut(place) {
-            change(&mut TcpPacket::new_unchecked(bytes));
-        }
+/// Changes the segment that was found at this place of a frame.
+pub(crate) fn change(
+    frame: &mut [u8],
+    place: Range<usize>,
+    change: impl FnOnce(&mut TcpPacket<&mut [u8]>),
+) {
+    if let Some(bytes) = frame.get_mut(place) {
+        change(&mut TcpPacket::new_unchecked(bytes));
     }
 }
 

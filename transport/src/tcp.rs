@@ -300,26 +300,18 @@ impl<'a, D: EthernetDevice> TcpStream<'a, D> {
         }
     }
 
-    /// Lends data to `read` in the frame in which it came, all that the socket had having been read;
-    /// what `read` made of it, which is nothing when that frame was for the stack. `None`: no such
-    /// frame is there.
-    fn receive_directly<R>(
-        &mut self,
-        read: impl FnOnce(&[u8]) -> Option<(usize, R)>,
-    ) -> Option<Option<R>> {
+    /// Lends data to `read` in the frame in which it came, all that the socket had having been read.
+    fn receive_directly<R>(&mut self, read: impl FnOnce(&[u8]) -> Option<(usize, R)>) -> Taken<R> {
         if !self.stack.may_pass_by() || self.phase != Phase::Open {
-            return None;
+            return Taken::Nothing;
         }
         // Its acknowledgement is due.
         self.next_poll = Some(Duration::ZERO);
-        match self.stack.take_frame(read) {
-            Taken::Nothing => None,
-            Taken::PassedBy(result) => Some(Some(result)),
-            Taken::ByStack => {
-                self.notice(|_| StreamError::Reset);
-                Some(None)
-            }
+        let taken = self.stack.take_frame(read);
+        if let Taken::ByStack = taken {
+            self.notice(|_| StreamError::Reset);
         }
+        taken
     }
 
     fn take_in(&mut self, now: Duration) -> bool {
@@ -460,8 +452,10 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
         let mut take = Some(take);
         let mut lend = |bytes: &[u8]| take.take().map(|take| take(bytes));
         while !self.socket().can_recv() {
-            if let Some(result) = self.receive_directly(&mut lend)? {
-                return Some(result);
+            match self.receive_directly(&mut lend) {
+                Taken::PassedBy(result) => return Some(result),
+                Taken::ByStack => {}
+                Taken::Nothing => return None,
             }
         }
         let result = self.socket_mut().recv(|bytes| match lend(bytes) {
@@ -487,8 +481,9 @@ impl<D: EthernetDevice> ByteStream for TcpStream<'_, D> {
                 Some((count, count))
             });
             match placed {
-                Some(count) => filled = filled.saturating_add(count.unwrap_or(0)),
-                None => break,
+                Taken::PassedBy(count) => filled = filled.saturating_add(count),
+                Taken::ByStack => {}
+                Taken::Nothing => break,
             }
         }
         (filled > 0).then_some(filled)

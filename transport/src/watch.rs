@@ -6,13 +6,13 @@ use core::cell::RefCell;
 use core::num::NonZeroU16;
 use core::time::Duration;
 
-use smoltcp::wire::{TcpPacket, TcpSeqNumber};
+use smoltcp::wire::TcpSeqNumber;
 
 use crate::bypass::Bypass;
 use crate::loss_recovery::{LossRecovery, Prompt};
 use crate::reset_guard::ResetGuard;
 use crate::run::Following;
-use crate::segment::Segment;
+use crate::segment::{Segment, change};
 
 /// What is known of the latest connection that we began; there is one at a time.
 #[derive(Debug, Default)]
@@ -46,10 +46,14 @@ impl Watch {
     /// Makes of a frame of smoltcp's what goes on the wire, and takes note of it; it is cut into
     /// segments of `size` bytes of data where one is said.
     pub(crate) fn sent(&self, frame: &mut [u8], size: Option<NonZeroU16>, now: Duration) {
-        Segment::change(frame, |segment| self.bypass(|bypass| bypass.sent(segment)));
         let Some(segment) = Segment::parse(frame) else { return };
-        within(&self.guard, |guard| guard.sent(&segment.tcp));
         self.recovery(|recovery| recovery.sent(&segment, size, now));
+        let place = segment.place;
+        change(frame, place, |segment| {
+            self.bypass(|bypass| bypass.sent(segment));
+            // What is acknowledged is known only now.
+            within(&self.guard, |guard| guard.sent(segment));
+        });
     }
 
     /// Takes note of a frame that came, and makes of it one for smoltcp; says whether smoltcp must not
@@ -61,10 +65,7 @@ impl Watch {
         }
         self.recovery(|recovery| recovery.received(&segment, now));
         let place = segment.place;
-        if let Some(bytes) = frame.get_mut(place) {
-            let segment = &mut TcpPacket::new_unchecked(bytes);
-            self.bypass(|bypass| bypass.received(segment));
-        }
+        change(frame, place, |segment| self.bypass(|bypass| bypass.received(segment)));
         false
     }
 

@@ -174,11 +174,9 @@ pub(crate) fn frames(input: &[u8]) {
             continue;
         }
         stream.poll(now);
-        match kind & 16 {
-            0 => while stream.recv(|bytes| (bytes.len(), ())).is_some() {},
-            // The rest of a segment is the stack's.
-            _ => while stream.recv(|bytes| (bytes.len().div_ceil(2), ())).is_some() {},
-        }
+        // What a reader leaves of a segment is the stack's.
+        let parts = if kind & 16 == 0 { 1 } else { 2 };
+        while stream.recv(|bytes| (bytes.len().div_ceil(parts), ())).is_some() {}
         check(&mut stream, addressing, limit, now, &cause);
     }
 }

@@ -141,6 +141,11 @@ impl Gate {
         self.now.set(now);
     }
 
+    /// The time of those that come and go now: of the latest poll.
+    pub(super) const fn now(&self) -> Duration {
+        self.now.get()
+    }
+
     /// Room for an answer to a frame that came.
     pub(super) const fn watched<T>(&self, token: T) -> GatedTx<'_, T> {
         GatedTx { gate: self, segment: None, token }

@@ -11,15 +11,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use crate::wire::cable;
-use crate::{PORT, Peer, World, buffer, fixed, ip, stack, stream};
+use crate::{PORT, Peer, World, buffer, fixed, ip, pattern, stack};
 
 const SECOND: Duration = Duration::from_secs(1);
 /// The segments of the peer's stack.
 const SEGMENT: usize = 1460;
-
-fn pattern(length: usize) -> Vec<u8> {
-    (0..length).map(|at| (at * 31 + at / 253) as u8).collect()
-}
 
 /// All that can be read now, and what of it lay in this memory.
 fn read_all(world: &mut World, ring: &Range<usize>, came: &mut Vec<u8>) -> usize {
@@ -194,12 +190,7 @@ proptest! {
         reads in vec((0_usize..4, 1_usize..60_000), 5..40),
         length in 1_usize..400_000,
     ) {
-        let (near, far) = cable();
-        let mut world = World {
-            now: SECOND,
-            stream: stream(near, fixed("10.0.2.15", 24, None)),
-            peer: Peer::new(far, &[("10.0.2.2", 24)]),
-        };
+        let mut world = World::v4();
         world.connect();
         let data = pattern(length);
         let (mut sent, mut came) = (0, Vec::new());

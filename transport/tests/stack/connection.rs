@@ -8,13 +8,9 @@ use isboot_transport::stream::{ByteStream, StreamError, StreamState};
 use isboot_transport::tcp::{BufferError, TcpOptions, TcpStream};
 
 use crate::wire::cable;
-use crate::{Peer, RST, SYN, World, buffer, fixed, forever, ip, stack, stream};
+use crate::{Peer, RST, SYN, World, buffer, fixed, forever, ip, pattern, stack, stream};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|at| (at * 31 + at / 253) as u8).collect()
-}
 
 #[test]
 fn bytes_cross_both_ways_unharmed() {

@@ -44,6 +44,11 @@ fn buffer(len: usize) -> &'static mut [u8] {
     forever(vec![0; len])
 }
 
+/// Bytes that differ from their neighbours.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length).map(|at| (at * 31 + at / 253) as u8).collect()
+}
+
 fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()
 }
