@@ -1,6 +1,5 @@
 //! What the command line's `demo.*` words ask for.
 
-use core::net::SocketAddr;
 use core::str::FromStr;
 
 use heapless::Vec;
@@ -27,8 +26,8 @@ pub(crate) struct Demo {
     pub(crate) twice: bool,
     /// `demo.bench=yes`: lines on the serial port say what to move.
     pub(crate) bench: bool,
-    /// `demo.plain=<address>:<port>`: the same without a session, over plain TCP with that server.
-    pub(crate) plain: Option<SocketAddr>,
+    /// `demo.bare=yes`: the same by an initiator that knows beforehand what will come.
+    pub(crate) bare: bool,
     /// `demo.profile=yes`: loads tell where their time went.
     pub(crate) profile: bool,
     /// `demo.silence=yes`: only tell how long the card hears nothing.
@@ -55,7 +54,7 @@ impl Demo {
             chunk: CHUNK,
             twice: false,
             bench: false,
-            plain: None,
+            bare: false,
             profile: false,
             silence: false,
             breakage: None,
@@ -68,7 +67,7 @@ impl Demo {
                         "demo.{word} is not understood; there are demo.read=DISK, \
                          demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
                          these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
-                         demo.bench=yes, demo.plain=ADDRESS:PORT, demo.profile=yes, demo.silence=yes, \
+                         demo.bench=yes, demo.bare=yes, demo.profile=yes, demo.silence=yes, \
                          demo.break=WHAT ({}) and demo.log=LEVEL",
                         Breakage::NAMES
                     ),
@@ -110,9 +109,9 @@ impl Demo {
                 self.bench = value == "yes";
                 (self.bench || value == "no").then_some(())
             }
-            "plain" => {
-                self.plain = Some(value.parse().ok()?);
-                Some(())
+            "bare" => {
+                self.bare = value == "yes";
+                (self.bare || value == "no").then_some(())
             }
             "profile" => {
                 self.profile = value == "yes";

@@ -125,9 +125,9 @@ fn boot(handover: &Handover) -> Result<(), Failure> {
     if demo.silence {
         return silence::tell(&mut plan, &parameters);
     }
-    if let Some(server) = demo.plain {
+    if demo.bare {
         let (mut stream, card) = bring_up(&mut plan, &parameters, Some(&demo))?;
-        bench::plain::run(&mut stream, server)?;
+        bench::bare::run(&mut stream, &plan, &parameters)?;
         return leave(stream, card, "none");
     }
     let block = visit(&mut plan, &parameters, Some(&demo))?;

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p throughput --example compare_kernels -- before/boot-module after/boot-module
+//! … -- image --bare --nic e1000,e1000e --only read
 //! … -- image "image isboot.receive_descriptors=512" --nic e1000 --only 'random read 4 KiB ×32'
 //! ```
 
@@ -11,13 +12,15 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, ValueEnum};
 use isboot_tests::scratch::Scratch;
+use qemu_boot::event::Event;
 use qemu_boot::plan::Nic;
 use throughput::contender::{Turn, take_turns};
+use throughput::guest::bare::Bare;
 use throughput::guest::kernel::Kernel;
 use throughput::guest::machine::Hardware;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
-use throughput::workload::{Digests, Workload};
+use throughput::workload::{Digests, Operation, Workload};
 
 use points::Points;
 
@@ -28,6 +31,9 @@ struct Options {
     /// compared with
     #[arg(required = true)]
     images: Vec<String>,
+    /// Also bare iSCSI, in turns with the first: what the target leaves to an initiator on our stack
+    #[arg(long)]
+    bare: bool,
     /// The network cards
     #[arg(long, value_enum, value_delimiter = ',', default_value = "e1000e")]
     nic: Vec<Nic>,
@@ -49,40 +55,58 @@ fn main() -> Result<(), String> {
     for &nic in &options.nic {
         let hardware =
             Hardware { processor: options.processor.clone(), ..Hardware::new(&options.qemu, nic) };
+        let (portal, name) = (rig.portal(), rig.target_name());
         let mut kernels = Vec::new();
+        let mut bare = None;
         for (number, image) in options.images.iter().enumerate() {
             let mut words = image.split(' ');
             let path = Path::new(words.next().unwrap_or_default());
             // With the same session identifier each would end the other's session.
             let isid = format!("isboot.isid=800000be0c{number:02x}");
-            let words: Vec<&str> = words.chain([isid.as_str()]).collect();
-            let (portal, name) = (rig.portal(), rig.target_name());
+            let mut words: Vec<&str> = words.collect();
+            if options.bare && number == 0 {
+                let (bytes, digests) = (rig.bytes(), Digests::None);
+                bare = Some(Bare::boot(&hardware, path, &words, portal, name, bytes, digests)?);
+            }
+            words.push(&isid);
             kernels.push(Kernel::boot(&hardware, path, &words, portal, name, rig.bytes())?);
         }
         println!("{}", nic.to_possible_value().map_or(String::new(), |n| n.get_name().to_owned()));
         let limit = options.points.limit();
         let [first, others @ ..] = &mut kernels[..] else { return Ok(()) };
         for load in &loads {
-            if others.is_empty() {
+            if others.is_empty() && bare.is_none() {
                 let mut turns = [Turn::new(first, load)];
                 take_turns(&mut turns, options.points.rounds, limit);
                 let [Turn { seen, .. }] = turns;
-                println!("{load:<36} {}{}", shown(&throughput(&seen?)), profile(first));
+                println!(
+                    "{load:<36} {}{}",
+                    shown(&throughput(&seen?)),
+                    profile(first.last_answer())
+                );
             }
             for other in &mut *others {
                 let mut turns = [Turn::new(first, load), Turn::new(other, load)];
                 take_turns(&mut turns, options.points.rounds, limit);
                 let [before, after] = turns.map(|turn| turn.seen);
                 let (before, after) = (throughput(&before?), throughput(&after?));
-                let ratio = after.ratio(&before);
-                println!(
-                    "{load:<36} {}  {}  ×{:.3} ({:.2}–{:.2})",
-                    shown(&before),
-                    shown(&after),
-                    ratio.median(),
-                    ratio.spread().0,
-                    ratio.spread().1
-                );
+                let ratio = times(&after, &before);
+                println!("{load:<36} {}  {}  {ratio}", shown(&before), shown(&after));
+            }
+            if let Some(bare) = bare.as_mut().filter(|_| load.operation == Operation::Read) {
+                let mut turns = [Turn::new(first, load), Turn::new(bare, load)];
+                take_turns(&mut turns, options.points.rounds, limit);
+                let [ours, theirs] = turns.map(|turn| turn.seen);
+                let (ours, theirs) = (throughput(&ours?), throughput(&theirs?));
+                let ratio = times(&ours, &theirs);
+                println!("{load:<36} {}  bare {}  {ratio}", shown(&ours), shown(&theirs));
+                for answer in [first.last_answer(), bare.last_answer()] {
+                    if let profile = profile(answer)
+                        && !profile.is_empty()
+                    {
+                        println!("{:<36}{profile}", "");
+                    }
+                }
             }
         }
     }
@@ -95,8 +119,8 @@ fn throughput(samples: &[Sample]) -> Series {
 }
 
 /// Where the time of the last run went, in percent, where the kernel was asked for that.
-fn profile(kernel: &Kernel) -> String {
-    let Some(answer) = kernel.last_answer() else { return String::new() };
+fn profile(answer: Option<&Event>) -> String {
+    let Some(answer) = answer else { return String::new() };
     let Some(nanoseconds) = answer.number("nanoseconds") else { return String::new() };
     let stages = ["kernel", "stack", "registers", "session", "digest", "waiting"];
     let mut text = String::new();
@@ -115,6 +139,13 @@ fn profile(kernel: &Kernel) -> String {
         ));
     }
     text
+}
+
+/// How many times the other the one is, round by round.
+fn times(one: &Series, other: &Series) -> String {
+    let ratio = one.ratio(other);
+    let (least, most) = ratio.spread();
+    format!("×{:.3} ({least:.2}–{most:.2})", ratio.median())
 }
 
 /// Median and spread, in MB/s.

@@ -75,13 +75,15 @@ const DD: u64 = 120_000_000;
 const KIB: u32 = 1 << 10;
 const MIB: u32 = 1 << 20;
 
-/// On the host a request takes a fraction of what it takes in a guest, and so may a turn beside one.
-pub const SHORTER_ON_HOST: u32 = 3;
-
-/// What is also asked over plain TCP in a guest, in turns with ours and Linux: the reads that a target
-/// is about and that card, emulator and its network may be the limit of.
-pub const BESIDE_PLAIN_TCP: [Workload; 3] =
-    [Workload::read(MIB, 1), Workload::read(MIB, 4), Workload::random_read(4 * KIB, 32)];
+/// What bare iSCSI also asks in a guest, in turns with ours and Linux: the reads that a target is about
+/// and that istgt, card, emulator and its network may be the limit of.
+pub const BESIDE_BARE: [Workload; 5] = [
+    Workload::read(MIB, 1),
+    Workload::read(MIB, 4),
+    Workload::read(MIB, 1).with(Digests::Both),
+    Workload::read(MIB, 4).with(Digests::Both),
+    Workload::random_read(4 * KIB, 32),
+];
 
 /// What is measured.
 #[derive(Clone, Debug)]
@@ -200,15 +202,10 @@ impl Plan {
         u32::try_from(self.rounds).unwrap_or(u32::MAX)
     }
 
-    /// How long a workload of ours and of Linux takes, over plain TCP besides where it is asked.
+    /// How long a workload of ours and of Linux takes, of bare iSCSI besides where it is asked.
     pub fn beside_linux_takes(&self, workload: &Workload, limit: Duration) -> Duration {
-        let contenders = if BESIDE_PLAIN_TCP.contains(workload) { 3 } else { 2 };
+        let contenders = if BESIDE_BARE.contains(workload) { 3 } else { 2 };
         self.turns(contenders, limit) + FIO * self.rounds()
-    }
-
-    /// How long ours, iPXE and plain TCP take on a card, and the two on the host beside them.
-    pub fn beside_ipxe_takes(&self) -> Duration {
-        self.turns(3, self.limit) + 2 * self.limit / SHORTER_ON_HOST * self.rounds()
     }
 
     /// About how long all of it takes.
@@ -225,9 +222,9 @@ impl Plan {
                     let turns = workloads
                         .iter()
                         .map(|(workload, limit)| self.beside_linux_takes(workload, *limit));
-                    let ipxe = Self::has_ipxe(*nic).then(|| self.beside_ipxe_takes());
-                    // Ours with each kind of digests.
-                    let others = self.turns(3, self.limit) + ipxe.unwrap_or_default();
+                    let ipxe = Self::has_ipxe(*nic).then(|| self.turns(3, self.limit));
+                    // Ours with each kind of digests, and bare iSCSI with both.
+                    let others = self.turns(4, self.limit) + ipxe.unwrap_or_default();
                     // Two more kinds of digests, for ours and Linux.
                     BOOTS + turns.sum::<Duration>() + others + 2 * LOGIN
                 };

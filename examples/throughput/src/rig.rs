@@ -84,6 +84,8 @@ impl Rig {
         let options = Options {
             block_length: BLOCK_LENGTH,
             address,
+            // None in a run: who counts bytes would count it.
+            nop_in_interval: 3600,
             other_unit: Some((OTHERS_UNIT.to_owned(), lun(others, "BENCH-OTHERS"))),
             ..Options::default()
         };

@@ -142,7 +142,7 @@ impl Run<'_> {
     }
 
     /// Lets contenders take turns, and keeps what they reach. The setting is where ours is found
-    /// again; plain TCP is a limit of it. Returns which of them still stand.
+    /// again; bare iSCSI is a limit of it. Returns which of them still stand.
     fn turns(
         &mut self,
         (part, section, setting): (Part, Section, &str),
@@ -169,9 +169,9 @@ impl Run<'_> {
         let mut rates: Vec<Series> = Vec::new();
         for turn in turns {
             let name = turn.contender.name();
-            let is_limit = name == names::PLAIN_TCP;
+            let is_limit = name == names::BARE;
             let figures = match is_limit {
-                true => turn.figures(Section::Limit, &settings::plain_tcp(setting)),
+                true => turn.figures(Section::Limit, &settings::bare(setting)),
                 false => turn.figures(section, setting),
             };
             match figures {

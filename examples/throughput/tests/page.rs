@@ -7,7 +7,7 @@ use std::time::Duration;
 use throughput::core::digest;
 use throughput::facts;
 use throughput::measurement::{Measurement, Quantity, Section};
-use throughput::plan::{BESIDE_PLAIN_TCP, Part, Plan};
+use throughput::plan::{BESIDE_BARE, Part, Plan};
 use throughput::report::dd::Dd;
 use throughput::report::{Failure, Report, figure, table};
 use throughput::sample::Series;
@@ -58,10 +58,10 @@ fn made_up(plan: &Plan) -> Vec<Measurement> {
                 add(Quantity::Throughput, throughput);
                 add(Quantity::Rate, rate);
             }
-            if BESIDE_PLAIN_TCP.contains(&workload) {
-                let (setting, limit) = (settings::plain_tcp(nic.name()), of(1e-4, 300e6, 1.0));
+            if BESIDE_BARE.contains(&workload) {
+                let (setting, limit) = (settings::bare(nic.name()), of(1e-4, 300e6, 1.0));
                 let mut add = |quantity, figure| {
-                    let name = names::PLAIN_TCP;
+                    let name = names::BARE;
                     add(Section::Limit, &setting, name, Some(workload), quantity, figure);
                 };
                 add(Quantity::Throughput, limit);
@@ -82,8 +82,8 @@ fn made_up(plan: &Plan) -> Vec<Measurement> {
     for (contender, figure) in [(names::ISBOOT, 150e6), (names::IPXE, 70e6)] {
         add(Section::Guest, "e1000e", contender, small, Quantity::Throughput, figure);
     }
-    let setting = settings::plain_tcp_and_istgt("e1000e");
-    add(Section::Limit, &setting, names::PLAIN_TCP, small, Quantity::Throughput, 155e6);
+    let setting = settings::bare("e1000e");
+    add(Section::Limit, &setting, names::BARE, small, Quantity::Throughput, 155e6);
     for workload in plan.host_workloads() {
         let depth = f64::from(workload.depth.min(8)).sqrt();
         for (contender, latency, rate, cpu) in

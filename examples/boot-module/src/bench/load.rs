@@ -169,21 +169,21 @@ fn go(
 }
 
 /// Where the next request lies, counted in requests.
-struct Places {
+pub(super) struct Places {
     pattern: Pattern,
     count: u64,
     next: u64,
 }
 
 impl Places {
-    fn new(run: &Run) -> Self {
+    pub(super) fn new(run: &Run) -> Self {
         let count = run.span / u64::from(run.block);
         // Not the same sequence in every run.
         let next = if run.pattern == Pattern::Random { clock::counter() } else { 0 };
         Self { pattern: run.pattern, count, next }
     }
 
-    fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         let next = self.next;
         match self.pattern {
             Pattern::Sequential => {

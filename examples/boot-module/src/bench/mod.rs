@@ -8,13 +8,13 @@
 //! ```
 //!
 //! `ready` is the answer to `digests`, and what it says first. What is `checked` was compared after
-//! the time was taken. With [`plain`] it is `ready=yes plain=…`, there are no `digests`, and nothing is
-//! `checked`.
+//! the time was taken. With [`bare`] it is `ready=yes bare=…` and the digests, there are only reads, and
+//! nothing is `checked`.
 
+pub(crate) mod bare;
 mod check;
 mod line;
 mod load;
-pub(crate) mod plain;
 mod pool;
 mod request;
 
@@ -137,6 +137,16 @@ fn tell(moved: &Moved) {
 const STAGE: &str = "bench";
 
 impl Digests {
+    /// What a session gets where the target takes every digest that it is offered.
+    fn preferred(parameters: &Parameters) -> Self {
+        let is_first = |offer: DigestOffer| offer.names().first() == Some(&"CRC32C");
+        match (is_first(parameters.header_digest), is_first(parameters.data_digest)) {
+            (_, true) => Self::Both,
+            (true, false) => Self::Header,
+            (false, false) => Self::None,
+        }
+    }
+
     /// The parameters of a session that has these digests or does not come about.
     fn ask_for(self, parameters: &mut Parameters) {
         let (header, data) = match self {

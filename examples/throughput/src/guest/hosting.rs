@@ -11,6 +11,7 @@ use qemu_boot::table;
 
 use super::machine::{Hardware, Machine};
 use crate::sample::Sample;
+use crate::workload::Digests;
 
 /// What every answer of the kernel begins with.
 const ANSWER: &str = "@isboot stage=bench ";
@@ -81,13 +82,40 @@ impl HostingKernel {
     }
 
     /// Waits until it says that it is ready for lines.
-    pub(super) fn ready(&mut self) -> Result<Event, String> {
+    fn ready(&mut self) -> Result<Event, String> {
         let answer = self.answer(SESSION)?;
         if answer.field("ready") == Some("yes") {
             self.last = Some(answer.clone());
             return Ok(answer);
         }
         Err(self.failed(&format!("is not ready: {answer:?}")))
+    }
+
+    /// Waits until it has a session with these digests and is ready for lines.
+    pub(super) fn has_session(&mut self, digests: Digests) -> Result<(), String> {
+        let answer = self.ready()?;
+        let has = |name| answer.field(name) == Some("CRC32C");
+        let found = match (has("header_digest"), has("data_digest")) {
+            (false, false) => Digests::None,
+            (true, false) => Digests::Header,
+            (true, true) => Digests::Both,
+            (false, true) => return Err(self.failed("has a data digest alone")),
+        };
+        if found == digests {
+            return Ok(());
+        }
+        Err(self.failed(&format!("has no session with {digests:?}: {answer:?}")))
+    }
+
+    /// Lets it go on with a session that has these digests, and holds it again.
+    pub(super) fn change_session(&mut self, digests: Digests) -> Result<(), String> {
+        self.send(match digests {
+            Digests::None => "digests none",
+            Digests::Header => "digests header",
+            Digests::Both => "digests both",
+        })?;
+        self.has_session(digests)?;
+        self.pause()
     }
 
     /// Lets it run a load and holds it again: what it moved, and its answer.

@@ -42,11 +42,10 @@ impl Kernel {
         const WORDS: [&str; 3] =
             ["demo.bench=yes", "isboot.header_digest=none", "isboot.data_digest=none"];
         let words = [&WORDS, words].concat();
-        let kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
-        let mut kernel = Self { kernel, digests: Digests::None, span };
-        kernel.listens()?;
-        kernel.kernel.pause()?;
-        Ok(kernel)
+        let mut kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
+        kernel.has_session(Digests::None)?;
+        kernel.pause()?;
+        Ok(Self { kernel, digests: Digests::None, span })
     }
 
     /// What the guest said of its last run or of its session, if that is newer: of a run with
@@ -63,34 +62,6 @@ impl Kernel {
     /// It did not go, or not in good order, and what it said last.
     pub fn end(self) -> Result<(), String> {
         self.kernel.end()
-    }
-
-    /// Waits until the guest has a session and listens.
-    fn listens(&mut self) -> Result<(), String> {
-        let answer = self.kernel.ready()?;
-        let has = |name| answer.field(name) == Some("CRC32C");
-        let found = match (has("header_digest"), has("data_digest")) {
-            (false, false) => Digests::None,
-            (true, false) => Digests::Header,
-            (true, true) => Digests::Both,
-            (false, true) => return Err(self.kernel.failed("has a data digest alone")),
-        };
-        if found != self.digests {
-            let what = format!("has no session with {:?}: {answer:?}", self.digests);
-            return Err(self.kernel.failed(&what));
-        }
-        Ok(())
-    }
-
-    fn change_session(&mut self, digests: Digests) -> Result<(), String> {
-        self.digests = digests;
-        self.kernel.send(match digests {
-            Digests::None => "digests none",
-            Digests::Header => "digests header",
-            Digests::Both => "digests both",
-        })?;
-        self.listens()?;
-        self.kernel.pause()
     }
 
     /// Reads `bytes` from the start of the LUN as dd does: in blocks of 1 MiB, one after the other,
@@ -129,7 +100,8 @@ impl Contender for Kernel {
         if self.digests == workload.digests {
             return Ok(());
         }
-        self.change_session(workload.digests)
+        self.digests = workload.digests;
+        self.kernel.change_session(workload.digests)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {

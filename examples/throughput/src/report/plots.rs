@@ -77,7 +77,7 @@ fn selected<'a>(
     all.iter().filter(wanted).collect()
 }
 
-/// What guests on a card reached, and what plain TCP leaves to them.
+/// What guests on a card reached, and what istgt and our stack leave to them.
 fn in_guest<'a>(
     all: &'a [Measurement],
     nic: &str,
@@ -85,7 +85,7 @@ fn in_guest<'a>(
     is_drawn: impl Fn(&Workload) -> bool + Copy,
 ) -> Vec<&'a Measurement> {
     let mut figures = selected(all, Section::Guest, nic, quantity, is_drawn);
-    figures.extend(selected(all, Section::Limit, &settings::plain_tcp(nic), quantity, is_drawn));
+    figures.extend(selected(all, Section::Limit, &settings::bare(nic), quantity, is_drawn));
     figures
 }
 

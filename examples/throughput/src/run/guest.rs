@@ -1,23 +1,21 @@
 //! The guests' part.
 
+use std::panic::resume_unwind;
+use std::thread;
 use std::time::Duration;
-use std::{io, thread};
 
 use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
 
-use super::{Run, point};
-use crate::answers::Server;
-use crate::contender::{Contender, Turn, take_turns};
+use super::Run;
+use crate::contender::{Contender, Turn};
+use crate::guest::bare::Bare;
 use crate::guest::ipxe::Ipxe;
 use crate::guest::kernel::Kernel;
 use crate::guest::linux::Linux;
-use crate::guest::plain::PlainTcp;
-use crate::host;
-use crate::host::ours::Ours;
-use crate::measurement::{Measurement, Quantity, Section};
-use crate::plan::{BESIDE_PLAIN_TCP, Part, Plan, SHORTER_ON_HOST};
-use crate::sample::{Sample, Series};
+use crate::measurement::Section;
+use crate::plan::{BESIDE_BARE, Part, Plan};
+use crate::sample::Sample;
 use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
 
@@ -32,41 +30,40 @@ struct Guests {
     /// With each kind of digests.
     kernels: Vec<Kernel>,
     linux: Result<Linux, String>,
-    /// Where it is measured on this card; and a session of ours on the host beside it.
-    ipxe: Option<(Result<Ipxe, String>, Ours)>,
-    plain: Result<PlainTcp, String>,
+    /// Where it is measured on this card.
+    ipxe: Option<Result<Ipxe, String>>,
+    bare: Result<BareGuests, String>,
 }
 
 impl Run<'_> {
     /// Ours beside the others on each card.
     pub(super) fn guests(&mut self) {
-        let server = Server::start();
         for &nic in &self.plan.nics {
             if interrupt::is_wanted() {
                 return;
             }
-            let Guests { mut kernels, linux, ipxe, plain } = match self.boot(nic, &server) {
+            let Guests { mut kernels, linux, ipxe, bare } = match self.boot(nic) {
                 Ok(guests) => guests,
                 Err(error) => {
                     self.fail(Part::Guest, format!("{}: isboot: {error}", nic.name()));
                     continue;
                 }
             };
-            // First what is needed least: nobody is held for long.
-            self.digests_in_turns(nic, &mut kernels);
-            kernels.truncate(1);
-            let Some(mut kernel) = kernels.pop() else { continue };
-            let mut plain = match plain {
-                Ok(plain) => Some(plain),
+            let mut bare = match bare {
+                Ok(bare) => Some(bare),
                 Err(error) => {
-                    self.fail(Part::Guest, format!("{}: plain TCP: {error}", nic.name()));
+                    self.fail(Part::Guest, format!("{}: {}: {error}", nic.name(), names::BARE));
                     None
                 }
             };
-            if let Some((ipxe, on_host)) = ipxe {
-                self.beside_ipxe(nic, (&mut kernel, on_host), ipxe, plain.as_mut());
+            // First what is needed least: nobody is held for long.
+            self.digests_in_turns(nic, &mut kernels, bare.as_mut());
+            kernels.truncate(1);
+            let Some(mut kernel) = kernels.pop() else { continue };
+            if let Some(ipxe) = ipxe {
+                self.beside_ipxe(nic, &mut kernel, ipxe, bare.as_mut());
             }
-            self.beside_linux(nic, kernel, linux, plain);
+            self.beside_linux(nic, kernel, linux, bare);
         }
     }
 
@@ -78,7 +75,7 @@ impl Run<'_> {
     }
 
     /// Everybody on a card, Linux beside the others. Without a kernel of ours nothing is worth it.
-    fn boot(&mut self, nic: Nic, server: &io::Result<Server>) -> Result<Guests, String> {
+    fn boot(&mut self, nic: Nic) -> Result<Guests, String> {
         self.screen.tell(&format!("guest {}: all guests boot", nic.name()));
         let (portal, name, bytes) = (self.rig.portal(), self.rig.target_name(), self.rig.bytes());
         let hardware = self.equipment.hardware(nic);
@@ -88,6 +85,15 @@ impl Run<'_> {
                 linux.prepare(&DIGESTS)?;
                 Ok(linux)
             });
+            // istgt serves one login after the other, but the cards' silences pass side by side.
+            let bare = scope.spawn(|| {
+                let boot = |digests| {
+                    let image = &self.equipment.kernel;
+                    Bare::boot(&hardware, image, &[], portal, name, bytes, digests)
+                };
+                let (none, both) = (boot(Digests::None)?, boot(Digests::Both)?);
+                Ok(BareGuests { none, both })
+            });
             let kernels = KINDS.map(|digests| {
                 // A session of its own: none is to end the other's.
                 let own = format!("isboot.isid=80150b0700{:02x}", digests as u8);
@@ -95,19 +101,11 @@ impl Run<'_> {
                 kernel.prepare(&DIGESTS.with(digests))?;
                 Ok(kernel)
             });
-            let ipxe = Plan::has_ipxe(nic).then(|| {
-                let mut on_host = Ours::new(&self.rig.place());
-                // What does not work is told when it is its turn.
-                let _ = on_host.prepare(&BESIDE_IPXE);
-                (Ipxe::boot(&hardware, portal, name, bytes), on_host)
-            });
-            let plain = match server {
-                Ok(server) => PlainTcp::boot(&hardware, &self.equipment.kernel, server.address()),
-                Err(error) => Err(format!("listening on the loopback: {error}")),
-            };
-            let linux = linux.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let ipxe = Plan::has_ipxe(nic).then(|| Ipxe::boot(&hardware, portal, name, bytes));
+            let bare = bare.join().unwrap_or_else(|panic| resume_unwind(panic));
+            let linux = linux.join().unwrap_or_else(|panic| resume_unwind(panic));
             let kernels: Result<Vec<Kernel>, String> = kernels.into_iter().collect();
-            Ok(Guests { kernels: kernels?, linux, ipxe, plain })
+            Ok(Guests { kernels: kernels?, linux, ipxe, bare })
         })
     }
 
@@ -116,52 +114,35 @@ impl Run<'_> {
         nic: Nic,
         kernel: Kernel,
         linux: Result<Linux, String>,
-        plain: Option<PlainTcp>,
+        bare: Option<BareGuests>,
     ) {
         let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(kernel)];
         match linux {
             Ok(linux) => contenders.push(Box::new(linux)),
             Err(error) => self.fail(Part::Guest, format!("{}: Linux: {error}", nic.name())),
         }
-        if let Some(plain) = plain {
-            contenders.push(Box::new(plain));
+        if let Some(bare) = bare {
+            contenders.push(Box::new(bare));
         }
         self.all_workloads(nic, &mut contenders);
     }
 
-    /// One read at a time, of which istgt's own time is a good part, whoever reads: it is what ours
-    /// on the host takes, where nobody emulates, beyond the sockets alone.
     fn beside_ipxe(
         &mut self,
         nic: Nic,
-        (kernel, mut on_host): (&mut Kernel, Ours),
+        kernel: &mut Kernel,
         ipxe: Result<Ipxe, String>,
-        plain: Option<&mut PlainTcp>,
+        bare: Option<&mut BareGuests>,
     ) {
         let mut ipxe = match ipxe {
             Ok(ipxe) => ipxe,
             Err(error) => return self.fail(Part::Guest, format!("{}: iPXE: {error}", nic.name())),
         };
         let mut turns = vec![Turn::new(kernel, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
-        let mut sockets = host::plain::PlainTcp::default();
-        let is_limited = plain.is_some();
-        turns.extend(plain.map(|plain| Turn::new(plain, &BESIDE_IPXE)));
-        let in_guest = turns.len();
-        let (mut on_host, mut sockets) = (Briefly(&mut on_host), Briefly(&mut sockets));
-        turns.push(Turn::new(&mut on_host, &BESIDE_IPXE));
-        turns.push(Turn::new(&mut sockets, &BESIDE_IPXE));
-        self.screen.tell(&point(Part::Guest, nic.name(), &BESIDE_IPXE));
-        take_turns(&mut turns, self.plan.rounds, self.plan.limit);
-        let on_host = turns.split_off(in_guest);
-        self.keep_turns((Part::Guest, Section::Guest, nic.name()), &turns);
-        // One that failed in a guest is told already.
-        if let Some(plain) = turns.pop().filter(|last| is_limited && last.seen.is_ok()) {
-            match with_istgt(nic, [&plain, &on_host[0], &on_host[1]]) {
-                Ok(limit) => self.found.measurements.push(limit),
-                Err(error) => self.fail(Part::Guest, format!("{}: {error}", nic.name())),
-            }
-        }
-        self.screen.advance(self.plan.beside_ipxe_takes());
+        turns.extend(bare.map(|bare| Turn::new(bare, &BESIDE_IPXE)));
+        let limit = self.plan.limit;
+        self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, limit);
+        self.screen.advance(self.plan.turns(3, limit));
     }
 
     /// Everything that is planned for a card. Who fails is out, the others go on.
@@ -171,7 +152,7 @@ impl Run<'_> {
                 return;
             }
             let takes_part = |contender: &dyn Contender| {
-                contender.name() != names::PLAIN_TCP || BESIDE_PLAIN_TCP.contains(&workload)
+                contender.name() != names::BARE || BESIDE_BARE.contains(&workload)
             };
             let mut turns: Vec<Turn<'_>> = contenders
                 .iter_mut()
@@ -187,98 +168,50 @@ impl Run<'_> {
         }
     }
 
-    /// Ours with each kind of digests, so that what they cost is seen in turns too.
-    fn digests_in_turns(&mut self, nic: Nic, kernels: &mut [Kernel]) {
+    /// Ours with each kind of digests, so that what they cost is seen in turns too; and somebody who
+    /// has both, but computes none.
+    fn digests_in_turns(
+        &mut self,
+        nic: Nic,
+        kernels: &mut [Kernel],
+        bare: Option<&mut BareGuests>,
+    ) {
         let mut turns: Vec<Turn<'_>> = kernels
             .iter_mut()
             .zip(KINDS)
             .map(|(kernel, digests)| Turn::new(kernel, &DIGESTS.with(digests)))
             .collect();
+        let both = DIGESTS.with(Digests::Both);
+        turns.extend(bare.map(|bare| Turn::new(bare, &both)));
         let setting = settings::in_turns(nic.name());
         let limit = self.plan.limit;
         self.turns((Part::Guest, Section::Guest, &setting), &mut turns, limit);
-        self.screen.advance(self.plan.turns(3, limit));
+        self.screen.advance(self.plan.turns(4, limit));
     }
 }
 
-/// One whose turns are shorter, as it is on the host.
-struct Briefly<'a>(&'a mut dyn Contender);
+/// Bare iSCSI with each kind of digests that it is asked with, so that nobody waits for its logins.
+struct BareGuests {
+    none: Bare,
+    both: Bare,
+}
 
-impl Contender for Briefly<'_> {
+impl BareGuests {
+    fn with(&mut self, digests: Digests) -> &mut Bare {
+        if digests == Digests::None { &mut self.none } else { &mut self.both }
+    }
+}
+
+impl Contender for BareGuests {
     fn name(&self) -> &str {
-        self.0.name()
+        self.none.name()
     }
 
     fn prepare(&mut self, workload: &Workload) -> Result<(), String> {
-        self.0.prepare(workload)
+        self.with(workload.digests).prepare(workload)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        self.0.run(workload, limit / SHORTER_ON_HOST)
-    }
-}
-
-/// What is left of plain TCP in a guest once istgt takes its own time for each request, one at a time:
-/// what ours takes on the host beyond its sockets.
-fn with_istgt(nic: Nic, [plain, ours, sockets]: [&Turn<'_>; 3]) -> Result<Measurement, String> {
-    // What a request took in each round.
-    let seconds = |turn: &Turn<'_>| -> Result<Vec<f64>, String> {
-        let samples = turn.seen.as_ref().map_err(String::clone)?;
-        Ok(samples.iter().map(|sample| 1.0 / sample.rate()).collect())
-    };
-    let (own, ours, sockets) = (seconds(plain)?, seconds(ours)?, seconds(sockets)?);
-    let istgt = ours.iter().zip(&sockets).map(|(ours, sockets)| (ours - sockets).max(0.0));
-    let block = f64::from(plain.workload.block);
-    let series = own.iter().zip(istgt).map(|(own, istgt)| block / (own + istgt));
-    Ok(Measurement {
-        section: Section::Limit,
-        setting: settings::plain_tcp_and_istgt(nic.name()),
-        contender: names::PLAIN_TCP.to_owned(),
-        workload: Some(plain.workload),
-        quantity: Quantity::Throughput,
-        series: Series(series.collect()),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Takes so many microseconds for a request.
-    struct Takes(u64);
-
-    impl Contender for Takes {
-        fn name(&self) -> &str {
-            "takes"
-        }
-        fn run(&mut self, workload: &Workload, _: Duration) -> Result<Sample, String> {
-            let commands = 10;
-            if self.0 == 0 {
-                return Err("the server is gone".to_owned());
-            }
-            let elapsed = Duration::from_micros(self.0 * commands);
-            Ok(Sample { bytes: commands * u64::from(workload.block), commands, elapsed, cpu: None })
-        }
-    }
-
-    fn limit(microseconds: [u64; 3]) -> Result<Measurement, String> {
-        let mut all = microseconds.map(Takes);
-        let mut turns: Vec<Turn<'_>> =
-            all.iter_mut().map(|one| Turn::new(one, &BESIDE_IPXE)).collect();
-        take_turns(&mut turns, 3, Duration::ZERO);
-        with_istgt(Nic::E1000e, [&turns[0], &turns[1], &turns[2]])
-    }
-
-    #[test]
-    fn istgts_own_time_comes_on_top_of_plain_tcp() {
-        // 32 KiB in 120 µs, and 112 - 12 µs.
-        let measured = limit([120, 112, 12]).unwrap();
-        let expected = f64::from(32 << 10) / 220e-6;
-        assert_eq!(measured.series.0.len(), 3);
-        assert!((measured.series.median() / expected - 1.0).abs() < 1e-9, "{measured:?}");
-        // The sockets alone took longer by chance: istgt takes no less than nothing.
-        let expected = f64::from(32 << 10) / 120e-6;
-        assert!((limit([120, 10, 12]).unwrap().series.median() / expected - 1.0).abs() < 1e-9);
-        assert!(limit([120, 0, 12]).unwrap_err().contains("the server is gone"));
+        self.with(workload.digests).run(workload, limit)
     }
 }

@@ -1,0 +1,585 @@
+//! `demo.bare=yes`: loads by an initiator that costs nothing beyond TCP. It knows beforehand what will
+//! come: it logs in with one prepared request, sends its commands from where they lie ready, and
+//! counts bytes.
+//!
+//! It asks the real target for the same, at that target's pace, and over the same card, driver and
+//! stack. It keeps no tasks, looks into nothing that comes, verifies nothing and places nothing: what
+//! comes is dropped where the card put it. An initiator on this stack can be as cheap as this, and not
+//! cheaper.
+//!
+//! Of what it does not look into, one is parsed first: how many bytes an answer has
+//! ([`Bare::learn`]). A target that then sends anything else, if only a NOP-In, is told.
+
+use core::fmt;
+use core::time::Duration;
+
+use heapless::Vec;
+use isboot::boot::{BootPlan, Parameters};
+use isboot::disk::READ_LIMIT;
+use isboot::login::text::{Pairs, TextFull, TextWriter, yes_or_no};
+use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
+use isboot::pdu::digest::{self, Crc32c, Crc32cFunction, DIGEST_LENGTH};
+use isboot::pdu::request::{LoginRequest, Request as Emitted, ScsiCommand, Stage, TaskAttribute};
+use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse};
+use isboot::pdu::serial::SerialNumber;
+use isboot::scsi::cdb;
+use isboot::scsi::lun::LogicalUnitNumber;
+use isboot_transport::stream::{ByteStream, StreamState};
+
+use super::line::{Line, Unreadable};
+use super::load::{Moved, Places};
+use super::request::{Digests, Operation, Request, Run};
+use super::{STAGE, tell};
+use crate::clock;
+use crate::console::Event;
+use crate::failure::{During, Failure};
+use crate::interrupt;
+use crate::network::Stream;
+use crate::profile::Mark;
+use crate::serial;
+use crate::session;
+
+/// Bytes of a block; a unit with others does not answer as it must.
+const BLOCK_LENGTH: u32 = 512;
+/// Commands that the bench's target takes at once.
+const WINDOW: u64 = 32;
+/// `MaxRecvDataSegmentLength` of ours, and `MaxBurstLength`.
+const SEGMENT: u32 = 256 << 10;
+/// `FirstBurstLength`.
+const FIRST_BURST: u32 = 64 << 10;
+/// The target has so long for a login, for an answer that is parsed, for its next byte, and for all
+/// that is left at the end of a load.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// What a login's text takes at most, either way.
+const TEXT: usize = 1024;
+/// It looks so much later whether something has come: more has come by then, and each time costs, here
+/// and in the emulator. Whoever looks into what comes takes longer than that.
+const MOMENT: Duration = Duration::from_micros(2);
+const COMMAND: usize = BASIC_HEADER_SEGMENT_LENGTH + DIGEST_LENGTH;
+
+/// Answers lines until one wants the end.
+pub(crate) fn run(
+    stream: &mut Stream,
+    plan: &BootPlan,
+    parameters: &Parameters,
+) -> Result<(), Failure> {
+    let mut bare = Bare {
+        stream,
+        plan,
+        crc32c: Crc32cFunction::fastest(session::now),
+        wanted: Digests::None,
+        digests: digest::Digests::default(),
+        next: 1,
+        answers: SerialNumber(0),
+    };
+    bare.change_session(Digests::preferred(parameters))?;
+    let mut line = Line::default();
+    loop {
+        bare.stream.poll(clock::now());
+        let Some(byte) = serial::take() else {
+            rest(bare.stream);
+            continue;
+        };
+        if line.push(byte, |line| answer(&mut bare, line)) == Some(After::End) {
+            close(bare.stream);
+            return Ok(());
+        }
+    }
+}
+
+/// What follows the answer to a line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Listen,
+    End,
+}
+
+/// Does what a line asks, and tells what came of it.
+fn answer(bare: &mut Bare<'_>, line: Result<&str, Unreadable>) -> After {
+    let failed = |why: &dyn fmt::Display| drop(Event::new(STAGE).field("error", why));
+    match line.map(Request::parse) {
+        Ok(Ok(Request::End)) => return After::End,
+        Ok(Ok(Request::Run(run))) => match bare.load(&run) {
+            Ok(moved) => tell(&moved),
+            Err(failure) => failed(&failure.text),
+        },
+        Ok(Ok(Request::Digests(digests))) => {
+            if let Err(failure) = bare.change_session(digests) {
+                failed(&failure.text);
+            }
+        }
+        Ok(Err(why)) => failed(&why),
+        Err(why) => failed(&why),
+    }
+    After::Listen
+}
+
+/// A session of one connection, while that is open.
+struct Bare<'a> {
+    stream: &'a mut Stream,
+    plan: &'a BootPlan,
+    crc32c: Crc32cFunction,
+    /// What the next login asks for.
+    wanted: Digests,
+    /// What the connection carries: none during the login (RFC 7143 §11.2.3).
+    digests: digest::Digests,
+    /// The next command's CmdSN and tag.
+    next: u32,
+    /// ExpStatSN.
+    answers: SerialNumber,
+}
+
+/// One that came whole.
+struct Pdu {
+    answer: Response,
+    /// Bytes of all of it.
+    length: u64,
+    /// Its data, as much of it as a login's text may have.
+    text: Vec<u8, TEXT>,
+}
+
+impl Bare<'_> {
+    /// Ends the session, logs in with these digests and says so.
+    fn change_session(&mut self, digests: Digests) -> Result<(), Failure> {
+        self.wanted = digests;
+        if self.stream.state() == StreamState::Open {
+            close(self.stream);
+        }
+        let logged_in = self.log_in();
+        self.told(logged_in)?;
+        let name = |digest| if digest { "CRC32C" } else { "None" };
+        Event::new(STAGE)
+            .field("ready", "yes")
+            .field("bare", self.plan.portal)
+            .field("header_digest", name(self.digests.header))
+            .field("data_digest", name(self.digests.data));
+        Ok(())
+    }
+
+    /// Runs a load, over a new session where the last one is gone.
+    fn load(&mut self, run: &Run) -> Result<Moved, Failure> {
+        let loaded = Piece::of(run).and_then(|piece| {
+            let moved = self.load_pieces(run, &piece);
+            self.told(moved)
+        })?;
+        Ok(loaded)
+    }
+
+    fn load_pieces(&mut self, run: &Run, piece: &Piece) -> Result<Moved, Failure> {
+        if self.stream.state() != StreamState::Open {
+            self.log_in()?;
+        }
+        let of_answer = self.learn(run, piece)?;
+        let profile = Mark::here();
+        let began = clock::now();
+        let commands = self.go(run, piece, of_answer, began + run.limit)?;
+        let took = clock::now() - began;
+        let profile = Mark::here().zip(profile).map(|(after, before)| after.since(before));
+        let bytes = commands * u64::from(run.block);
+        Ok(Moved { bytes, commands, took, checked: None, profile })
+    }
+
+    /// Says of a failure whose it is. What is still to come must not reach the next load.
+    fn told<T>(&mut self, outcome: Result<T, Failure>) -> Result<T, Failure> {
+        outcome.map_err(|failure| {
+            self.stream.abort();
+            let BootPlan { target_name, portal, .. } = self.plan;
+            failure.with(format_args!("target {target_name} at {portal}"))
+        })
+    }
+
+    /// The measured part: how many requests were answered. One of several commands is answered when
+    /// they all are, and only then another one takes its place.
+    fn go(
+        &mut self,
+        run: &Run,
+        piece: &Piece,
+        of_answer: u64,
+        end: Duration,
+    ) -> Result<u64, Failure> {
+        let mut places = Places::new(run);
+        let mut commands = Vec::<u8, { WINDOW as usize * COMMAND }>::new();
+        let (mut begun, mut place) = (0, 0);
+        // Commands that are asked, and how many bytes of them were sent; whole answers, and what came
+        // of the next.
+        let (mut asked, mut sent) = (0, 0);
+        let (mut answered, mut came) = (0, 0);
+        let mut heard = clock::now();
+        loop {
+            let now = clock::now();
+            let is_over = now >= end || begun >= run.count;
+            if !is_over {
+                begun = (answered / piece.count + u64::from(run.depth)).min(run.count);
+            }
+            if sent == commands.len() {
+                commands.clear();
+                sent = 0;
+            }
+            let wanted = (begun * piece.count).min(answered + WINDOW);
+            while asked < wanted && commands.capacity() - commands.len() >= COMMAND {
+                if asked % piece.count == 0 {
+                    place = places.next();
+                }
+                self.append_command(&mut commands, piece, place, asked % piece.count);
+                asked += 1;
+            }
+            sent += self.send_some(commands.get(sent..).unwrap_or_default());
+            let mark = Mark::here();
+            while clock::now() < now + MOMENT {
+                core::hint::spin_loop();
+            }
+            self.stream.poll(now);
+            let before = (answered, came);
+            while let Some(count) = self.stream.recv(|bytes| (bytes.len(), bytes.len() as u64)) {
+                came += count;
+                while came >= of_answer {
+                    came -= of_answer;
+                    answered += 1;
+                    self.answers = self.answers.next();
+                }
+            }
+            if answered > asked || (answered == asked && came > 0) {
+                let why = format_args!("sent more than the {asked} answers that were asked for");
+                return Err(Failure::new(STAGE, why));
+            }
+            if is_over && answered == begun * piece.count {
+                return Ok(begun);
+            }
+            if (answered, came) != before {
+                heard = now;
+                if now < end + PATIENCE {
+                    continue;
+                }
+            }
+            if let Some(mark) = mark {
+                mark.look_back();
+            }
+            let owed = (begun * piece.count - answered) * of_answer - came;
+            self.wait(owed, heard.min(end) + PATIENCE)?;
+        }
+    }
+
+    /// Bytes of the whole answer to a command of the load: those of one that is parsed.
+    fn learn(&mut self, run: &Run, piece: &Piece) -> Result<u64, Failure> {
+        let mut command = Vec::<u8, COMMAND>::new();
+        // The last, where the unit may end before the load does.
+        let last = (run.span / u64::from(run.block)).saturating_sub(1);
+        self.append_command(&mut command, piece, last, piece.count - 1);
+        let until = clock::now() + PATIENCE;
+        self.send(&command, until)?;
+        let (mut length, mut data) = (0, 0);
+        loop {
+            let pdu = self.receive_pdu(until)?;
+            length += pdu.length;
+            let is_last = match pdu.answer {
+                Response::DataIn(DataIn { status, residual, data_segment_length, .. })
+                    if matches!((status, residual), (None | Some(0), Residual::None)) =>
+                {
+                    data += u64::from(data_segment_length);
+                    status.is_some()
+                }
+                Response::Scsi(ScsiResponse {
+                    response: 0,
+                    status: 0,
+                    residual: Residual::None,
+                    ..
+                }) => true,
+                other => {
+                    return Err(Failure::new(
+                        STAGE,
+                        format_args!("answered a read with {other:?}"),
+                    ));
+                }
+            };
+            if is_last {
+                break;
+            }
+        }
+        self.answers = self.answers.next();
+        if data == u64::from(piece.size) {
+            return Ok(length);
+        }
+        Err(Failure::new(
+            STAGE,
+            format_args!("answered a read of {} bytes with {data}", piece.size),
+        ))
+    }
+
+    /// Connects, and goes from there to the full feature phase with one request.
+    fn log_in(&mut self) -> Result<(), Failure> {
+        self.digests = digest::Digests::default();
+        connect(self.stream, self.plan)?;
+        let wanted = digest::Digests {
+            header: self.wanted != Digests::None,
+            data: self.wanted == Digests::Both,
+        };
+        let Ok(text) = login_text(self.plan, wanted) else {
+            return Err(Failure::new(STAGE, "a login with these names is too long"));
+        };
+        let request = Emitted::Login(LoginRequest {
+            transit: true,
+            text_continues: false,
+            current_stage: Stage::OperationalNegotiation,
+            next_stage: Stage::FullFeaturePhase,
+            version_max: 0,
+            version_min: 0,
+            isid: self.plan.isid,
+            tsih: 0,
+            initiator_task_tag: 0,
+            cid: 0,
+            cmd_sn: SerialNumber(1),
+            exp_stat_sn: SerialNumber(0),
+            data_segment_length: text.len() as u32,
+        });
+        let until = clock::now() + PATIENCE;
+        self.send(request.emit().as_bytes(), until)?;
+        self.send(&text, until)?;
+        self.send([0; 3].get(..text.len().wrapping_neg() % 4).unwrap_or_default(), until)?;
+        let Pdu { answer, text, .. } = self.receive_pdu(until)?;
+        match answer {
+            Response::Login(answer) if answer.status_class == 0 && answer.transit => {
+                agrees(&text, "HeaderDigest", wanted.header)?;
+                agrees(&text, "DataDigest", wanted.data)?;
+                self.answers = answer.numbers.stat_sn.next();
+                self.next = 1;
+                self.digests = wanted;
+                Ok(())
+            }
+            other => Err(Failure::new(STAGE, format_args!("answered the login with {other:?}"))),
+        }
+    }
+
+    /// A command as it is sent.
+    fn append_command<const N: usize>(
+        &mut self,
+        commands: &mut Vec<u8, N>,
+        piece: &Piece,
+        place: u64,
+        number: u64,
+    ) {
+        let blocks = piece.size / BLOCK_LENGTH;
+        let lba = (place * piece.count + number) * u64::from(blocks);
+        let command = Emitted::ScsiCommand(ScsiCommand {
+            immediate: false,
+            last: true,
+            read: true,
+            write: false,
+            attribute: TaskAttribute::Simple,
+            lun: piece.lun,
+            initiator_task_tag: self.next,
+            expected_data_transfer_length: piece.size,
+            cmd_sn: SerialNumber(self.next),
+            exp_stat_sn: self.answers,
+            cdb: cdb::read(lba, blocks),
+            data_segment_length: 0,
+        });
+        self.next = self.next.wrapping_add(1);
+        let header = command.emit();
+        // There is room: whoever calls saw to it.
+        drop(commands.extend_from_slice(header.as_bytes()));
+        if self.digests.header {
+            let mut crc = Crc32c::new(self.crc32c);
+            crc.update(header.as_bytes());
+            drop(commands.extend_from_slice(&crc.wire_bytes()));
+        }
+    }
+
+    /// Sends as much as there is room for: how much that was.
+    fn send_some(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let sent = self.stream.send(|room| {
+                let count = room.len().min(rest.len());
+                let (now, later) = rest.split_at(count);
+                for (place, byte) in room.iter_mut().zip(now) {
+                    *place = *byte;
+                }
+                (count, later)
+            });
+            let Some(later) = sent else { break };
+            rest = later;
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// Sends all of it.
+    fn send(&mut self, bytes: &[u8], until: Duration) -> Result<(), Failure> {
+        let mut sent = 0;
+        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
+            sent += self.send_some(rest);
+            self.stream.poll(clock::now());
+            if sent < bytes.len() {
+                self.wait(0, until)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A whole PDU, looked into.
+    fn receive_pdu(&mut self, until: Duration) -> Result<Pdu, Failure> {
+        let mut header = Vec::<u8, BASIC_HEADER_SEGMENT_LENGTH>::new();
+        self.receive(BASIC_HEADER_SEGMENT_LENGTH, until, |bytes| {
+            drop(header.extend_from_slice(bytes));
+        })?;
+        let Ok(header) = header.into_array() else {
+            return Err(Failure::new(STAGE, "a header is not whole"));
+        };
+        let header = BasicHeaderSegment::from_bytes(header);
+        let answer = Response::parse(&header).during(STAGE)?;
+        let data = header.data_segment_length() as usize;
+        let digest = |is_there| if is_there { DIGEST_LENGTH } else { 0 };
+        let before = 4 * usize::from(header.total_ahs_length()) + digest(self.digests.header);
+        let behind = data.next_multiple_of(4) - data + digest(self.digests.data && data > 0);
+        self.receive(before, until, |_| {})?;
+        let mut text = Vec::new();
+        self.receive(data, until, |bytes| {
+            let room = TEXT - text.len();
+            drop(text.extend_from_slice(bytes.get(..room).unwrap_or(bytes)));
+        })?;
+        self.receive(behind, until, |_| {})?;
+        let length = (BASIC_HEADER_SEGMENT_LENGTH + before + data + behind) as u64;
+        Ok(Pdu { answer, length, text })
+    }
+
+    /// The next `length` bytes, in pieces.
+    fn receive(
+        &mut self,
+        length: usize,
+        until: Duration,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<(), Failure> {
+        let mut left = length;
+        while left > 0 {
+            let received = self.stream.recv(|bytes| {
+                let bytes = bytes.get(..left).unwrap_or(bytes);
+                take(bytes);
+                (bytes.len(), bytes.len())
+            });
+            if let Some(count) = received {
+                left -= count;
+                if clock::now() < until {
+                    continue;
+                }
+            }
+            self.stream.poll(clock::now());
+            self.wait(left as u64, until)?;
+        }
+        Ok(())
+    }
+
+    /// Sleeps while there is hope for what is owed.
+    fn wait(&mut self, owed: u64, until: Duration) -> Result<(), Failure> {
+        let fail = |why: fmt::Arguments<'_>| Err(Failure::new(STAGE, why));
+        let seconds = PATIENCE.as_secs();
+        match self.stream.state() {
+            StreamState::Open if clock::now() < until => {
+                rest(self.stream);
+                Ok(())
+            }
+            StreamState::Open => fail(format_args!("owes {owed} bytes, and {seconds} s are over")),
+            StreamState::Failed(error) => fail(format_args!("owes {owed} bytes: {error}")),
+            _ => fail(format_args!("closed the connection and owes {owed} bytes")),
+        }
+    }
+}
+
+/// What a command of a load reads, of which a request has one or more.
+struct Piece {
+    lun: [u8; 8],
+    /// Bytes of it.
+    size: u32,
+    /// Commands of a request.
+    count: u64,
+}
+
+impl Piece {
+    fn of(run: &Run) -> Result<Self, Failure> {
+        let size = run.block.min(READ_LIMIT);
+        if run.operation == Operation::Write {
+            return Err(Failure::new(STAGE, "bare iSCSI stands for reads only"));
+        }
+        if !run.block.is_multiple_of(size) {
+            let why =
+                format_args!("bare iSCSI reads {READ_LIMIT} bytes a command, or fewer in all");
+            return Err(Failure::new(STAGE, why));
+        }
+        let lun = LogicalUnitNumber::from_number(run.disk).ok_or("no LUN has such a number");
+        let lun = lun.during(STAGE)?.to_bytes();
+        Ok(Self { lun, size, count: u64::from(run.block / size) })
+    }
+}
+
+/// All that is negotiated, in one text.
+fn login_text(plan: &BootPlan, wanted: digest::Digests) -> Result<Vec<u8, TEXT>, TextFull> {
+    let offer = |wanted| if wanted { "CRC32C" } else { "None" };
+    let mut text = Vec::new();
+    let mut writer = TextWriter::new(&mut text);
+    writer.pair("InitiatorName", &plan.initiator_name)?;
+    writer.pair("TargetName", &plan.target_name)?;
+    writer.pair("SessionType", "Normal")?;
+    writer.pair("HeaderDigest", offer(wanted.header))?;
+    writer.pair("DataDigest", offer(wanted.data))?;
+    for (key, value) in [("InitialR2T", true), ("ImmediateData", true)] {
+        writer.pair(key, yes_or_no(value))?;
+    }
+    for (key, value) in [
+        ("MaxRecvDataSegmentLength", SEGMENT),
+        ("MaxBurstLength", SEGMENT),
+        ("FirstBurstLength", FIRST_BURST),
+        ("MaxOutstandingR2T", 1),
+        ("MaxConnections", 1),
+        ("ErrorRecoveryLevel", 0),
+        ("DefaultTime2Wait", 0),
+        ("DefaultTime2Retain", 0),
+    ] {
+        writer.pair(key, value)?;
+    }
+    for key in ["DataPDUInOrder", "DataSequenceInOrder"] {
+        writer.pair(key, yes_or_no(true))?;
+    }
+    Ok(text)
+}
+
+/// Whether the target's text has the digest that the prepared answers will have, or none.
+fn agrees(text: &[u8], key: &str, wanted: bool) -> Result<(), Failure> {
+    for pair in Pairs::new(text) {
+        let pair = pair.during(STAGE)?;
+        if pair.key == key && (pair.value == b"CRC32C") == wanted {
+            return Ok(());
+        }
+    }
+    let offer = if wanted { "CRC32C" } else { "None" };
+    Err(Failure::new(STAGE, format_args!("does not agree to {key}={offer}")))
+}
+
+/// Waits for the target to accept. The stream has its own bound.
+fn connect(stream: &mut Stream, plan: &BootPlan) -> Result<(), Failure> {
+    stream.connect(clock::now(), plan.portal).during(STAGE)?;
+    loop {
+        stream.poll(clock::now());
+        match stream.state() {
+            StreamState::Open => return Ok(()),
+            StreamState::Connecting => rest(stream),
+            StreamState::Failed(error) => return Err(Failure::new(STAGE, error)),
+            StreamState::PeerClosed | StreamState::Closed => {
+                return Err(Failure::new(STAGE, "closed the connection at once"));
+            }
+        }
+    }
+}
+
+/// Ends the connection. The stream has its own bound.
+fn close(stream: &mut Stream) {
+    stream.close();
+    while !matches!(stream.state(), StreamState::Closed | StreamState::Failed(_)) {
+        stream.poll(clock::now());
+        while stream.recv(|bytes| (bytes.len(), ())).is_some() {}
+        rest(stream);
+    }
+}
+
+/// Sleeps until the card interrupts, or the stream wants to be called.
+fn rest(stream: &mut Stream) {
+    let until = stream.poll_at(clock::now());
+    interrupt::rest(stream.stack_mut().device_mut().nic_mut(), until);
+}
