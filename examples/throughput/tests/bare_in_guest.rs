@@ -11,7 +11,8 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use isboot::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
+use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
+use isboot::pdu::request::Request;
 use isboot_tests::istgt::{Istgt, Lun, Options};
 use isboot_tests::scratch::Scratch;
 use qemu_boot::disk_image;
@@ -81,8 +82,7 @@ fn one_boot_reads_every_size_and_depth_with_and_without_digests() {
     bare.end().unwrap();
 
     // The unit ends before the load does, which is seen before the load begins.
-    let mut beyond =
-        boot_for(2 * SPAN, rig.portal(), rig.target_name(), Digests::None).unwrap();
+    let mut beyond = boot_for(2 * SPAN, rig.portal(), rig.target_name(), Digests::None).unwrap();
     let error = beyond.run(&READ, LIMIT).unwrap_err();
     assert!(error.contains("answered a read with Scsi"), "{error}");
     assert!(error.contains("status: 2"), "{error}");
@@ -136,6 +136,10 @@ fn a_server_that_is_no_target_is_told() {
             let (mut peer, _) = listener.accept().unwrap();
             let mut login = [0; BASIC_HEADER_SEGMENT_LENGTH];
             peer.read_exact(&mut login).unwrap();
+            let header = BasicHeaderSegment::from_bytes(login);
+            assert!(matches!(Request::parse(&header), Ok(Request::Login(_))), "{login:?}");
+            let text = header.data_segment_length().next_multiple_of(4);
+            peer.read_exact(&mut vec![0; text as usize]).unwrap();
             peer.write_all(&says).unwrap();
             if !closes {
                 wait_for_end(&mut peer);

@@ -50,6 +50,9 @@ const FIRST_BURST: u32 = 64 << 10;
 /// The target has so long for a login, for an answer that is parsed, for its next byte, and for all
 /// that is left at the end of a load.
 const PATIENCE: Duration = Duration::from_secs(10);
+const CHECK_CONDITION: u8 = 2;
+/// A unit that has just come up tells no more things before it answers a read.
+const ATTENTIONS: u32 = 4;
 /// What a login's text takes at most, either way.
 const TEXT: usize = 1024;
 /// It looks so much later whether something has come: more has come by then, and each time costs, here
@@ -261,6 +264,16 @@ impl Bare<'_> {
 
     /// Bytes of the whole answer to a command of the load: those of one that is parsed.
     fn learn(&mut self, run: &Run, piece: &Piece) -> Result<u64, Failure> {
+        for _ in 0..ATTENTIONS {
+            if let Some(length) = self.try_to_learn(run, piece)? {
+                return Ok(length);
+            }
+        }
+        Err(Failure::new(STAGE, format_args!("told {ATTENTIONS} times that something changed")))
+    }
+
+    /// The same; nothing where the unit had something else to tell first.
+    fn try_to_learn(&mut self, run: &Run, piece: &Piece) -> Result<Option<u64>, Failure> {
         let mut command = Vec::<u8, COMMAND>::new();
         // The last, where the unit may end before the load does.
         let last = (run.span / u64::from(run.block)).saturating_sub(1);
@@ -284,6 +297,12 @@ impl Bare<'_> {
                     residual: Residual::None,
                     ..
                 }) => true,
+                Response::Scsi(ScsiResponse { response: 0, status: CHECK_CONDITION, .. })
+                    if is_unit_attention(&pdu.text) =>
+                {
+                    self.answers = self.answers.next();
+                    return Ok(None);
+                }
                 other => {
                     return Err(Failure::new(
                         STAGE,
@@ -297,7 +316,7 @@ impl Bare<'_> {
         }
         self.answers = self.answers.next();
         if data == u64::from(piece.size) {
-            return Ok(length);
+            return Ok(Some(length));
         }
         Err(Failure::new(
             STAGE,
@@ -538,6 +557,12 @@ fn login_text(plan: &BootPlan, wanted: digest::Digests) -> Result<Vec<u8, TEXT>,
         writer.pair(key, yes_or_no(true))?;
     }
     Ok(text)
+}
+
+/// Whether the data of a SCSI Response (RFC 7143 §11.4.7) has sense of fixed format that only says that
+/// something changed, such as the power (SPC-4 §4.5.3).
+fn is_unit_attention(data: &[u8]) -> bool {
+    matches!(data, [_, _, 0x70 | 0xf0, _, flags_and_key, ..] if flags_and_key & 0xf == 6)
 }
 
 /// Whether the target's text has the digest that the prepared answers will have, or none.
