@@ -4,10 +4,8 @@
 //! A request is as long as a Basic Header Segment and says how many bytes are wanted. They come in
 //! segments as a target sends them, with a header in front of each.
 
-use std::io::{self, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::io::{BufReader, Read, Write};
+use std::net::TcpStream;
 
 /// A Basic Header Segment (RFC 7143 §11.2.1): a request, and what comes before a segment's data.
 pub const HEADER: usize = 48;
@@ -43,84 +41,28 @@ pub fn answer(peer: &TcpStream) {
     }
 }
 
-/// Listens on the loopback interface, for guests as well; dropping it ends all connections.
-#[derive(Debug)]
-pub struct Server {
-    address: SocketAddr,
-    /// None once it is over.
-    connections: Arc<Mutex<Option<Vec<TcpStream>>>>,
-    listens: Option<JoinHandle<()>>,
-}
-
-impl Server {
-    /// Listens on a free port.
-    ///
-    /// # Errors
-    ///
-    /// What the host's sockets refuse.
-    pub fn start() -> io::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let connections = Arc::new(Mutex::new(Some(Vec::new())));
-        let all = Arc::clone(&connections);
-        let listens = thread::spawn(move || {
-            thread::scope(|scope| {
-                while let Ok((peer, _)) = listener.accept() {
-                    let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
-                    let (Some(all), Ok(other), Ok(())) =
-                        (&mut *all, peer.try_clone(), peer.set_nodelay(true))
-                    else {
-                        return;
-                    };
-                    all.push(other);
-                    scope.spawn(move || {
-                        answer(&peer);
-                        let _ = peer.shutdown(Shutdown::Both);
-                    });
-                }
-            });
-        });
-        Ok(Self { address, connections, listens: Some(listens) })
-    }
-
-    /// Where it listens.
-    #[must_use]
-    pub fn address(&self) -> SocketAddr {
-        self.address
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let all = self.connections.lock().unwrap_or_else(PoisonError::into_inner).take();
-        for connection in all.into_iter().flatten() {
-            let _ = connection.shutdown(Shutdown::Both);
-        }
-        // So that it looks.
-        if TcpStream::connect(self.address).is_ok()
-            && let Some(listens) = self.listens.take()
-        {
-            let _ = listens.join();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::net::{Shutdown, TcpListener};
+    use std::thread;
     use std::time::Duration;
 
     use super::*;
 
-    fn connect(server: &Server) -> TcpStream {
-        let stream = TcpStream::connect(server.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        stream
+    /// A connection to one that answers.
+    fn connect() -> io::Result<TcpStream> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let stream = TcpStream::connect(listener.local_addr()?)?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+        let (peer, _) = listener.accept()?;
+        thread::spawn(move || answer(&peer));
+        Ok(stream)
     }
 
     #[test]
     fn an_answer_has_what_was_asked_for_and_a_header_for_each_segment() {
-        let server = Server::start().unwrap();
-        let mut stream = connect(&server);
+        let mut stream = connect().unwrap();
         for wanted in [1, 4096, 256 << 10, 600 << 10] {
             stream.write_all(&request(wanted)).unwrap();
         }
@@ -133,23 +75,10 @@ mod tests {
 
     #[test]
     fn who_asks_for_nothing_or_too_much_is_cut_off() {
-        let server = Server::start().unwrap();
         for wanted in [0, (16 << 20) + 1] {
-            let mut stream = connect(&server);
+            let mut stream = connect().unwrap();
             stream.write_all(&request(wanted)).unwrap();
             assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
         }
-    }
-
-    #[test]
-    fn connections_end_with_the_server() {
-        let server = Server::start().unwrap();
-        let mut stream = connect(&server);
-        stream.write_all(&request(1)).unwrap();
-        stream.read_exact(&mut [0; HEADER + 1]).unwrap();
-        let address = server.address();
-        drop(server);
-        assert_eq!(stream.read(&mut [0; 1]).unwrap(), 0);
-        assert!(TcpStream::connect(address).is_err());
     }
 }

@@ -149,25 +149,13 @@ impl Run<'_> {
         turns: &mut [Turn<'_>],
         limit: Duration,
     ) -> Vec<bool> {
-        if let Some(first) = turns.first() {
-            self.screen.tell(&point(part, setting, &first.workload));
-        }
-        take_turns(turns, self.plan.rounds, limit);
-        self.keep_turns((part, section, setting), turns)
-    }
-
-    /// Keeps what contenders reached that have taken their turns, as [`turns`](Self::turns) does.
-    fn keep_turns(
-        &mut self,
-        (part, section, setting): (Part, Section, &str),
-        turns: &[Turn<'_>],
-    ) -> Vec<bool> {
-        let Some(first) = turns.first() else { return Vec::new() };
-        let of_first = first.workload;
+        let Some(of_first) = turns.first().map(|first| first.workload) else { return Vec::new() };
         let what = point(part, setting, &of_first);
+        self.screen.tell(&what);
+        take_turns(turns, self.plan.rounds, limit);
         let mut words = Vec::new();
         let mut rates: Vec<Series> = Vec::new();
-        for turn in turns {
+        for turn in turns.iter() {
             let name = turn.contender.name();
             let is_limit = name == names::BARE;
             let figures = match is_limit {

@@ -163,7 +163,7 @@ fn the_page_has_everything_loads_nothing_and_names_no_path() {
     assert!(page.contains(&limit), "{limit}");
     assert!(table::table(&report).contains(&limit), "{limit}");
     let plot = fs::read_to_string(folder.join("guest-reads-depth-1.svg")).unwrap();
-    assert!(plot.contains("plain TCP"), "{plot}");
+    assert!(plot.contains(names::BARE), "{plot}");
     assert!(page.contains("1073741824 bytes transferred in 4.100000 secs (261888250 bytes/sec)"));
     assert!(page.contains("valgrind &lt;callgrind&gt;"), "words of others are escaped");
     for loads in ["<script", "src=", "href=", "url(", "@import", "http:", "https:"] {

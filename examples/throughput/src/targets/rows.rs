@@ -448,6 +448,16 @@ mod tests {
     }
 
     #[test]
+    fn digests_in_a_guest_read_against_one_that_computes_none_in_the_same_turns() {
+        let rows = all(&Plan::quick());
+        let row = rows.iter().find(|row| row.id == "digests-e1000e-read-1-mib-4").unwrap();
+        let [limit] = row.limits.as_slice() else { panic!("{:?}", row.limits) };
+        assert_eq!(limit.setting, "e1000e, digests in turns, bare iSCSI");
+        assert_eq!(limit.workload.map(|workload| workload.digests), Some(Digests::Both));
+        assert_eq!(limit.contender, names::BARE);
+    }
+
+    #[test]
     fn the_full_plan_has_every_row_of_the_work() {
         let rows = all(&Plan::full());
         let count = |section| rows.iter().filter(|row| row.section == section).count();
