@@ -64,12 +64,12 @@ fn main() -> Result<(), String> {
             // With the same session identifier each would end the other's session.
             let isid = format!("isboot.isid=800000be0c{number:02x}");
             let mut words: Vec<&str> = words.collect();
+            let (bytes, digests) = (rig.bytes(), Digests::None);
             if options.bare && number == 0 {
-                let (bytes, digests) = (rig.bytes(), Digests::None);
                 bare = Some(Bare::boot(&hardware, path, &words, portal, name, bytes, digests)?);
             }
             words.push(&isid);
-            kernels.push(Kernel::boot(&hardware, path, &words, portal, name, rig.bytes())?);
+            kernels.push(Kernel::boot(&hardware, path, &words, portal, name, bytes, digests)?);
         }
         println!("{}", nic.to_possible_value().map_or(String::new(), |n| n.get_name().to_owned()));
         let limit = options.points.limit();

@@ -64,7 +64,7 @@ impl Mode {
 /// What passes between two turns: a guest goes on and is held again, a check.
 const BETWEEN: Duration = Duration::from_millis(40);
 /// fio starts and ends in an emulator.
-const FIO: Duration = Duration::from_millis(350);
+const FIO: Duration = Duration::from_millis(300);
 /// Linux boots on a card, and meanwhile all others.
 const BOOTS: Duration = Duration::from_secs(12);
 /// istgt sleeps a second in each login, of one after the other; with what else a login takes.
@@ -225,7 +225,7 @@ impl Plan {
                     let ipxe = Self::has_ipxe(*nic).then(|| self.turns(3, self.limit));
                     // Ours with each kind of digests, and bare iSCSI with both.
                     let others = self.turns(4, self.limit) + ipxe.unwrap_or_default();
-                    // Two more kinds of digests, for ours and Linux.
+                    // Linux logs out and in again for other digests; of all others, there is one with each.
                     BOOTS + turns.sum::<Duration>() + others + 2 * LOGIN
                 };
                 self.nics.iter().map(of_nic).sum()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qemu_boot::event::Event;
 
-use super::hosting::HostingKernel;
+use super::hosting::{HostingKernel, words_for};
 use super::kernel::line;
 use super::machine::Hardware;
 use crate::contender::Contender;
@@ -41,12 +41,9 @@ impl Bare {
         span: u64,
         digests: Digests,
     ) -> Result<Self, String> {
-        let offer = |wanted| if wanted { "crc32c" } else { "none" };
-        let header = format!("isboot.header_digest={}", offer(digests != Digests::None));
-        let data = format!("isboot.data_digest={}", offer(digests == Digests::Both));
         // Of all that have a session with the same target, each has one of its own.
         let isid = format!("isboot.isid=800000ba5e{:02x}", digests as u8);
-        let words = [&["demo.bare=yes", &header, &data, &isid], words].concat();
+        let words = [&["demo.bare=yes", &isid], &words_for(digests)[..], words].concat();
         let mut kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
         kernel.has_session(digests)?;
         kernel.pause()?;

@@ -158,6 +158,15 @@ impl HostingKernel {
     }
 }
 
+/// The words of a command line that ask for these digests and take no others.
+pub(super) fn words_for(digests: Digests) -> [&'static str; 2] {
+    match digests {
+        Digests::None => ["isboot.header_digest=none", "isboot.data_digest=none"],
+        Digests::Header => ["isboot.header_digest=crc32c", "isboot.data_digest=none"],
+        Digests::Both => ["isboot.header_digest=crc32c", "isboot.data_digest=crc32c"],
+    }
+}
+
 /// A number of an answer that is not nothing.
 pub(super) fn number(answer: &Event, name: &str) -> Result<u64, String> {
     let number = answer.number(name).filter(|&number| number > 0);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qemu_boot::event::Event;
 
-use super::hosting::{GRACE, HostingKernel, number};
+use super::hosting::{GRACE, HostingKernel, number, words_for};
 use super::machine::Hardware;
 use crate::contender::Contender;
 use crate::rig::{CONTENT, READ_LUN, WRITE_LUN};
@@ -25,7 +25,7 @@ pub struct Kernel {
 
 impl Kernel {
     /// Boots `image` on `hardware`, whose card is on QEMU's own network, from a target that listens
-    /// on the host's loopback; returns when it is logged in, without digests, and held. Loads stay
+    /// on the host's loopback; returns when it is logged in, with `digests`, and held. Loads stay
     /// within the first `span` bytes of a LUN. `words` are further words of its command line.
     ///
     /// # Errors
@@ -38,14 +38,13 @@ impl Kernel {
         portal: SocketAddr,
         target_name: &str,
         span: u64,
+        digests: Digests,
     ) -> Result<Self, String> {
-        const WORDS: [&str; 3] =
-            ["demo.bench=yes", "isboot.header_digest=none", "isboot.data_digest=none"];
-        let words = [&WORDS, words].concat();
+        let words = [&["demo.bench=yes"], &words_for(digests)[..], words].concat();
         let mut kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
-        kernel.has_session(Digests::None)?;
+        kernel.has_session(digests)?;
         kernel.pause()?;
-        Ok(Self { kernel, digests: Digests::None, span })
+        Ok(Self { kernel, digests, span })
     }
 
     /// What the guest said of its last run or of its session, if that is newer: of a run with

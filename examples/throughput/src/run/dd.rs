@@ -17,7 +17,7 @@ impl Run<'_> {
     pub(super) fn dd(&mut self) {
         let Some(nic) = self.plan.plotted() else { return };
         self.screen.tell("dd: isboot boots");
-        let mut ours = match self.kernel(nic, &[]) {
+        let mut ours = match self.kernel(nic, &[], Digests::None) {
             Ok(kernel) => kernel,
             Err(error) => return self.fail(Part::Dd, format!("{}: {error}", names::ISBOOT)),
         };

@@ -27,12 +27,11 @@ const KINDS: [Digests; 3] = [Digests::None, Digests::Header, Digests::Both];
 
 /// All guests on one card, held.
 struct Guests {
-    /// With each kind of digests.
-    kernels: Vec<Kernel>,
+    kernels: ByDigests<Kernel>,
     linux: Result<Linux, String>,
     /// Where it is measured on this card.
     ipxe: Option<Result<Ipxe, String>>,
-    bare: Result<BareGuests, String>,
+    bare: Result<ByDigests<Bare>, String>,
 }
 
 impl Run<'_> {
@@ -58,20 +57,23 @@ impl Run<'_> {
             };
             // First what is needed least: nobody is held for long.
             self.digests_in_turns(nic, &mut kernels, bare.as_mut());
-            kernels.truncate(1);
-            let Some(mut kernel) = kernels.pop() else { continue };
             if let Some(ipxe) = ipxe {
-                self.beside_ipxe(nic, &mut kernel, ipxe, bare.as_mut());
+                self.beside_ipxe(nic, &mut kernels, ipxe, bare.as_mut());
             }
-            self.beside_linux(nic, kernel, linux, bare);
+            self.beside_linux(nic, kernels, linux, bare);
         }
     }
 
     /// Our kernel on a card, logged in and held.
-    pub(super) fn kernel(&self, nic: Nic, words: &[&str]) -> Result<Kernel, String> {
-        let (portal, name) = (self.rig.portal(), self.rig.target_name());
-        let hardware = self.equipment.hardware(nic);
-        Kernel::boot(&hardware, &self.equipment.kernel, words, portal, name, self.rig.bytes())
+    pub(super) fn kernel(
+        &self,
+        nic: Nic,
+        words: &[&str],
+        digests: Digests,
+    ) -> Result<Kernel, String> {
+        let (portal, name, bytes) = (self.rig.portal(), self.rig.target_name(), self.rig.bytes());
+        let (hardware, image) = (self.equipment.hardware(nic), &self.equipment.kernel);
+        Kernel::boot(&hardware, image, words, portal, name, bytes, digests)
     }
 
     /// Everybody on a card, Linux beside the others. Without a kernel of ours nothing is worth it.
@@ -89,34 +91,34 @@ impl Run<'_> {
             let bare = scope.spawn(|| {
                 let boot = |digests| {
                     let image = &self.equipment.kernel;
-                    Bare::boot(&hardware, image, &[], portal, name, bytes, digests)
+                    let bare = Bare::boot(&hardware, image, &[], portal, name, bytes, digests)?;
+                    Ok((digests, bare))
                 };
-                let (none, both) = (boot(Digests::None)?, boot(Digests::Both)?);
-                Ok(BareGuests { none, both })
+                let guests: Result<Vec<_>, String> =
+                    [Digests::None, Digests::Both].into_iter().map(boot).collect();
+                guests.map(ByDigests)
             });
-            let kernels = KINDS.map(|digests| {
+            let boot = |digests| {
                 // A session of its own: none is to end the other's.
                 let own = format!("isboot.isid=80150b0700{:02x}", digests as u8);
-                let mut kernel = self.kernel(nic, &[&own])?;
-                kernel.prepare(&DIGESTS.with(digests))?;
-                Ok(kernel)
-            });
+                Ok((digests, self.kernel(nic, &[&own], digests)?))
+            };
+            let kernels: Result<Vec<_>, String> = KINDS.into_iter().map(boot).collect();
             let ipxe = Plan::has_ipxe(nic).then(|| Ipxe::boot(&hardware, portal, name, bytes));
             let bare = bare.join().unwrap_or_else(|panic| resume_unwind(panic));
             let linux = linux.join().unwrap_or_else(|panic| resume_unwind(panic));
-            let kernels: Result<Vec<Kernel>, String> = kernels.into_iter().collect();
-            Ok(Guests { kernels: kernels?, linux, ipxe, bare })
+            Ok(Guests { kernels: ByDigests(kernels?), linux, ipxe, bare })
         })
     }
 
     fn beside_linux(
         &mut self,
         nic: Nic,
-        kernel: Kernel,
+        kernels: ByDigests<Kernel>,
         linux: Result<Linux, String>,
-        bare: Option<BareGuests>,
+        bare: Option<ByDigests<Bare>>,
     ) {
-        let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(kernel)];
+        let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(kernels)];
         match linux {
             Ok(linux) => contenders.push(Box::new(linux)),
             Err(error) => self.fail(Part::Guest, format!("{}: Linux: {error}", nic.name())),
@@ -130,15 +132,15 @@ impl Run<'_> {
     fn beside_ipxe(
         &mut self,
         nic: Nic,
-        kernel: &mut Kernel,
+        kernels: &mut ByDigests<Kernel>,
         ipxe: Result<Ipxe, String>,
-        bare: Option<&mut BareGuests>,
+        bare: Option<&mut ByDigests<Bare>>,
     ) {
         let mut ipxe = match ipxe {
             Ok(ipxe) => ipxe,
             Err(error) => return self.fail(Part::Guest, format!("{}: iPXE: {error}", nic.name())),
         };
-        let mut turns = vec![Turn::new(kernel, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
+        let mut turns = vec![Turn::new(kernels, &BESIDE_IPXE), Turn::new(&mut ipxe, &BESIDE_IPXE)];
         turns.extend(bare.map(|bare| Turn::new(bare, &BESIDE_IPXE)));
         let limit = self.plan.limit;
         self.turns((Part::Guest, Section::Guest, nic.name()), &mut turns, limit);
@@ -173,13 +175,13 @@ impl Run<'_> {
     fn digests_in_turns(
         &mut self,
         nic: Nic,
-        kernels: &mut [Kernel],
-        bare: Option<&mut BareGuests>,
+        kernels: &mut ByDigests<Kernel>,
+        bare: Option<&mut ByDigests<Bare>>,
     ) {
         let mut turns: Vec<Turn<'_>> = kernels
+            .0
             .iter_mut()
-            .zip(KINDS)
-            .map(|(kernel, digests)| Turn::new(kernel, &DIGESTS.with(digests)))
+            .map(|(digests, kernel)| Turn::new(kernel, &DIGESTS.with(*digests)))
             .collect();
         let both = DIGESTS.with(Digests::Both);
         turns.extend(bare.map(|bare| Turn::new(bare, &both)));
@@ -190,28 +192,26 @@ impl Run<'_> {
     }
 }
 
-/// Bare iSCSI with each kind of digests that it is asked with, so that nobody waits for its logins.
-struct BareGuests {
-    none: Bare,
-    both: Bare,
-}
+/// Guests that do the same, each with a session that has its own digests: nobody waits for a login.
+struct ByDigests<C>(Vec<(Digests, C)>);
 
-impl BareGuests {
-    fn with(&mut self, digests: Digests) -> &mut Bare {
-        if digests == Digests::None { &mut self.none } else { &mut self.both }
+impl<C: Contender> ByDigests<C> {
+    fn with(&mut self, digests: Digests) -> Result<&mut C, String> {
+        let found = self.0.iter_mut().find(|(own, _)| *own == digests);
+        found.map(|(_, guest)| guest).ok_or_else(|| format!("no guest has {digests:?} of them"))
     }
 }
 
-impl Contender for BareGuests {
+impl<C: Contender> Contender for ByDigests<C> {
     fn name(&self) -> &str {
-        self.none.name()
+        self.0.first().map_or("nobody", |(_, guest)| guest.name())
     }
 
     fn prepare(&mut self, workload: &Workload) -> Result<(), String> {
-        self.with(workload.digests).prepare(workload)
+        self.with(workload.digests)?.prepare(workload)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        self.with(workload.digests).run(workload, limit)
+        self.with(workload.digests)?.run(workload, limit)
     }
 }
