@@ -1,5 +1,5 @@
-//! Single points of the host's rows: ours over its sockets in turns with libiscsi and with the sockets
-//! alone, or alone, so that its system calls can be counted.
+//! Single points of the host's rows: ours over its sockets in turns with libiscsi and with bare iSCSI, or
+//! alone, so that its system calls can be counted.
 //!
 //! ```text
 //! cargo run --release -p throughput --example compare_hosts -- --only 'read 1 MiB'
@@ -10,13 +10,14 @@ mod points;
 
 use clap::Parser;
 use isboot_tests::scratch::Scratch;
+use throughput::apart::Apart;
 use throughput::contender::{Turn, take_turns};
+use throughput::host::bare::Bare;
 use throughput::host::ours::Ours;
 use throughput::host::peer::{Peer, Program};
-use throughput::host::plain::PlainTcp;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
-use throughput::workload::{Digests, Operation, Workload};
+use throughput::workload::{Digests, Workload};
 
 use points::Points;
 
@@ -25,7 +26,7 @@ use points::Points;
 struct Options {
     #[command(flatten)]
     points: Points,
-    /// Without libiscsi, and without the sockets alone
+    /// Without libiscsi and bare iSCSI
     #[arg(long)]
     alone: bool,
     /// With both digests, when alone
@@ -37,26 +38,26 @@ fn main() -> Result<(), String> {
     let options = Options::parse();
     let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
     let rig = Rig::start(folder.path(), 64 << 20)?;
+    let _apart = Apart::from_target(rig.istgt_id())?;
     let place = rig.place();
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
+    let (mut bare, mut bare_both) = (Bare::new(&place), Bare::new(&place));
     let limit = options.points.limit();
     for load in options.points.wanted(loads()) {
         let both = load.with(Digests::Both);
         let mut theirs = Peer::new(Program::for_a(&load), &place);
-        let mut plain = PlainTcp::default();
         let of_ours = if options.both { &both } else { &load };
         let mut turns = vec![Turn::new(&mut ours, of_ours)];
         if !options.alone {
             turns.push(Turn::new(&mut digesting, &both));
             turns.push(Turn::new(&mut theirs, &load));
-            if load.operation == Operation::Read {
-                turns.push(Turn::new(&mut plain, &load));
-            }
+            turns.push(Turn::new(&mut bare, &load));
+            turns.push(Turn::new(&mut bare_both, &both));
         }
         take_turns(&mut turns, options.points.rounds, limit);
         let seen: Result<Vec<Vec<Sample>>, String> = turns.into_iter().map(|t| t.seen).collect();
         println!("{load}");
-        let names = ["ours", "… both digests", "libiscsi", "plain TCP"];
+        let names = ["ours", "… both digests", "libiscsi", "bare iSCSI", "… both digests"];
         let [ours, others @ ..] = &seen?[..] else { continue };
         for (name, samples) in names.iter().zip(std::iter::once(ours).chain(others)) {
             let (speed, cpu) = (speed(samples), cpu(samples));

@@ -5,18 +5,19 @@
 //! scheduler's account of their process (see [`peer`]). What starting and logging in take is in
 //! neither.
 
+pub mod bare;
 pub mod ours;
 pub mod peer;
-pub mod plain;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use isboot_tests::target::{Lun, Target};
 
+use self::bare::Bare;
 use self::ours::Ours;
 use self::peer::{Peer, Program};
-use self::plain::PlainTcp;
+use crate::apart::Apart;
 use crate::contender::{Contender, Turn, prepare, take_turns};
 use crate::core::digest;
 use crate::limit::Watched;
@@ -26,7 +27,7 @@ use crate::progress::Tell;
 use crate::rig::{Place, READ_LUN, Rig, WRITE_LUN};
 use crate::sample::Series;
 use crate::targets::{names, settings};
-use crate::workload::{Digests, Operation, Workload};
+use crate::workload::{Digests, Workload};
 
 /// How much to measure.
 #[derive(Clone, Copy, Debug)]
@@ -41,8 +42,8 @@ pub struct Effort {
 const LARGE: Workload = Workload::read(1 << 20, 4);
 
 /// Measures `workloads` without digests in turns with libiscsi, with our own where they are there
-/// with both digests too, and with the kernel's sockets alone where they read; then what digests
-/// cost us at a target that computes them fast, and what istgt itself takes.
+/// with both digests too, and each of ours with bare iSCSI; then what digests cost us at a target that
+/// computes them fast, and what istgt itself takes.
 ///
 /// # Errors
 ///
@@ -54,7 +55,9 @@ pub fn measure(
     tell: Tell<'_>,
 ) -> Result<Vec<Measurement>, String> {
     let place = rig.place();
+    let apart = Apart::from_target(rig.istgt_id())?;
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
+    let (mut bare, mut bare_digesting) = (Bare::new(&place), Bare::new(&place));
     let mut measured = Vec::new();
     let with_theirs = workloads.iter().filter(|workload| workload.digests == Digests::None);
     let mut peers: VecDeque<(&Workload, Peer)> = with_theirs
@@ -62,15 +65,15 @@ pub fn measure(
         .collect();
     while let Some((workload, mut theirs)) = peers.pop_front() {
         tell(&format!("host istgt: {workload}"));
-        let mut plain = PlainTcp::default();
         let both = workload.with(Digests::Both);
         let mut turns = vec![Turn::new(&mut ours, workload), Turn::new(&mut theirs, workload)];
         if workloads.contains(&both) {
             turns.push(Turn::new(&mut digesting, &both));
         }
-        let at_target = turns.len();
-        if workload.operation == Operation::Read {
-            turns.push(Turn::new(&mut plain, workload));
+        let to_compare = turns.len();
+        turns.push(Turn::new(&mut bare, workload));
+        if workloads.contains(&both) {
+            turns.push(Turn::new(&mut bare_digesting, &both));
         }
         prepare(&mut turns);
         if let Some((workload, next)) = peers.front_mut() {
@@ -78,16 +81,16 @@ pub fn measure(
             let _ = next.knock(workload);
         }
         take_turns(&mut turns, effort.rounds, effort.limit);
-        let of_plain = turns.split_off(at_target);
+        let of_bare = turns.split_off(to_compare);
         keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
-        keep(&mut measured, Section::Limit, settings::PLAIN_TCP, of_plain)?;
-        let added = digests_beside(&measured, workload);
+        keep(&mut measured, Section::Limit, &settings::bare(settings::ISTGT), of_bare)?;
+        let added = with_computing(&measured, both);
         measured.extend(added);
     }
     tell("host: what istgt itself takes");
     measured.push(of_istgt(rig, &mut ours, &LARGE, effort)?);
     measured.push(of_istgt(rig, &mut digesting, &LARGE.with(Digests::Both), effort)?);
-    drop((ours, digesting));
+    drop((ours, digesting, apart));
     tell("host: digests at the built-in target");
     measured.extend(digests_at_the_built_in_target(rig, effort)?);
     Ok(measured)
@@ -106,24 +109,20 @@ fn keep(
     Ok(())
 }
 
-/// What a workload with both digests takes at least: what it takes without, and computing as many
-/// bytes' CRC32C, from the cache, as fast as it goes here.
-fn digests_beside(measured: &[Measurement], workload: &Workload) -> Option<Measurement> {
+/// What a workload with both digests takes at least: what bare iSCSI takes, which computes none, and
+/// computing as many bytes' CRC32C, from the cache, as fast as it goes here.
+fn with_computing(measured: &[Measurement], both: Workload) -> Option<Measurement> {
     let quantity = Quantity::CpuPerGigabyte;
-    let of_ours = |workload| {
-        let (setting, name) = (settings::ISTGT, names::ISBOOT);
-        find(measured, Section::Host, setting, name, Some(&workload), quantity)
-    };
-    let (none, both) = (of_ours(*workload)?, workload.with(Digests::Both));
-    of_ours(both)?;
+    let setting = settings::bare(settings::ISTGT);
+    let bare = find(measured, Section::Limit, &setting, names::BARE, Some(&both), quantity)?;
     let crc = digest::seconds_per_gigabyte();
     Some(Measurement {
         section: Section::Limit,
-        setting: settings::DIGESTS_BESIDE.to_owned(),
-        contender: names::ISBOOT.to_owned(),
+        setting: settings::bare_and_digests(settings::ISTGT),
+        contender: names::BARE.to_owned(),
         workload: Some(both),
         quantity,
-        series: Series(none.0.iter().map(|none| none + crc).collect()),
+        series: Series(bare.0.iter().map(|bare| bare + crc).collect()),
     })
 }
 

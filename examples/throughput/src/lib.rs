@@ -4,7 +4,7 @@
 //! A [`contender`] moves data as a [`workload`] says and gives a [`sample`]; [`contender::take_turns`]
 //! lets several of them alternate; a [`measurement`] is what one of them reached, in one quantity.
 
-pub mod answers;
+pub mod apart;
 pub mod buffer;
 pub mod contender;
 pub mod core;

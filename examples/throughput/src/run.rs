@@ -116,7 +116,7 @@ impl Run<'_> {
 
     /// The host's sockets.
     fn host(&mut self) {
-        let effort = host::Effort { rounds: self.plan.rounds, limit: self.plan.short };
+        let effort = host::Effort { rounds: self.plan.rounds, limit: self.plan.host_limit };
         let (screen, workloads) = (&mut self.screen, self.plan.host_workloads());
         let measured = host::measure(&self.rig, &workloads, effort, &mut |line| screen.tell(line));
         self.keep(Part::Host, measured);

@@ -18,8 +18,6 @@ pub mod names {
     pub const IPXE: &str = "iPXE";
     /// libiscsi over the host's sockets.
     pub const LIBISCSI: &str = "libiscsi";
-    /// Requests and answers over the host's sockets, with nothing that looks into what comes.
-    pub const PLAIN_TCP: &str = "plain TCP";
     /// Commands and answers of istgt over the host's sockets, or over our stack in a guest, with nothing
     /// that looks into what comes.
     pub const BARE: &str = "bare iSCSI";
@@ -63,15 +61,15 @@ pub mod settings {
     pub fn busiest_thread(setting: &str) -> String {
         format!("{setting}, the target's busiest thread")
     }
-    /// What the host's sockets alone take.
-    pub const PLAIN_TCP: &str = "plain TCP";
-    /// What istgt, and in a guest card, emulator, its user network and our stack, leave to anybody in
-    /// this setting, together.
+    /// What istgt and the host's sockets, or in a guest card, emulator, its user network and our stack,
+    /// leave to anybody in this setting, together.
     pub fn bare(setting: &str) -> String {
         format!("{setting}, bare iSCSI")
     }
-    /// What ours takes without digests, and the fastest way to compute them for as many bytes.
-    pub const DIGESTS_BESIDE: &str = "no digests, and CRC32C";
+    /// The same, and the fastest way to compute digests for as many bytes.
+    pub fn bare_and_digests(setting: &str) -> String {
+        format!("{setting}, bare iSCSI, and CRC32C")
+    }
     /// [`Section::Limit`](crate::measurement::Section::Limit): what istgt's login takes.
     pub const LOGIN: &str = "istgt login";
     /// How long an emulated card hears nothing once it was started.
@@ -245,7 +243,7 @@ fn host(plan: &Plan) -> Vec<Target> {
     let mut rows = Vec::new();
     let mut of_all = |id: String, sentence: String, figures: Vec<Figure>, threshold| {
         if !figures.is_empty() {
-            let limits: Vec<Key> = figures.iter().filter_map(least_processor_time).collect();
+            let limits: Vec<Key> = figures.iter().filter_map(beside_bare).collect();
             rows.push(Target { id, section, sentence, figures, threshold, limits });
         }
     };
@@ -292,20 +290,15 @@ fn host(plan: &Plan) -> Vec<Target> {
     rows
 }
 
-/// Of processor time over the host's sockets: reads without digests cannot take less than the
-/// sockets themselves, and digests not less than computing them takes beside what there is without.
-fn least_processor_time(figure: &Figure) -> Option<Key> {
+/// What nobody exceeds against istgt over the host's sockets: with both digests, computing them comes on
+/// top of the processor time of one who computes none.
+fn beside_bare(figure: &Figure) -> Option<Key> {
     let Figure::Ratio(ours, _) = figure else { return None };
-    let workload = ours.workload?;
-    if ours.quantity != CpuPerGigabyte || workload.operation != Operation::Read {
-        return None;
-    }
-    let (setting, contender) = match workload.digests {
-        Digests::None => (settings::PLAIN_TCP, names::PLAIN_TCP),
-        _ => (settings::DIGESTS_BESIDE, names::ISBOOT),
+    let setting = match ours.workload?.digests {
+        Digests::None => settings::bare(settings::ISTGT),
+        _ => settings::bare_and_digests(settings::ISTGT),
     };
-    let section = Section::Limit;
-    Some(Key { section, setting: setting.to_owned(), contender, ..ours.clone() })
+    Some(Key { section: Section::Limit, setting, contender: names::BARE, ..ours.clone() })
 }
 
 fn link() -> Vec<Target> {

@@ -1,0 +1,93 @@
+//! Initiator and target on processors of their own, as on two machines.
+//!
+//! Where both may run anywhere, what a run shows is how often the scheduler moved them: on two
+//! processors a load is up to a half slower whenever initiator and target share one for a while, and
+//! each move costs the one that is moved its cache.
+
+use std::fs;
+
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::unistd::Pid;
+
+/// This thread and a target kept apart; dropping it lets both run anywhere again.
+#[derive(Debug)]
+pub struct Apart {
+    target: u32,
+    anywhere: CpuSet,
+}
+
+impl Apart {
+    /// Gives this thread, and what it starts from now on, the first processor, and the threads of
+    /// process `target` all others. `None` where there is only one.
+    ///
+    /// # Errors
+    ///
+    /// What the system refused.
+    pub fn from_target(target: u32) -> Result<Option<Self>, String> {
+        let anywhere = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
+        let mut allowed = (0..CpuSet::count()).filter(|cpu| anywhere.is_set(*cpu) == Ok(true));
+        let (mut ours, mut theirs) = (CpuSet::new(), CpuSet::new());
+        if let Some(first) = allowed.next() {
+            ours.set(first).map_err(failed)?;
+        }
+        let mut others = 0;
+        for cpu in allowed {
+            theirs.set(cpu).map_err(failed)?;
+            others += 1;
+        }
+        if others == 0 {
+            return Ok(None);
+        }
+        let apart = Self { target, anywhere };
+        apart.tie(&ours, &theirs)?;
+        Ok(Some(apart))
+    }
+
+    fn tie(&self, ours: &CpuSet, theirs: &CpuSet) -> Result<(), String> {
+        let folder = format!("/proc/{}/task", self.target);
+        let threads =
+            fs::read_dir(&folder).map_err(|error| format!("reading {folder}: {error}"))?;
+        let ids = threads.flatten().filter_map(|one| one.file_name().to_str()?.parse().ok());
+        for id in ids {
+            // A thread may end meanwhile.
+            let _ = sched_setaffinity(Pid::from_raw(id), theirs);
+        }
+        sched_setaffinity(Pid::from_raw(0), ours).map_err(failed)
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        let _ = self.tie(&self.anywhere, &self.anywhere);
+    }
+}
+
+fn failed(error: nix::errno::Errno) -> String {
+    format!("giving initiator and target processors of their own: {error}")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn they_have_no_processor_in_common_until_it_is_over() {
+        let mut target = Command::new("sleep").arg("60").spawn().unwrap();
+        let of = |id: u32| sched_getaffinity(Pid::from_raw(id.cast_signed())).unwrap();
+        let before = (of(0), of(target.id()));
+        if let Some(apart) = Apart::from_target(target.id()).unwrap() {
+            let (ours, theirs) = (of(0), of(target.id()));
+            let both = |cpu| (ours.is_set(cpu).unwrap(), theirs.is_set(cpu).unwrap());
+            let seen: Vec<_> = (0..CpuSet::count()).map(both).collect();
+            assert!(!seen.contains(&(true, true)));
+            assert_eq!(seen.iter().filter(|(ours, _)| *ours).count(), 1);
+            assert!(seen.contains(&(false, true)));
+            drop(apart);
+        }
+        assert_eq!((of(0), of(target.id())), before);
+        target.kill().unwrap();
+        target.wait().unwrap();
+    }
+}
