@@ -47,7 +47,7 @@ pub(crate) fn start(
         let found = stack.address_state() != AddressState::Pending;
         if !found {
             let next = stack.poll_at(now);
-            interrupt::rest(stack.device_mut().nic_mut(), next);
+            interrupt::rest(stack.device_mut().nic_mut(), next, 0);
         }
         found
     });
@@ -106,7 +106,7 @@ fn resolve(stack: &mut NetStack<'_, Device>, name: &str) -> Result<IpAddr, Failu
             return result.map_err(unresolved);
         }
         let next = stack.poll_at(now);
-        interrupt::rest(stack.device_mut().nic_mut(), next);
+        interrupt::rest(stack.device_mut().nic_mut(), next, 0);
     }
 }
 

@@ -41,7 +41,8 @@ pub(crate) fn poll(initiator: &mut Initiator) -> Option<Instant> {
 pub(crate) fn rest(initiator: &mut Initiator, until: Option<Instant>) {
     if initiator.finished() == 0 {
         let until = until.map(|at| Duration::from_micros(at.as_micros()));
-        interrupt::rest(initiator.stream_mut().stack_mut().device_mut().nic_mut(), until);
+        let requests = initiator.outstanding();
+        interrupt::rest(initiator.stream_mut().stack_mut().device_mut().nic_mut(), until, requests);
     }
 }
 

@@ -9,6 +9,8 @@ mod command_line;
 mod line;
 #[path = "../src/memory_functions.rs"]
 mod memory_functions;
+#[path = "../src/interrupt/patience.rs"]
+mod patience;
 #[path = "../src/pattern.rs"]
 mod pattern;
 #[path = "../src/bench/request.rs"]
@@ -18,6 +20,7 @@ use std::time::Duration;
 
 use command_line::CommandLine;
 use line::{Line, Unreadable};
+use patience::Patience;
 use request::{Digests, NotUnderstood, Operation, Pattern, Request, Run};
 
 fn words(line: &str) -> Vec<String> {
@@ -273,4 +276,46 @@ fn a_hostile_line_asks_for_nothing() {
     ] {
         assert_eq!(Request::parse(&RUN.replace(from, to)), Err(why), "{to}");
     }
+}
+
+/// Looks each 10 µs, and a frame comes each `wait`; how often of all looks there is a sleep.
+fn sleeps(patience: &mut Patience, start: Duration, frames: u64, wait: Duration) -> (u32, u32) {
+    let (mut looks, mut sleeps) = (0, 0);
+    for frame in 0..frames {
+        let began = start + wait * u32::try_from(frame).unwrap();
+        for step in 0..u32::try_from(wait.as_micros() / 10).unwrap() {
+            looks += 1;
+            let now = began + Duration::from_micros(10) * step;
+            sleeps += u32::from(patience.is_over(now, start.as_micros() as u64 + frame, 1));
+        }
+    }
+    (sleeps, looks)
+}
+
+#[test]
+fn short_waits_are_looked_through_and_long_ones_slept_through() {
+    let mut patience = Patience::default();
+    let (short, long) = (Duration::from_micros(100), Duration::from_micros(400));
+    let begin = Duration::from_secs(1);
+    assert_eq!(sleeps(&mut patience, begin, 50, short).0, 0);
+    // It learns within some waits, and is then asleep all of the time.
+    sleeps(&mut patience, begin * 2, 20, long);
+    let (slept, looks) = sleeps(&mut patience, begin * 3, 50, long);
+    assert_eq!(slept, looks);
+    // And back again.
+    sleeps(&mut patience, begin * 4, 30, short);
+    assert_eq!(sleeps(&mut patience, begin * 5, 50, short).0, 0);
+}
+
+#[test]
+fn nobody_looks_on_for_ever_and_an_idle_hour_is_forgotten() {
+    let mut patience = Patience::default();
+    let begin = Duration::from_secs(1);
+    assert!(!patience.is_over(begin, 1, 1));
+    assert!(!patience.is_over(begin + Duration::from_micros(500), 1, 1));
+    assert!(patience.is_over(begin + Duration::from_micros(501), 1, 1));
+    let later = begin + Duration::from_secs(3600);
+    assert!(patience.is_over(later, 1, 1));
+    assert!(!patience.is_over(later, 2, 1), "one long wait is no rule");
+    assert!(patience.is_over(later, 3, 16), "nobody waits for one of many");
 }

@@ -262,6 +262,12 @@ impl<H: Hal + Clone, C: ConfigSpace> Nic<H, C> {
         self.longest_segmented
     }
 
+    /// Good frames received since the attach; reads no register.
+    #[must_use]
+    pub const fn frames_received(&self) -> u64 {
+        self.statistics.received
+    }
+
     /// Counters since the attach. Reads a register of the part.
     pub fn statistics(&mut self) -> Statistics {
         self.count_missed();

@@ -74,6 +74,7 @@ pub(crate) fn run(
         digests: digest::Digests::default(),
         next: 1,
         answers: SerialNumber(0),
+        under_way: 0,
         learned: None,
     };
     bare.change_session(Digests::preferred(parameters))?;
@@ -81,7 +82,7 @@ pub(crate) fn run(
     loop {
         bare.stream.poll(clock::now());
         let Some(byte) = serial::take() else {
-            rest(bare.stream);
+            rest(bare.stream, 0);
             continue;
         };
         if line.push(byte, |line| answer(&mut bare, line)) == Some(After::End) {
@@ -131,6 +132,8 @@ struct Bare<'a> {
     next: u32,
     /// ExpStatSN.
     answers: SerialNumber,
+    /// Requests that wait for their answers.
+    under_way: u64,
     /// How many bytes an answer has, of what was read last in this session.
     learned: Option<(Piece, u64)>,
 }
@@ -266,6 +269,7 @@ impl Bare<'_> {
                 mark.look_back();
             }
             let owed = (begun * piece.count - answered) * of_answer - came;
+            self.under_way = begun.saturating_sub(answered / piece.count);
             self.wait(owed, heard.min(end) + PATIENCE)?;
         }
     }
@@ -501,7 +505,7 @@ impl Bare<'_> {
         let seconds = PATIENCE.as_secs();
         match self.stream.state() {
             StreamState::Open if clock::now() < until => {
-                rest(self.stream);
+                rest(self.stream, self.under_way);
                 Ok(())
             }
             StreamState::Open => fail(format_args!("owes {owed} bytes, and {seconds} s are over")),
@@ -594,7 +598,7 @@ fn connect(stream: &mut Stream, plan: &BootPlan) -> Result<(), Failure> {
         stream.poll(clock::now());
         match stream.state() {
             StreamState::Open => return Ok(()),
-            StreamState::Connecting => rest(stream),
+            StreamState::Connecting => rest(stream, 0),
             StreamState::Failed(error) => return Err(Failure::new(STAGE, error)),
             StreamState::PeerClosed | StreamState::Closed => {
                 return Err(Failure::new(STAGE, "closed the connection at once"));
@@ -609,12 +613,12 @@ fn close(stream: &mut Stream) {
     while !matches!(stream.state(), StreamState::Closed | StreamState::Failed(_)) {
         stream.poll(clock::now());
         while stream.recv(|bytes| (bytes.len(), ())).is_some() {}
-        rest(stream);
+        rest(stream, 0);
     }
 }
 
 /// Sleeps until the card interrupts, or the stream wants to be called.
-fn rest(stream: &mut Stream) {
+fn rest(stream: &mut Stream, requests: u64) {
     let until = stream.poll_at(clock::now());
-    interrupt::rest(stream.stack_mut().device_mut().nic_mut(), until);
+    interrupt::rest(stream.stack_mut().device_mut().nic_mut(), until, requests as usize);
 }

@@ -7,6 +7,7 @@
 
 mod flag;
 mod local_apic;
+mod patience;
 mod pic;
 
 use core::arch::global_asm;
@@ -31,6 +32,7 @@ use crate::pci::ConfigPorts;
 
 use flag::HandlerCell;
 use local_apic::LocalApic;
+use patience::Patience;
 use pic::Pic;
 
 global_asm!(include_str!("entry.s"), options(att_syntax));
@@ -89,6 +91,7 @@ struct Controllers {
     line_is_open: bool,
     /// How the card interrupts; [`Mode::Polled`] when it does not, or no more.
     mode: Mode,
+    patience: Patience,
 }
 
 /// Lets the card interrupt in the wanted way, or the next that works, and tells how.
@@ -157,12 +160,13 @@ pub(crate) fn mode() -> Mode {
 }
 
 /// Sleeps until the card interrupts or `until` has come. Called after a poll that left nothing to
-/// do; polled, it returns at once.
+/// do; polled, it returns at once, and so it does where waits are too short to be slept through, with so
+/// many `requests` under way ([`Patience`]).
 ///
 /// No interrupt is lost: what came before the card was let interrupt again is in its ring, where
 /// [`Nic::rearm`] looks; what comes after that sets [`WOKEN`]; and between the look at that and the
 /// halt no interrupt is let in.
-pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>) {
+pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>, requests: usize) {
     SINCE_REST.store(0, Relaxed);
     CONTROLLERS.with(|cell| {
         let Some(controllers) = cell else { return };
@@ -179,6 +183,9 @@ pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>) {
             flag::disable();
             controllers.stop();
             *cell = None;
+            return;
+        }
+        if !controllers.patience.is_over(clock::now(), nic.frames_received(), requests) {
             return;
         }
         WOKEN.store(false, Relaxed);
@@ -216,7 +223,9 @@ fn prepare(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) -> Result<Mo
     SINCE_REST.store(0, Relaxed);
     STORMED.store(false, Relaxed);
     CARELESS.store(false, Relaxed);
-    let mut controllers = Controllers { local_apic, pic, line, line_is_open: false, mode: wanted };
+    let patience = Patience::default();
+    let mut controllers =
+        Controllers { local_apic, pic, line, line_is_open: false, mode: wanted, patience };
     if wanted == Mode::Intx && !controllers.open_line() {
         return Err(if pic.is_some() { Refused::Line(line) } else { Refused::Pic });
     }
