@@ -28,6 +28,8 @@ pub(crate) struct Demo {
     pub(crate) bench: bool,
     /// `demo.bare=yes`: the same by an initiator that knows beforehand what will come.
     pub(crate) bare: bool,
+    /// `demo.patience=yes`: waits are slept through where that is worth it, not all.
+    pub(crate) patience: bool,
     /// `demo.profile=yes`: loads tell where their time went.
     pub(crate) profile: bool,
     /// `demo.silence=yes`: only tell how long the card hears nothing.
@@ -55,6 +57,7 @@ impl Demo {
             twice: false,
             bench: false,
             bare: false,
+            patience: false,
             profile: false,
             silence: false,
             breakage: None,
@@ -67,7 +70,8 @@ impl Demo {
                         "demo.{word} is not understood; there are demo.read=DISK, \
                          demo.write=DISK,OFFSET,BYTES,SEED and demo.idle=SECONDS (at most 16 of \
                          these), demo.chunk=BYTES (512-{LARGEST_CHUNK}), demo.twice=yes, \
-                         demo.bench=yes, demo.bare=yes, demo.profile=yes, demo.silence=yes, \
+                         demo.bench=yes, demo.bare=yes, demo.patience=yes, demo.profile=yes, \
+                         demo.silence=yes, \
                          demo.break=WHAT ({}) and demo.log=LEVEL",
                         Breakage::NAMES
                     ),
@@ -112,6 +116,10 @@ impl Demo {
             "bare" => {
                 self.bare = value == "yes";
                 (self.bare || value == "no").then_some(())
+            }
+            "patience" => {
+                self.patience = value == "yes";
+                (self.patience || value == "no").then_some(())
             }
             "profile" => {
                 self.profile = value == "yes";

@@ -50,6 +50,7 @@ use demo::Demo;
 use entry::{Handover, Loader};
 use exit::{ExitValue, exit};
 use failure::{During, Failure};
+use interrupt::Patience;
 use network::{OnVlan, Stream};
 use physical::FirmwareMemory;
 use quiet::Quiet;
@@ -184,7 +185,9 @@ fn bring_up(
     let mut nic = nic::attach(plan, parameters)?;
     let card = nic.address();
     nic::wait_for_link(&mut nic, parameters)?;
-    interrupt::start(&mut nic, parameters.interrupts, demo.and_then(|demo| demo.breakage));
+    let patience = demo.is_some_and(|demo| demo.patience).then(Patience::default);
+    let breakage = demo.and_then(|demo| demo.breakage);
+    interrupt::start(&mut nic, parameters.interrupts, patience, breakage);
     Ok((network::start(nic, plan, parameters)?, card))
 }
 

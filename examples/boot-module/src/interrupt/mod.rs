@@ -32,7 +32,7 @@ use crate::pci::ConfigPorts;
 
 use flag::HandlerCell;
 use local_apic::LocalApic;
-use patience::Patience;
+pub(crate) use patience::Patience;
 use pic::Pic;
 
 global_asm!(include_str!("entry.s"), options(att_syntax));
@@ -91,14 +91,21 @@ struct Controllers {
     line_is_open: bool,
     /// How the card interrupts; [`Mode::Polled`] when it does not, or no more.
     mode: Mode,
-    patience: Patience,
+    /// Which waits are slept through, where not all are.
+    patience: Option<Patience>,
 }
 
-/// Lets the card interrupt in the wanted way, or the next that works, and tells how.
-pub(crate) fn start(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) {
+/// Lets the card interrupt in the wanted way, or the next that works, and tells how. Without `patience`
+/// every wait is slept through.
+pub(crate) fn start(
+    nic: &mut Nic,
+    wanted: Mode,
+    patience: Option<Patience>,
+    breakage: Option<Breakage>,
+) {
     let mode = match wanted {
         Mode::Polled => Mode::Polled,
-        _ => prepare(nic, wanted, breakage).unwrap_or_else(|reason| {
+        _ => prepare(nic, wanted, patience, breakage).unwrap_or_else(|reason| {
             log::warn!("interrupts: {reason}: polling");
             stop();
             Mode::Polled
@@ -185,7 +192,10 @@ pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>, requests: usize) {
             *cell = None;
             return;
         }
-        if !controllers.patience.is_over(clock::now(), nic.frames_received(), requests) {
+        let received = nic.frames_received();
+        if let Some(patience) = &mut controllers.patience
+            && !patience.is_over(clock::now(), received, requests)
+        {
             return;
         }
         WOKEN.store(false, Relaxed);
@@ -214,7 +224,12 @@ pub(crate) fn rest(nic: &mut Nic, until: Option<Duration>, requests: usize) {
     });
 }
 
-fn prepare(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) -> Result<Mode, Refused> {
+fn prepare(
+    nic: &mut Nic,
+    wanted: Mode,
+    patience: Option<Patience>,
+    breakage: Option<Breakage>,
+) -> Result<Mode, Refused> {
     let (no_messages, no_line) = breakage.map_or((false, false), Breakage::at_start);
     let local_apic = LocalApic::start().map_err(Refused::LocalApic)?;
     let pic = Pic::start().filter(|_| !no_line);
@@ -223,7 +238,6 @@ fn prepare(nic: &mut Nic, wanted: Mode, breakage: Option<Breakage>) -> Result<Mo
     SINCE_REST.store(0, Relaxed);
     STORMED.store(false, Relaxed);
     CARELESS.store(false, Relaxed);
-    let patience = Patience::default();
     let mut controllers =
         Controllers { local_apic, pic, line, line_is_open: false, mode: wanted, patience };
     if wanted == Mode::Intx && !controllers.open_line() {

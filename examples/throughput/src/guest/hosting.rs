@@ -21,9 +21,9 @@ pub(super) const SESSION: Duration = Duration::from_secs(60);
 /// What a run may take beyond its time: the last requests, the check, on a busy machine.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
-/// The kernel sleeps through long waits, as any kernel does: what it leaves of the processors is the
+/// The kernel sleeps through long waits, as any kernel does that adapts to them: what it leaves of the processors is the
 /// target's and the emulator's. A card without MSI-X interrupts in the next best way.
-const INTERRUPTS: &str = "isboot.interrupts=msix";
+const WAITING: [&str; 2] = ["isboot.interrupts=msix", "demo.patience=yes"];
 
 /// A running kernel, or one that is held.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl HostingKernel {
         fs::write(&path, table).map_err(|error| format!("writing {path:?}: {error}"))?;
 
         let mut command = hardware.command();
-        let words = [&[INTERRUPTS], words].concat().join(" ");
+        let words = [&WAITING, words].concat().join(" ");
         command.arg("-kernel").arg(image).arg("-append").arg(words);
         command.arg("-acpitable").arg(format!("file={}", path.display()));
         // So that a guest that gives up ends, with what it said last.
