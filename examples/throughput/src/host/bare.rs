@@ -1,10 +1,13 @@
 //! What istgt and the kernel's sockets leave to an initiator that costs nothing itself: it knows
-//! beforehand what will come, sends its commands from where they lie ready, and counts bytes.
+//! beforehand what will come, sends commands that it need not think about, and counts bytes.
 //!
 //! It asks the same target for the same, at that target's pace, and does no more than must be done for
 //! it with sockets: to send, to sleep until enough of the answers is there, to receive it. It keeps no
 //! tasks, looks into nothing but requests for more write data, verifies nothing and places nothing. So
-//! an initiator over these sockets can be as cheap as this, and not cheaper.
+//! an initiator over these sockets can be as cheap as this, and hardly cheaper.
+//!
+//! Write data goes through a buffer with the commands, as ours does: to send it from where it lies took
+//! no less processor time.
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
