@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::process::Task;
+use crate::proof;
 
 /// Something that a Debian package brings.
 #[derive(Debug)]
@@ -135,12 +136,19 @@ pub(crate) fn missing(purpose: Purpose) -> Vec<&'static Need> {
     };
     if purpose == Purpose::Test {
         needs.extend(TEST);
-        if !crate::proof::toolchain_has_bare_metal_target() {
-            needs.extend(BARE_METAL);
-        }
     }
-    needs.retain(|need| !need.files.iter().any(|file| is_there(file)));
+    needs.retain(|need| !is_met(need));
+    if purpose == Purpose::Test
+        && !proof::toolchain_has_bare_metal_target()
+        && !(BARE_METAL.iter().all(is_met) && proof::debian_toolchain_is_new_enough())
+    {
+        needs.extend(BARE_METAL);
+    }
     needs
+}
+
+fn is_met(need: &Need) -> bool {
+    need.files.iter().any(|file| is_there(file))
 }
 
 fn is_there(file: &str) -> bool {
@@ -176,14 +184,12 @@ fn install_packages(packages: &[&str]) -> Result<(), String> {
         line.extend(words);
         Task::new(line[0], &line[1..])
     };
+    // The lists may be absent, or so old that they have a package as it was years ago. Without a
+    // network they may still do.
+    let update = apt(&["update"]).capture()?;
     let mut words = vec!["install", "--no-install-recommends"];
     words.extend(packages);
     let install = apt(&words);
-    if install.capture()?.is_success() {
-        return Ok(());
-    }
-    // The lists may be absent or old.
-    let update = apt(&["update"]).capture()?;
     let ended = install.capture()?;
     if ended.is_success() {
         return Ok(());

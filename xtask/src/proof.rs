@@ -72,6 +72,22 @@ pub(crate) fn toolchain_has_bare_metal_target() -> bool {
     ask.is_ok_and(|ended| ended.is_success() && Path::new(ended.output.trim()).is_dir())
 }
 
+/// Whether Debian's toolchain can build the crates: bookworm has an old one too, before its updates.
+pub(crate) fn debian_toolchain_is_new_enough() -> bool {
+    let version = Task::new("/usr/bin/rustc", ["--version"]).capture();
+    version.is_ok_and(|ended| is_new_enough(&ended.output, env!("CARGO_PKG_RUST_VERSION")))
+}
+
+/// Whether what `rustc --version` printed is `wanted`, such as `1.91`, or newer.
+fn is_new_enough(printed: &str, wanted: &str) -> bool {
+    let numbers = |version: &str| -> Option<(u32, u32)> {
+        let mut parts = version.split('.').map(|part| part.parse().ok());
+        Some((parts.next()??, parts.next()??))
+    };
+    let found = printed.split_whitespace().nth(1).and_then(numbers);
+    matches!((found, numbers(wanted)), (Some(found), Some(wanted)) if found >= wanted)
+}
+
 /// What builds the three crates for the target, each as a hosting kernel may take it. The core
 /// alone comes first: features would unify.
 pub(crate) fn bare_metal_tasks() -> Vec<Task> {
@@ -109,6 +125,14 @@ fn bare_metal_task(packages: &str) -> Task {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_toolchain_of_years_ago_is_not_new_enough() {
+        assert!(!is_new_enough("rustc 1.85.0 (4d91de4e4 2025-02-17)", "1.91"));
+        assert!(is_new_enough("rustc 1.91.0 (x 2025-10-28)", "1.91"));
+        assert!(is_new_enough("rustc 1.100.0-nightly (x 2026-12-01)", "1.91"));
+        assert!(!is_new_enough("", "1.91") && !is_new_enough("rustc new", "1.91"));
+    }
 
     #[test]
     fn a_stranger_among_the_dependencies_is_named() {
