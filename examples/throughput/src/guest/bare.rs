@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use qemu_boot::event::Event;
 
-use super::hosting::{HostingKernel, words_for};
+use super::hosting::HostingKernel;
 use super::kernel::line;
 use super::machine::Hardware;
 use crate::contender::Contender;
@@ -17,13 +17,7 @@ use crate::workload::{Digests, Operation, Workload};
 
 /// The guest, held while it is not its turn.
 #[derive(Debug)]
-pub struct Bare {
-    kernel: HostingKernel,
-    /// Of the session that it has.
-    digests: Digests,
-    /// Bytes of the LUN that take part.
-    span: u64,
-}
+pub struct Bare(HostingKernel);
 
 impl Bare {
     /// Boots `image` on `hardware` as [`Kernel::boot`](super::kernel::Kernel::boot) does; returns when
@@ -43,17 +37,14 @@ impl Bare {
     ) -> Result<Self, String> {
         // Of all that have a session with the same target, each has one of its own.
         let isid = format!("isboot.isid=800000ba5e{:02x}", digests as u8);
-        let words = [&["demo.bare=yes", &isid], &words_for(digests)[..], words].concat();
-        let mut kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
-        kernel.has_session(digests)?;
-        kernel.pause()?;
-        Ok(Self { kernel, digests, span })
+        let words = [&["demo.bare=yes", isid.as_str()], words].concat();
+        HostingKernel::boot(hardware, image, &words, portal, target_name, span, digests).map(Self)
     }
 
     /// What the guest said last, as of [`Kernel`](super::kernel::Kernel::last_answer).
     #[must_use]
     pub fn last_answer(&self) -> Option<&Event> {
-        self.kernel.last_answer()
+        self.0.last_answer()
     }
 
     /// Takes the guest away in good order.
@@ -62,7 +53,7 @@ impl Bare {
     ///
     /// It did not go, or not in good order, and what it said last.
     pub fn end(self) -> Result<(), String> {
-        self.kernel.end()
+        self.0.end()
     }
 }
 
@@ -75,14 +66,10 @@ impl Contender for Bare {
         if workload.operation == Operation::Write {
             return Err("bare iSCSI stands for reads only".to_owned());
         }
-        if self.digests == workload.digests {
-            return Ok(());
-        }
-        self.digests = workload.digests;
-        self.kernel.change_session(workload.digests)
+        self.0.prepare(workload.digests)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        self.kernel.load(&line(workload, self.span, limit), limit).map(|(sample, _)| sample)
+        self.0.load(&line(workload, self.0.span, limit), limit).map(|(sample, _)| sample)
     }
 }

@@ -21,8 +21,8 @@ pub(super) const SESSION: Duration = Duration::from_secs(60);
 /// What a run may take beyond its time: the last requests, the check, on a busy machine.
 pub(super) const GRACE: Duration = Duration::from_secs(60);
 
-/// The kernel sleeps through long waits, as any kernel does that adapts to them: what it leaves of the processors is the
-/// target's and the emulator's. A card without MSI-X interrupts in the next best way.
+/// The kernel sleeps through long waits, as any kernel does that adapts to them: what it leaves of the
+/// processors is the target's and the emulator's. A card without MSI-X interrupts in the next best way.
 const WAITING: [&str; 2] = ["isboot.interrupts=msix", "demo.patience=yes"];
 
 /// A running kernel, or one that is held.
@@ -30,23 +30,30 @@ const WAITING: [&str; 2] = ["isboot.interrupts=msix", "demo.patience=yes"];
 pub(super) struct HostingKernel {
     machine: Machine,
     last: Option<Event>,
+    /// Of the session that it has.
+    digests: Digests,
+    /// Bytes of each LUN that take part.
+    pub(super) span: u64,
     // Last: QEMU has read the table from there.
     _files: Scratch,
 }
 
 impl HostingKernel {
     /// Boots `image` on `hardware`, whose card is on QEMU's own network, with these words on its
-    /// command line and a table that has this target on the host's loopback.
+    /// command line and a table that has this target on the host's loopback; returns when it is
+    /// logged in, with `digests`, and held. Loads stay within the first `span` bytes of a LUN.
     ///
     /// # Errors
     ///
-    /// What is missing.
+    /// What is missing, or what the guest said last.
     pub(super) fn boot(
         hardware: &Hardware,
         image: &Path,
         words: &[&str],
         portal: SocketAddr,
         target_name: &str,
+        span: u64,
+        digests: Digests,
     ) -> Result<Self, String> {
         if !image.is_file() {
             return Err(format!(
@@ -61,13 +68,16 @@ impl HostingKernel {
         fs::write(&path, table).map_err(|error| format!("writing {path:?}: {error}"))?;
 
         let mut command = hardware.command();
-        let words = [&WAITING, words].concat().join(" ");
+        let words = [&WAITING, &words_for(digests)[..], words].concat().join(" ");
         command.arg("-kernel").arg(image).arg("-append").arg(words);
         command.arg("-acpitable").arg(format!("file={}", path.display()));
         // So that a guest that gives up ends, with what it said last.
         command.args(["-device", "isa-debug-exit,iobase=0xf4"]);
         let machine = Machine::start("isboot", command)?;
-        Ok(Self { machine, last: None, _files: files })
+        let mut kernel = Self { machine, last: None, digests, span, _files: files };
+        kernel.has_session()?;
+        kernel.pause()?;
+        Ok(kernel)
     }
 
     /// What it answered last.
@@ -96,8 +106,8 @@ impl HostingKernel {
         Err(self.failed(&format!("is not ready: {answer:?}")))
     }
 
-    /// Waits until it has a session with these digests and is ready for lines.
-    pub(super) fn has_session(&mut self, digests: Digests) -> Result<(), String> {
+    /// Waits until it has a session with its digests and is ready for lines.
+    fn has_session(&mut self) -> Result<(), String> {
         let answer = self.ready()?;
         let has = |name| answer.field(name) == Some("CRC32C");
         let found = match (has("header_digest"), has("data_digest")) {
@@ -106,20 +116,24 @@ impl HostingKernel {
             (true, true) => Digests::Both,
             (false, true) => return Err(self.failed("has a data digest alone")),
         };
-        if found == digests {
+        if found == self.digests {
             return Ok(());
         }
-        Err(self.failed(&format!("has no session with {digests:?}: {answer:?}")))
+        Err(self.failed(&format!("has no session with {:?}: {answer:?}", self.digests)))
     }
 
-    /// Lets it go on with a session that has these digests, and holds it again.
-    pub(super) fn change_session(&mut self, digests: Digests) -> Result<(), String> {
+    /// Lets it go on with a session that has these digests, where it has another, and holds it again.
+    pub(super) fn prepare(&mut self, digests: Digests) -> Result<(), String> {
+        if self.digests == digests {
+            return Ok(());
+        }
+        self.digests = digests;
         self.send(match digests {
             Digests::None => "digests none",
             Digests::Header => "digests header",
             Digests::Both => "digests both",
         })?;
-        self.has_session(digests)?;
+        self.has_session()?;
         self.pause()
     }
 
@@ -164,7 +178,7 @@ impl HostingKernel {
 }
 
 /// The words of a command line that ask for these digests and take no others.
-pub(super) fn words_for(digests: Digests) -> [&'static str; 2] {
+fn words_for(digests: Digests) -> [&'static str; 2] {
     match digests {
         Digests::None => ["isboot.header_digest=none", "isboot.data_digest=none"],
         Digests::Header => ["isboot.header_digest=crc32c", "isboot.data_digest=none"],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use qemu_boot::event::Event;
 
-use super::hosting::{GRACE, HostingKernel, number, words_for};
+use super::hosting::{GRACE, HostingKernel, number};
 use super::machine::Hardware;
 use crate::contender::Contender;
 use crate::rig::{CONTENT, READ_LUN, WRITE_LUN};
@@ -15,13 +15,7 @@ use crate::workload::{Digests, Operation, Pattern, Workload};
 
 /// The guest, held while it is not its turn.
 #[derive(Debug)]
-pub struct Kernel {
-    kernel: HostingKernel,
-    /// Of the session that it has.
-    digests: Digests,
-    /// Bytes of each LUN that take part.
-    span: u64,
-}
+pub struct Kernel(HostingKernel);
 
 impl Kernel {
     /// Boots `image` on `hardware`, whose card is on QEMU's own network, from a target that listens
@@ -40,18 +34,15 @@ impl Kernel {
         span: u64,
         digests: Digests,
     ) -> Result<Self, String> {
-        let words = [&["demo.bench=yes"], &words_for(digests)[..], words].concat();
-        let mut kernel = HostingKernel::boot(hardware, image, &words, portal, target_name)?;
-        kernel.has_session(digests)?;
-        kernel.pause()?;
-        Ok(Self { kernel, digests, span })
+        let words = [&["demo.bench=yes"], words].concat();
+        HostingKernel::boot(hardware, image, &words, portal, target_name, span, digests).map(Self)
     }
 
     /// What the guest said of its last run or of its session, if that is newer: of a run with
     /// `demo.profile=yes` among its words, also where the time went, in microseconds.
     #[must_use]
     pub fn last_answer(&self) -> Option<&Event> {
-        self.kernel.last_answer()
+        self.0.last_answer()
     }
 
     /// Takes the guest away in good order: logout, and the card let go.
@@ -60,7 +51,7 @@ impl Kernel {
     ///
     /// It did not go, or not in good order, and what it said last.
     pub fn end(self) -> Result<(), String> {
-        self.kernel.end()
+        self.0.end()
     }
 
     /// Reads `bytes` from the start of the LUN as dd does: in blocks of 1 MiB, one after the other,
@@ -73,7 +64,7 @@ impl Kernel {
         const BLOCK: u32 = 1 << 20;
         let workload = Workload::read(BLOCK, 1).with(digests);
         self.prepare(&workload)?;
-        let line = line(&workload, self.span, GRACE);
+        let line = line(&workload, self.0.span, GRACE);
         let count = bytes / u64::from(BLOCK);
         let sample = self.load(&format!("{line} count={count}"), GRACE)?;
         if sample.bytes == bytes {
@@ -83,7 +74,7 @@ impl Kernel {
     }
 
     fn load(&mut self, line: &str, limit: Duration) -> Result<Sample, String> {
-        let (sample, answer) = self.kernel.load(line, limit)?;
+        let (sample, answer) = self.0.load(line, limit)?;
         // What was moved counts where some of it was looked at.
         number(answer, "checked")?;
         Ok(sample)
@@ -96,15 +87,11 @@ impl Contender for Kernel {
     }
 
     fn prepare(&mut self, workload: &Workload) -> Result<(), String> {
-        if self.digests == workload.digests {
-            return Ok(());
-        }
-        self.digests = workload.digests;
-        self.kernel.change_session(workload.digests)
+        self.0.prepare(workload.digests)
     }
 
     fn run(&mut self, workload: &Workload, limit: Duration) -> Result<Sample, String> {
-        self.load(&line(workload, self.span, limit), limit)
+        self.load(&line(workload, self.0.span, limit), limit)
     }
 }
 
