@@ -105,30 +105,12 @@ impl Demo {
                 self.jobs.push(Job::Write { disk, offset, bytes, seed }).ok()
             }
             "idle" => self.jobs.push(Job::Idle { seconds: value.parse().ok()? }).ok(),
-            "twice" => {
-                self.twice = value == "yes";
-                (self.twice || value == "no").then_some(())
-            }
-            "bench" => {
-                self.bench = value == "yes";
-                (self.bench || value == "no").then_some(())
-            }
-            "bare" => {
-                self.bare = value == "yes";
-                (self.bare || value == "no").then_some(())
-            }
-            "patience" => {
-                self.patience = value == "yes";
-                (self.patience || value == "no").then_some(())
-            }
-            "profile" => {
-                self.profile = value == "yes";
-                (self.profile || value == "no").then_some(())
-            }
-            "silence" => {
-                self.silence = value == "yes";
-                (self.silence || value == "no").then_some(())
-            }
+            "twice" => is_yes(value).map(|yes| self.twice = yes),
+            "bench" => is_yes(value).map(|yes| self.bench = yes),
+            "bare" => is_yes(value).map(|yes| self.bare = yes),
+            "patience" => is_yes(value).map(|yes| self.patience = yes),
+            "profile" => is_yes(value).map(|yes| self.profile = yes),
+            "silence" => is_yes(value).map(|yes| self.silence = yes),
             "break" => {
                 self.breakage = Some(Breakage::named(value)?);
                 Some(())
@@ -145,4 +127,9 @@ impl Demo {
             _ => None,
         }
     }
+}
+
+/// Neither `yes` nor `no` is none.
+fn is_yes(value: &str) -> Option<bool> {
+    (value == "yes" || value == "no").then_some(value == "yes")
 }

@@ -14,7 +14,7 @@ use clap::{Parser, ValueEnum};
 use isboot_tests::scratch::Scratch;
 use qemu_boot::event::Event;
 use qemu_boot::plan::Nic;
-use throughput::contender::{Turn, take_turns};
+use throughput::contender::{Contender, Turn, take_turns};
 use throughput::guest::bare::Bare;
 use throughput::guest::kernel::Kernel;
 use throughput::guest::machine::Hardware;
@@ -79,38 +79,39 @@ fn main() -> Result<(), String> {
                 let mut turns = [Turn::new(first, load)];
                 take_turns(&mut turns, options.points.rounds, limit);
                 let [Turn { seen, .. }] = turns;
-                println!(
-                    "{load:<36} {}{}",
-                    shown(&throughput(&seen?)),
-                    profile(first.last_answer())
-                );
+                let profile = profile(first.last_answer());
+                println!("{load:<36} {}{profile}", shown(&throughput(&seen?)));
             }
             for other in &mut *others {
-                let mut turns = [Turn::new(first, load), Turn::new(other, load)];
-                take_turns(&mut turns, options.points.rounds, limit);
-                let [before, after] = turns.map(|turn| turn.seen);
-                let (before, after) = (throughput(&before?), throughput(&after?));
+                let [before, after] = in_turns(first, other, load, &options.points)?;
                 let ratio = times(&after, &before);
                 println!("{load:<36} {}  {}  {ratio}", shown(&before), shown(&after));
             }
             if let Some(bare) = bare.as_mut().filter(|_| load.operation == Operation::Read) {
-                let mut turns = [Turn::new(first, load), Turn::new(bare, load)];
-                take_turns(&mut turns, options.points.rounds, limit);
-                let [ours, theirs] = turns.map(|turn| turn.seen);
-                let (ours, theirs) = (throughput(&ours?), throughput(&theirs?));
+                let [ours, theirs] = in_turns(first, bare, load, &options.points)?;
                 let ratio = times(&ours, &theirs);
                 println!("{load:<36} {}  bare {}  {ratio}", shown(&ours), shown(&theirs));
-                for answer in [first.last_answer(), bare.last_answer()] {
-                    if let profile = profile(answer)
-                        && !profile.is_empty()
-                    {
-                        println!("{:<36}{profile}", "");
-                    }
+                let profiles = [first.last_answer(), bare.last_answer()].map(profile);
+                for profile in profiles.iter().filter(|profile| !profile.is_empty()) {
+                    println!("{:<36}{profile}", "");
                 }
             }
         }
     }
     Ok(())
+}
+
+/// What two reach with the same load, in MB/s.
+fn in_turns(
+    one: &mut dyn Contender,
+    other: &mut dyn Contender,
+    load: &Workload,
+    points: &Points,
+) -> Result<[Series; 2], String> {
+    let mut turns = [Turn::new(one, load), Turn::new(other, load)];
+    take_turns(&mut turns, points.rounds, points.limit());
+    let [one, other] = turns.map(|turn| turn.seen);
+    Ok([throughput(&one?), throughput(&other?)])
 }
 
 /// In MB/s.

@@ -30,12 +30,10 @@ impl Apart {
         if let Some(first) = allowed.next() {
             ours.set(first).map_err(failed)?;
         }
-        let mut others = 0;
         for cpu in allowed {
             theirs.set(cpu).map_err(failed)?;
-            others += 1;
         }
-        if others == 0 {
+        if theirs == CpuSet::new() {
             return Ok(None);
         }
         let apart = Self { target, anywhere };

@@ -66,13 +66,14 @@ pub fn measure(
     while let Some((workload, mut theirs)) = peers.pop_front() {
         tell(&format!("host istgt: {workload}"));
         let both = workload.with(Digests::Both);
+        let has_both = workloads.contains(&both);
         let mut turns = vec![Turn::new(&mut ours, workload), Turn::new(&mut theirs, workload)];
-        if workloads.contains(&both) {
+        if has_both {
             turns.push(Turn::new(&mut digesting, &both));
         }
         let to_compare = turns.len();
         turns.push(Turn::new(&mut bare, workload));
-        if workloads.contains(&both) {
+        if has_both {
             turns.push(Turn::new(&mut bare_digesting, &both));
         }
         prepare(&mut turns);

@@ -167,11 +167,9 @@ impl Bare<'_> {
 
     /// Runs a load, over a new session where the last one is gone.
     fn load(&mut self, run: &Run) -> Result<Moved, Failure> {
-        let loaded = Piece::of(run).and_then(|piece| {
-            let moved = self.load_pieces(run, &piece);
-            self.told(moved)
-        })?;
-        Ok(loaded)
+        let piece = Piece::of(run)?;
+        let moved = self.load_pieces(run, &piece);
+        self.told(moved)
     }
 
     fn load_pieces(&mut self, run: &Run, piece: &Piece) -> Result<Moved, Failure> {

@@ -15,6 +15,7 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use isboot::disk::READ_LIMIT;
 use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
 use isboot::pdu::digest::{Crc32c, Crc32cFunction, DIGEST_LENGTH};
 use isboot::pdu::request::{DataOut, LoginRequest, Request, ScsiCommand, Stage, TaskAttribute};
@@ -36,8 +37,6 @@ use crate::workload::{Digests, Operation, Workload};
 
 /// Neither end waits longer for the other.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of a read command at most, as ours: istgt sends an answer when all of it was read.
-const LARGEST_READ: u32 = 256 << 10;
 /// Commands that istgt takes at once.
 const WINDOW: usize = 32;
 /// A unit tells no more things than this before it is ready.
@@ -185,7 +184,7 @@ impl Session {
     /// Reads blocks one behind the other; how long an answer is, one that comes first says.
     fn read(&mut self, workload: &Workload, span: u64, limit: Duration) -> io::Result<Sample> {
         self.make_ready(READ_LUN)?;
-        let size = workload.block.min(LARGEST_READ);
+        let size = workload.block.min(READ_LIMIT);
         if !workload.block.is_multiple_of(size) {
             return Err(io::Error::other(format!("{workload}: no multiple of {size} bytes")));
         }
