@@ -8,6 +8,7 @@ use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::IoSliceMut;
 use std::os::fd::OwnedFd;
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, readv};
@@ -102,8 +103,8 @@ impl StdTcp {
 
     /// Sleeps until there is something worth to be done, at most for `limit`.
     ///
-    /// That is a good part of what is [expected](ByteStream::expect), or any byte where that takes
-    /// longer than five milliseconds.
+    /// That is a good part of what is [expected](ByteStream::expect), or any byte where that is little
+    /// or takes longer than five milliseconds.
     pub fn wait(&self, limit: Duration) {
         let Some(socket) = &self.socket else {
             std::thread::sleep(limit);
@@ -121,10 +122,11 @@ impl StdTcp {
             flags |= PollFlags::OUT;
         }
         let limit = Timespec::try_from(limit).ok();
+        let began = waking.is_timed().then(Instant::now);
         // An early return is harmless: the caller polls and waits again.
         let ready = poll(&mut [PollFd::new(socket, flags)], limit.as_ref());
         if flags.contains(PollFlags::IN) {
-            waking.ended(ready != Ok(0));
+            waking.ended(ready != Ok(0), began.map_or(Duration::ZERO, |began| began.elapsed()));
         }
         self.waking.set(waking);
     }

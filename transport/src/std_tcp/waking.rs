@@ -14,11 +14,20 @@ const PART: usize = 2;
 /// More is not waited for, but to the end of an answer: it is worth a sleep, and to be copied while it
 /// is in the cache.
 const MOST: usize = 256 * 1024;
-/// A longer answer that is the only one is begun to be copied when [`EARLY_PART`] of it is there: the
-/// peer has nothing else to do meanwhile than to send the rest.
-const EARLY_FROM: usize = 128 * 1024;
-/// See [`EARLY_FROM`].
-const EARLY_PART: usize = 4;
+/// Of so few answers the first byte wakes up: half of them is soon there, and would leave the peer
+/// with nothing to do until we are awake and have asked for more.
+const FEW: usize = 4;
+/// Of a single answer only a longer one comes in pieces of which the first can be copied early.
+const LONG: usize = 32 * 1024;
+/// Whoever was woken up by the first byte of an answer and then sleeps for longer until the rest comes
+/// was woken up in vain.
+const LATE: Duration = Duration::from_micros(150);
+/// The same where nothing but a digest or the like is missing, which takes the peer time of its own.
+const TAIL_LATE: Duration = Duration::from_micros(50);
+/// When that was so this often, one time after the other, …
+const LATE_TIMES: u8 = 4;
+/// … so many waits are for whole answers.
+const WHOLE_WAITS: u8 = 250;
 /// Less is not worth telling the kernel.
 const LEAST: usize = 256;
 /// More than one byte is waited for no longer than this: what is expected may be late.
@@ -27,8 +36,7 @@ const LEAST: usize = 256;
 /// programmed into the hardware for each sleep, and costs half as much as the sleep.
 pub(super) const PATIENCE: Duration = Duration::from_millis(5);
 /// So many waits end with the first byte after one for more was in vain: a target that serves some
-/// commands late shall not hold up the others. So many are for whole answers, too, after one for a
-/// part led to another for the last few bytes.
+/// commands late shall not hold up the others.
 const CAREFUL_WAITS: u8 = 64;
 
 sockopt_impl!(
@@ -48,10 +56,14 @@ pub(super) struct Waking {
     told: usize,
     /// Waits left that end with the first byte.
     careful: u8,
-    /// The last wait was for a part of an answer.
-    began: bool,
+    /// How often in a row the rest of an answer was late.
+    late: u8,
     /// Waits left that are for whole answers.
     whole: u8,
+    /// The last wait was for the first byte of few answers.
+    early: bool,
+    /// This one is for the rest of an answer that was begun so, which is late after so long.
+    late_after: Option<Duration>,
 }
 
 impl Waking {
@@ -60,8 +72,10 @@ impl Waking {
         expected: Expected { all: 0, first: 0, each: 0 },
         told: 1,
         careful: 0,
-        began: false,
+        late: 0,
         whole: 0,
+        early: false,
+        late_after: None,
     };
 
     /// So much will come without anything more from us.
@@ -81,31 +95,62 @@ impl Waking {
         }
     }
 
-    /// A wait ended, because the socket was ready or with the time.
-    pub(super) fn ended(&mut self, ready: bool) {
+    /// Whether it matters how long the wait takes that was prepared.
+    pub(super) fn is_timed(&self) -> bool {
+        self.late_after.is_some()
+    }
+
+    /// A wait ended, because the socket was ready or with the time; how long it took, where that matters.
+    pub(super) fn ended(&mut self, ready: bool, took: Duration) {
         self.careful = match ready {
             false if self.told > 1 => CAREFUL_WAITS,
             _ => self.careful.saturating_sub(1),
         };
+        self.whole = self.whole.saturating_sub(1);
+        if let Some(limit) = self.late_after {
+            self.late = if took > limit { self.late.saturating_add(1) } else { 0 };
+            if self.late == LATE_TIMES {
+                (self.late, self.whole) = (0, WHOLE_WAITS);
+            }
+        }
     }
 
     /// Bytes to wake up for.
     fn wanted(&mut self) -> usize {
-        let Expected { all, first, .. } = self.expected;
-        // The last wait was for a part of this very answer, and all came but its digest or the like:
-        // a wait for all of it would have done.
-        let began = core::mem::take(&mut self.began);
-        let again = began && (1..LEAST).contains(&first);
-        self.whole = if again { CAREFUL_WAITS } else { self.whole.saturating_sub(1) };
-        if self.careful > 0 {
+        let began = self.early && self.late_after.is_none();
+        self.late_after = self.rest_is_late_after().filter(|_| self.early);
+        if began && self.late_after.is_none() {
+            // All of it was there.
+            self.late = 0;
+        }
+        self.early = self.is_early();
+        if self.careful > 0 || self.early {
             return 1;
         }
-        let mut wanted = self.whole_answers();
-        if wanted == all && wanted >= EARLY_FROM && self.whole == 0 {
-            wanted /= EARLY_PART;
-            self.began = true;
+        match self.whole_answers() {
+            ..LEAST => 1,
+            wanted => wanted,
         }
-        if wanted < LEAST { 1 } else { wanted }
+    }
+
+    /// Whether the first byte is worth a wake-up.
+    fn is_early(&self) -> bool {
+        let Expected { all, first, each } = self.expected;
+        let behind = all.saturating_sub(first).checked_div(each).unwrap_or(0);
+        let few = if behind == 0 { all >= LONG } else { behind < FEW };
+        // Of more bytes, the part that is waited for leaves enough under way.
+        self.whole == 0 && few && all < PART * MOST
+    }
+
+    /// After how long the rest of an answer is late, if we are in the middle of one.
+    fn rest_is_late_after(&self) -> Option<Duration> {
+        let Expected { first, each, .. } = self.expected;
+        match first {
+            0 => None,
+            ..LEAST if first != each => Some(TAIL_LATE),
+            _ if first < each || each == 0 => Some(LATE),
+            _ => None,
+        }
     }
 
     /// The first end of an answer at or behind the part that is waited for, unless that is far behind.
@@ -125,21 +170,42 @@ mod tests {
     /// A header and its digest, data and its digest.
     const ANSWER: usize = 52 + (64 << 10) + 4;
 
+    const FEW_ANSWERS: Expected = Expected { all: 4 * ANSWER, first: ANSWER, each: ANSWER };
+
+    fn expecting(all: usize, first: usize, each: usize) -> Waking {
+        Waking { expected: Expected { all, first, each }, ..Waking::ANY }
+    }
+
+    /// What wakes up while whole answers are waited for.
     fn wanted(all: usize, first: usize, each: usize) -> usize {
-        Waking { expected: Expected { all, first, each }, ..Waking::ANY }.wanted()
+        Waking { whole: 1, ..expecting(all, first, each) }.wanted()
     }
 
     #[test]
-    fn half_of_the_answers_wake_up_and_each_is_whole() {
+    fn half_of_many_answers_wakes_up_and_each_is_whole() {
         assert_eq!(wanted(0, 0, 0), 1);
         // One response to a write, and many.
         assert_eq!(wanted(48, 48, 48), 1);
-        assert_eq!(wanted(32 * 48, 48, 48), 16 * 48);
+        assert_eq!(expecting(32 * 48, 48, 48).wanted(), 16 * 48);
         assert_eq!(wanted(ANSWER, ANSWER, ANSWER), ANSWER);
         assert_eq!(wanted(4 * ANSWER, ANSWER, ANSWER), 2 * ANSWER);
         // The rest of the first, and three behind it.
         assert_eq!(wanted(3 * ANSWER + 100, 100, ANSWER), 100 + 2 * ANSWER);
-        assert_eq!(wanted(32 * ANSWER, ANSWER, ANSWER), 4 * ANSWER);
+        assert_eq!(expecting(32 * ANSWER, ANSWER, ANSWER).wanted(), 4 * ANSWER);
+        assert_eq!(expecting(5 * 4148, 4148, 4148).wanted(), 3 * 4148);
+    }
+
+    #[test]
+    fn of_few_answers_and_of_a_long_one_the_first_byte_wakes_up() {
+        for each in [4148, 16 * 1024, ANSWER] {
+            for answers in 2..=FEW {
+                assert_eq!(expecting(answers * each, each, each).wanted(), 1, "{answers}");
+            }
+        }
+        assert_eq!(expecting(ANSWER, ANSWER, ANSWER).wanted(), 1);
+        // A short one comes at once, and of much the rest is under way.
+        assert_eq!(expecting(4148, 4148, 4148).wanted(), 4148);
+        assert_eq!(expecting(4 * MOST, MOST, MOST).wanted(), MOST);
     }
 
     #[test]
@@ -159,48 +225,67 @@ mod tests {
         assert_eq!(wanted(usize::MAX, 1, usize::MAX), MOST);
     }
 
+    /// A wait for few answers, of the first of which `rest` is missing then, and comes after `took`.
+    fn begin_early(waking: &mut Waking, rest: Expected, took: Duration) {
+        waking.expect(FEW_ANSWERS);
+        assert_eq!((waking.wanted(), waking.is_timed()), (1, false));
+        waking.ended(true, Duration::ZERO);
+        waking.expect(rest);
+        waking.wanted();
+        assert!(waking.is_timed());
+        waking.ended(true, took);
+    }
+
     #[test]
-    fn a_long_answer_that_is_the_only_one_is_begun_to_be_copied_as_it_comes() {
-        let all = 256 * 1024 + 48;
-        let mut waking =
-            Waking { expected: Expected { all, first: all, each: all }, ..Waking::ANY };
-        for _ in 0..3 {
-            assert_eq!(waking.wanted(), all / EARLY_PART, "all of it came meanwhile");
+    fn where_the_rest_of_answers_is_late_whole_ones_are_waited_for_for_a_while() {
+        // All but a digest, half of one of four, half of a single one.
+        let tails = [(4, 4, 0), (3 * ANSWER + 4, 4, ANSWER)].map(|rest| (rest, TAIL_LATE));
+        let halves = [(3 * ANSWER + 9000, 9000, ANSWER), (9000, 9000, 0)].map(|rest| (rest, LATE));
+        for ((all, first, each), in_time) in tails.into_iter().chain(halves) {
+            let rest = Expected { all, first, each };
+            let late = in_time + Duration::from_micros(1);
+            let mut waking = Waking::ANY;
+            for took in [late, late, late, in_time, late, late, late] {
+                begin_early(&mut waking, rest, took);
+            }
+            // Nothing was missing, nor the next time.
+            for _ in 0..2 {
+                waking.expect(FEW_ANSWERS);
+                assert_eq!((waking.wanted(), waking.is_timed()), (1, false));
+                waking.ended(true, Duration::ZERO);
+            }
+            for _ in 0..LATE_TIMES {
+                begin_early(&mut waking, rest, late);
+            }
+            waking.expect(FEW_ANSWERS);
+            for _ in 0..WHOLE_WAITS {
+                assert_eq!((waking.wanted(), waking.is_timed()), (2 * ANSWER, false));
+                waking.ended(true, Duration::ZERO);
+            }
+            begin_early(&mut waking, rest, late);
         }
-        waking.expect(Expected { all: 1000, first: 1000, each: 0 });
-        assert_eq!(waking.wanted(), 1000, "the target was interrupted");
-        waking.expect(Expected { all, first: all, each: all });
-        assert_eq!(waking.wanted(), all / EARLY_PART);
-        // The target takes its time for the rest, such as a digest: that took a sleep of its own.
-        waking.expect(Expected { all: 4, first: 4, each: 0 });
-        assert_eq!(waking.wanted(), 1);
-        waking.expect(Expected { all, first: all, each: all });
-        for _ in 1..CAREFUL_WAITS {
-            assert_eq!(waking.wanted(), all);
-        }
-        assert_eq!(waking.wanted(), all / EARLY_PART, "tried again");
     }
 
     #[test]
     fn after_a_wait_in_vain_any_byte_wakes_up_for_a_while() {
-        let expected = Expected { all: 4 * ANSWER, first: ANSWER, each: ANSWER };
-        let mut waking = Waking { expected, told: 2 * ANSWER, ..Waking::ANY };
-        waking.ended(true);
-        assert_eq!(waking.wanted(), 2 * ANSWER);
-        waking.ended(false);
+        let expected = Expected { all: 8 * ANSWER, first: ANSWER, each: ANSWER };
+        let mut waking = Waking { expected, told: 4 * ANSWER, ..Waking::ANY };
+        waking.ended(true, Duration::ZERO);
+        assert_eq!(waking.wanted(), 4 * ANSWER);
+        waking.ended(false, Duration::ZERO);
         waking.told = 1;
         for _ in 0..CAREFUL_WAITS {
             assert_eq!(waking.wanted(), 1);
-            waking.ended(true);
+            waking.ended(true, Duration::ZERO);
         }
-        assert_eq!(waking.wanted(), 2 * ANSWER);
+        assert_eq!(waking.wanted(), 4 * ANSWER);
     }
 
     #[test]
     fn a_wait_for_any_byte_that_ends_with_the_time_says_nothing() {
-        let expected = Expected { all: 4 * ANSWER, first: ANSWER, each: ANSWER };
+        let expected = Expected { all: 8 * ANSWER, first: ANSWER, each: ANSWER };
         let mut waking = Waking { expected, ..Waking::ANY };
-        waking.ended(false);
-        assert_eq!(waking.wanted(), 2 * ANSWER);
+        waking.ended(false, Duration::ZERO);
+        assert_eq!(waking.wanted(), 4 * ANSWER);
     }
 }
