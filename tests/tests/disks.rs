@@ -256,6 +256,29 @@ fn read_data_goes_straight_to_its_place_with_digests_too() {
     }
 }
 
+/// The target shall have the next command while the rest of a long run is copied.
+#[test]
+fn commands_may_leave_in_the_middle_of_a_long_run() {
+    const READ: usize = 64 * 1024;
+    const READS: u64 = 24;
+    let target = target().build();
+    let mut pair = Pair::ready(&target, &[]);
+    let stream = |pair: &Pair| pair.isboot.stream().stream().expectations();
+    stream(&pair);
+    for number in 0..READS {
+        pair.submit_read(0, number % 4 * 128, READ);
+    }
+    for _ in 0..READS {
+        pair.finish_one().outcome.unwrap();
+    }
+    let said = stream(&pair);
+    // What the stream lends in between does not count as put into its place.
+    let runs = said.windows(2).map(|pair| (pair[1].0 - pair[0].0) as usize);
+    let most = runs.max().unwrap();
+    assert!((128 * 1024..128 * 1024 + 3 * READ).contains(&most), "{most} bytes in one go");
+    pair.log_out();
+}
+
 /// A target answers a read once all of it came from its disk.
 #[test]
 fn a_large_write_is_one_command_and_a_large_read_several() {

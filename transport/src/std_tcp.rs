@@ -37,6 +37,11 @@ const AHEAD_OF_PLACED: usize = 256;
 const LOOKS: usize = 16;
 /// A socket that had no more is asked again only after this long, or after a wait.
 const LOOK_AGAIN: Duration = Duration::from_micros(20);
+/// While the peer owes more than this it has enough to do, and what is sent meanwhile leaves together:
+/// each piece that comes alone wakes it up.
+const ENOUGH_OWED: usize = 512 * 1024;
+/// But nothing is held back while more than this is read.
+const HELD_AT_MOST: usize = 512 * 1024;
 /// Longest wait for the peer to accept.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for the peer's end after a close; then a reset ends the connection.
@@ -62,6 +67,8 @@ pub struct StdTcp {
     asked_at: Duration,
     waited: Cell<bool>,
     waking: Cell<Waking>,
+    /// Bytes that were read since something was sent.
+    read: usize,
     /// What comes next belongs where the last [`recv_into`](ByteStream::recv_into) wanted it.
     placing: bool,
     /// How many bytes are read at once before it is known where they belong.
@@ -95,6 +102,7 @@ impl StdTcp {
             asked_at: Duration::ZERO,
             waited: Cell::new(false),
             waking: Cell::new(Waking::ANY),
+            read: 0,
             placing: false,
             ahead: BUFFER,
             deadline: None,
@@ -192,14 +200,24 @@ impl StdTcp {
         self.drained = read != Ok(wanted);
         match read {
             Ok(0) => self.state = StreamState::PeerClosed,
-            Ok(count) => return Some(count),
+            Ok(count) => {
+                self.read = self.read.saturating_add(count);
+                return Some(count);
+            }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => self.fail(error),
         }
         None
     }
 
+    /// Whether what is to be sent can wait until what the socket holds has been read.
+    fn holds_back(&self) -> bool {
+        let owed = self.waking.get().expected().all;
+        !self.drained && self.read < HELD_AT_MOST && owed > ENOUGH_OWED && !self.closing
+    }
+
     fn drain_unsent(&mut self) {
+        self.read = 0;
         while let Some(socket) = &self.socket
             && !self.unsent.is_empty()
         {
@@ -251,10 +269,12 @@ impl ByteStream for StdTcp {
         if self.state == StreamState::Connecting {
             self.check_connecting();
         }
-        if matches!(self.state, StreamState::Open | StreamState::PeerClosed) {
+        let waited = self.waited.take();
+        let is_open = matches!(self.state, StreamState::Open | StreamState::PeerClosed);
+        if is_open && (waited || !self.holds_back()) {
             self.drain_unsent();
         }
-        if self.waited.take() || now.abs_diff(self.asked_at) >= LOOK_AGAIN {
+        if waited || now.abs_diff(self.asked_at) >= LOOK_AGAIN {
             (self.drained, self.asked_at) = (false, now);
         }
         if !self.placing {

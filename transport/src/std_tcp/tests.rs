@@ -201,6 +201,52 @@ fn a_long_write_leaves_together_with_its_header() {
 }
 
 #[test]
+fn what_is_sent_in_the_middle_of_much_leaves_together() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    peer.set_nonblocking(true).unwrap();
+    let says = |stream: &mut StdTcp, byte| {
+        stream.send(|out| {
+            out[0] = byte;
+            (1, ())
+        });
+        stream.poll(Duration::ZERO);
+    };
+    let mut heard = || {
+        let mut bytes = [0; 16];
+        peer.read(&mut bytes).map_or(Vec::new(), |count| bytes[..count].to_vec())
+    };
+    let much = Expected { all: 2 * ENOUGH_OWED, first: 4096, each: 4096 };
+    let in_the_middle = |stream: &mut StdTcp| (stream.drained, stream.read) = (false, 0);
+
+    stream.expect(much);
+    says(&mut stream, 1);
+    assert_eq!(heard(), [1], "there was nothing to read");
+    in_the_middle(&mut stream);
+    says(&mut stream, 2);
+    assert_eq!(heard(), []);
+    says(&mut stream, 3);
+    assert_eq!(heard(), [2, 3], "the poll before found nothing more");
+    in_the_middle(&mut stream);
+    stream.expect(Expected { all: ENOUGH_OWED, ..much });
+    says(&mut stream, 4);
+    assert_eq!(heard(), [4], "the peer has little left to do");
+    in_the_middle(&mut stream);
+    stream.expect(much);
+    stream.read = HELD_AT_MOST;
+    says(&mut stream, 5);
+    assert_eq!(heard(), [5], "much was read already");
+    in_the_middle(&mut stream);
+    stream.wait(Duration::ZERO);
+    says(&mut stream, 6);
+    assert_eq!(heard(), [6], "somebody waits");
+    in_the_middle(&mut stream);
+    says(&mut stream, 7);
+    stream.close();
+    assert_eq!(heard(), [7]);
+}
+
+#[test]
 fn close_sends_everything_first() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);

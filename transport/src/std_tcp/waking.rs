@@ -83,6 +83,11 @@ impl Waking {
         self.expected = expected;
     }
 
+    /// What was said last to come.
+    pub(super) fn expected(&self) -> Expected {
+        self.expected
+    }
+
     /// Tells the socket what to wake up for; for how long that may be waited for.
     pub(super) fn prepare(&mut self, socket: &OwnedFd, limit: Duration) -> Duration {
         let wanted = self.wanted();
