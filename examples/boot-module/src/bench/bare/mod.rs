@@ -10,22 +10,25 @@
 //! Of what it does not look into, one is parsed first: how many bytes an answer has
 //! ([`Bare::learn`]). A target that then sends anything else, if only a NOP-In, is told.
 
+mod login;
+mod wire;
+
 use core::fmt;
 use core::time::Duration;
 
 use heapless::Vec;
 use isboot::boot::{BootPlan, Parameters};
 use isboot::disk::READ_LIMIT;
-use isboot::login::text::{Pairs, TextFull, TextWriter, yes_or_no};
-use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
+use isboot::pdu::bhs::BASIC_HEADER_SEGMENT_LENGTH;
 use isboot::pdu::digest::{self, Crc32c, Crc32cFunction, DIGEST_LENGTH};
-use isboot::pdu::request::{LoginRequest, Request as Emitted, ScsiCommand, Stage, TaskAttribute};
+use isboot::pdu::request::{Request as Emitted, ScsiCommand, TaskAttribute};
 use isboot::pdu::response::{DataIn, Residual, Response, ScsiResponse};
 use isboot::pdu::serial::SerialNumber;
 use isboot::scsi::cdb;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot_transport::stream::{ByteStream, StreamState};
 
+use self::wire::{close, rest};
 use super::line::{Line, Unreadable};
 use super::load::{Moved, Places};
 use super::request::{Digests, Operation, Request, Run};
@@ -33,7 +36,6 @@ use super::{STAGE, tell};
 use crate::clock;
 use crate::console::Event;
 use crate::failure::{During, Failure};
-use crate::interrupt;
 use crate::network::Stream;
 use crate::profile::Mark;
 use crate::serial;
@@ -43,18 +45,12 @@ use crate::session;
 const BLOCK_LENGTH: u32 = 512;
 /// Commands that the bench's target takes at once.
 const WINDOW: u64 = 32;
-/// `MaxRecvDataSegmentLength` of ours, and `MaxBurstLength`.
-const SEGMENT: u32 = 256 << 10;
-/// `FirstBurstLength`.
-const FIRST_BURST: u32 = 64 << 10;
 /// The target has so long for a login, for an answer that is parsed, for its next byte, and for all
 /// that is left at the end of a load.
 const PATIENCE: Duration = Duration::from_secs(10);
 const CHECK_CONDITION: u8 = 2;
 /// A unit that has just come up tells no more things before it answers a read.
 const ATTENTIONS: u32 = 4;
-/// What a login's text takes at most, either way.
-const TEXT: usize = 1024;
 /// It looks so much later whether something has come: more has come by then, and each time costs, here
 /// and in the emulator. Whoever looks into what comes takes longer than that.
 const MOMENT: Duration = Duration::from_micros(2);
@@ -136,15 +132,6 @@ struct Bare<'a> {
     under_way: u64,
     /// How many bytes an answer has, of what was read last in this session.
     learned: Option<(Piece, u64)>,
-}
-
-/// One that came whole.
-struct Pdu {
-    answer: Response,
-    /// Bytes of all of it.
-    length: u64,
-    /// Its data, as much of it as a login's text may have.
-    text: Vec<u8, TEXT>,
 }
 
 impl Bare<'_> {
@@ -334,51 +321,6 @@ impl Bare<'_> {
         ))
     }
 
-    /// Connects, and goes from there to the full feature phase with one request.
-    fn log_in(&mut self) -> Result<(), Failure> {
-        self.digests = digest::Digests::default();
-        self.learned = None;
-        connect(self.stream, self.plan)?;
-        let wanted = digest::Digests {
-            header: self.wanted != Digests::None,
-            data: self.wanted == Digests::Both,
-        };
-        let Ok(text) = login_text(self.plan, wanted) else {
-            return Err(Failure::new(STAGE, "a login with these names is too long"));
-        };
-        let request = Emitted::Login(LoginRequest {
-            transit: true,
-            text_continues: false,
-            current_stage: Stage::OperationalNegotiation,
-            next_stage: Stage::FullFeaturePhase,
-            version_max: 0,
-            version_min: 0,
-            isid: self.plan.isid,
-            tsih: 0,
-            initiator_task_tag: 0,
-            cid: 0,
-            cmd_sn: SerialNumber(1),
-            exp_stat_sn: SerialNumber(0),
-            data_segment_length: text.len() as u32,
-        });
-        let until = clock::now() + PATIENCE;
-        self.send(request.emit().as_bytes(), until)?;
-        self.send(&text, until)?;
-        self.send([0; 3].get(..text.len().wrapping_neg() % 4).unwrap_or_default(), until)?;
-        let Pdu { answer, text, .. } = self.receive_pdu(until)?;
-        match answer {
-            Response::Login(answer) if answer.status_class == 0 && answer.transit => {
-                agrees(&text, "HeaderDigest", wanted.header)?;
-                agrees(&text, "DataDigest", wanted.data)?;
-                self.answers = answer.numbers.stat_sn.next();
-                self.next = 1;
-                self.digests = wanted;
-                Ok(())
-            }
-            other => Err(Failure::new(STAGE, format_args!("answered the login with {other:?}"))),
-        }
-    }
-
     /// A command as it is sent.
     fn append_command<const N: usize>(
         &mut self,
@@ -413,104 +355,6 @@ impl Bare<'_> {
             drop(commands.extend_from_slice(&crc.wire_bytes()));
         }
     }
-
-    /// Sends as much as there is room for: how much that was.
-    fn send_some(&mut self, bytes: &[u8]) -> usize {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let sent = self.stream.send(|room| {
-                let count = room.len().min(rest.len());
-                let (now, later) = rest.split_at(count);
-                for (place, byte) in room.iter_mut().zip(now) {
-                    *place = *byte;
-                }
-                (count, later)
-            });
-            let Some(later) = sent else { break };
-            rest = later;
-        }
-        bytes.len() - rest.len()
-    }
-
-    /// Sends all of it.
-    fn send(&mut self, bytes: &[u8], until: Duration) -> Result<(), Failure> {
-        let mut sent = 0;
-        while let Some(rest) = bytes.get(sent..).filter(|rest| !rest.is_empty()) {
-            sent += self.send_some(rest);
-            self.stream.poll(clock::now());
-            if sent < bytes.len() {
-                self.wait(0, until)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// A whole PDU, looked into.
-    fn receive_pdu(&mut self, until: Duration) -> Result<Pdu, Failure> {
-        let mut header = Vec::<u8, BASIC_HEADER_SEGMENT_LENGTH>::new();
-        self.receive(BASIC_HEADER_SEGMENT_LENGTH, until, |bytes| {
-            drop(header.extend_from_slice(bytes));
-        })?;
-        let Ok(header) = header.into_array() else {
-            return Err(Failure::new(STAGE, "a header is not whole"));
-        };
-        let header = BasicHeaderSegment::from_bytes(header);
-        let answer = Response::parse(&header).during(STAGE)?;
-        let data = header.data_segment_length() as usize;
-        let digest = |is_there| if is_there { DIGEST_LENGTH } else { 0 };
-        let before = 4 * usize::from(header.total_ahs_length()) + digest(self.digests.header);
-        let behind = data.next_multiple_of(4) - data + digest(self.digests.data && data > 0);
-        self.receive(before, until, |_| {})?;
-        let mut text = Vec::new();
-        self.receive(data, until, |bytes| {
-            let room = TEXT - text.len();
-            drop(text.extend_from_slice(bytes.get(..room).unwrap_or(bytes)));
-        })?;
-        self.receive(behind, until, |_| {})?;
-        let length = (BASIC_HEADER_SEGMENT_LENGTH + before + data + behind) as u64;
-        Ok(Pdu { answer, length, text })
-    }
-
-    /// The next `length` bytes, in pieces.
-    fn receive(
-        &mut self,
-        length: usize,
-        until: Duration,
-        mut take: impl FnMut(&[u8]),
-    ) -> Result<(), Failure> {
-        let mut left = length;
-        while left > 0 {
-            let received = self.stream.recv(|bytes| {
-                let bytes = bytes.get(..left).unwrap_or(bytes);
-                take(bytes);
-                (bytes.len(), bytes.len())
-            });
-            if let Some(count) = received {
-                left -= count;
-                if clock::now() < until {
-                    continue;
-                }
-            }
-            self.stream.poll(clock::now());
-            self.wait(left as u64, until)?;
-        }
-        Ok(())
-    }
-
-    /// Sleeps while there is hope for what is owed.
-    fn wait(&mut self, owed: u64, until: Duration) -> Result<(), Failure> {
-        let fail = |why: fmt::Arguments<'_>| Err(Failure::new(STAGE, why));
-        let seconds = PATIENCE.as_secs();
-        match self.stream.state() {
-            StreamState::Open if clock::now() < until => {
-                rest(self.stream, self.under_way);
-                Ok(())
-            }
-            StreamState::Open => fail(format_args!("owes {owed} bytes, and {seconds} s are over")),
-            StreamState::Failed(error) => fail(format_args!("owes {owed} bytes: {error}")),
-            _ => fail(format_args!("closed the connection and owes {owed} bytes")),
-        }
-    }
 }
 
 /// What a command of a load reads, of which a request has one or more.
@@ -540,83 +384,8 @@ impl Piece {
     }
 }
 
-/// All that is negotiated, in one text.
-fn login_text(plan: &BootPlan, wanted: digest::Digests) -> Result<Vec<u8, TEXT>, TextFull> {
-    let offer = |wanted| if wanted { "CRC32C" } else { "None" };
-    let mut text = Vec::new();
-    let mut writer = TextWriter::new(&mut text);
-    writer.pair("InitiatorName", &plan.initiator_name)?;
-    writer.pair("TargetName", &plan.target_name)?;
-    writer.pair("SessionType", "Normal")?;
-    writer.pair("HeaderDigest", offer(wanted.header))?;
-    writer.pair("DataDigest", offer(wanted.data))?;
-    for (key, value) in [("InitialR2T", true), ("ImmediateData", true)] {
-        writer.pair(key, yes_or_no(value))?;
-    }
-    for (key, value) in [
-        ("MaxRecvDataSegmentLength", SEGMENT),
-        ("MaxBurstLength", SEGMENT),
-        ("FirstBurstLength", FIRST_BURST),
-        ("MaxOutstandingR2T", 1),
-        ("MaxConnections", 1),
-        ("ErrorRecoveryLevel", 0),
-        ("DefaultTime2Wait", 0),
-        ("DefaultTime2Retain", 0),
-    ] {
-        writer.pair(key, value)?;
-    }
-    for key in ["DataPDUInOrder", "DataSequenceInOrder"] {
-        writer.pair(key, yes_or_no(true))?;
-    }
-    Ok(text)
-}
-
 /// Whether the data of a SCSI Response (RFC 7143 §11.4.7) has sense of fixed format that only says that
 /// something changed, such as the power (SPC-4 §4.5.3).
 fn is_unit_attention(data: &[u8]) -> bool {
     matches!(data, [_, _, 0x70 | 0xf0, _, flags_and_key, ..] if flags_and_key & 0xf == 6)
-}
-
-/// Whether the target's text has the digest that the prepared answers will have, or none.
-fn agrees(text: &[u8], key: &str, wanted: bool) -> Result<(), Failure> {
-    for pair in Pairs::new(text) {
-        let pair = pair.during(STAGE)?;
-        if pair.key == key && (pair.value == b"CRC32C") == wanted {
-            return Ok(());
-        }
-    }
-    let offer = if wanted { "CRC32C" } else { "None" };
-    Err(Failure::new(STAGE, format_args!("does not agree to {key}={offer}")))
-}
-
-/// Waits for the target to accept. The stream has its own bound.
-fn connect(stream: &mut Stream, plan: &BootPlan) -> Result<(), Failure> {
-    stream.connect(clock::now(), plan.portal).during(STAGE)?;
-    loop {
-        stream.poll(clock::now());
-        match stream.state() {
-            StreamState::Open => return Ok(()),
-            StreamState::Connecting => rest(stream, 0),
-            StreamState::Failed(error) => return Err(Failure::new(STAGE, error)),
-            StreamState::PeerClosed | StreamState::Closed => {
-                return Err(Failure::new(STAGE, "closed the connection at once"));
-            }
-        }
-    }
-}
-
-/// Ends the connection. The stream has its own bound.
-fn close(stream: &mut Stream) {
-    stream.close();
-    while !matches!(stream.state(), StreamState::Closed | StreamState::Failed(_)) {
-        stream.poll(clock::now());
-        while stream.recv(|bytes| (bytes.len(), ())).is_some() {}
-        rest(stream, 0);
-    }
-}
-
-/// Sleeps until the card interrupts, or the stream wants to be called.
-fn rest(stream: &mut Stream, requests: u64) {
-    let until = stream.poll_at(clock::now());
-    interrupt::rest(stream.stack_mut().device_mut().nic_mut(), until, requests as usize);
 }
