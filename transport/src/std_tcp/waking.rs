@@ -22,8 +22,8 @@ const LONG: usize = 32 * 1024;
 /// Whoever was woken up by the first byte of an answer and then sleeps for longer until the rest comes
 /// was woken up in vain.
 const LATE: Duration = Duration::from_micros(150);
-/// The same where nothing but a digest or the like is missing, which takes the peer time of its own.
-const TAIL_LATE: Duration = Duration::from_micros(50);
+/// So was whoever sleeps for no more than a digest, which takes the peer time of its own.
+const DIGEST: usize = 4;
 /// When that was so this often, one time after the other, …
 const LATE_TIMES: u8 = 4;
 /// … so many waits are for whole answers.
@@ -152,7 +152,7 @@ impl Waking {
         let Expected { first, each, .. } = self.expected;
         match first {
             0 => None,
-            ..LEAST if first != each => Some(TAIL_LATE),
+            1..=DIGEST => Some(Duration::ZERO),
             _ if first < each || each == 0 => Some(LATE),
             _ => None,
         }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn where_the_rest_of_answers_is_late_whole_ones_are_waited_for_for_a_while() {
         // All but a digest, half of one of four, half of a single one.
-        let tails = [(4, 4, 0), (3 * ANSWER + 4, 4, ANSWER)].map(|rest| (rest, TAIL_LATE));
+        let tails = [(4, 4, 0), (3 * ANSWER + 4, 4, ANSWER)].map(|rest| (rest, Duration::ZERO));
         let halves = [(3 * ANSWER + 9000, 9000, ANSWER), (9000, 9000, 0)].map(|rest| (rest, LATE));
         for ((all, first, each), in_time) in tails.into_iter().chain(halves) {
             let rest = Expected { all, first, each };
