@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use isboot::disk::READ_LIMIT;
+use isboot::login::Digest;
 use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
 use isboot::pdu::digest::{Crc32c, Crc32cFunction, DIGEST_LENGTH};
 use isboot::pdu::request::{DataOut, LoginRequest, Request, ScsiCommand, Stage, TaskAttribute};
@@ -124,7 +125,7 @@ impl Session {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
-        let offer = |wanted| if wanted { "CRC32C" } else { "None" };
+        let offer = |wanted| if wanted { Digest::Crc32c } else { Digest::None };
         let header_digest = format!("HeaderDigest={}\0", offer(digests != Digests::None));
         let data_digest = format!("DataDigest={}\0", offer(digests == Digests::Both));
         let text = format!(

@@ -2,8 +2,9 @@
 
 use heapless::Vec;
 use isboot::boot::BootPlan;
+use isboot::login::Digest;
 use isboot::login::text::{Pairs, TextFull, TextWriter, yes_or_no};
-use isboot::pdu::digest;
+use isboot::pdu::digest::Digests as Carried;
 use isboot::pdu::request::{LoginRequest, Request, Stage};
 use isboot::pdu::response::Response;
 use isboot::pdu::serial::SerialNumber;
@@ -23,13 +24,11 @@ const FIRST_BURST: u32 = 64 << 10;
 impl Bare<'_> {
     /// Connects, and goes from there to the full feature phase with one request.
     pub(super) fn log_in(&mut self) -> Result<(), Failure> {
-        self.digests = digest::Digests::default();
+        self.digests = Carried::default();
         self.learned = None;
         wire::connect(self.stream, self.plan)?;
-        let wanted = digest::Digests {
-            header: self.wanted != Digests::None,
-            data: self.wanted == Digests::Both,
-        };
+        let wanted =
+            Carried { header: self.wanted != Digests::None, data: self.wanted == Digests::Both };
         let Ok(text) = login_text(self.plan, wanted) else {
             return Err(Failure::new(STAGE, "a login with these names is too long"));
         };
@@ -68,15 +67,14 @@ impl Bare<'_> {
 }
 
 /// All that is negotiated, in one text.
-fn login_text(plan: &BootPlan, wanted: digest::Digests) -> Result<Vec<u8, TEXT>, TextFull> {
-    let offer = |wanted| if wanted { "CRC32C" } else { "None" };
+fn login_text(plan: &BootPlan, wanted: Carried) -> Result<Vec<u8, TEXT>, TextFull> {
     let mut text = Vec::new();
     let mut writer = TextWriter::new(&mut text);
     writer.pair("InitiatorName", &plan.initiator_name)?;
     writer.pair("TargetName", &plan.target_name)?;
     writer.pair("SessionType", "Normal")?;
-    writer.pair("HeaderDigest", offer(wanted.header))?;
-    writer.pair("DataDigest", offer(wanted.data))?;
+    writer.pair("HeaderDigest", digest(wanted.header))?;
+    writer.pair("DataDigest", digest(wanted.data))?;
     for (key, value) in [("InitialR2T", true), ("ImmediateData", true)] {
         writer.pair(key, yes_or_no(value))?;
     }
@@ -102,10 +100,14 @@ fn login_text(plan: &BootPlan, wanted: digest::Digests) -> Result<Vec<u8, TEXT>,
 fn agrees(text: &[u8], key: &str, wanted: bool) -> Result<(), Failure> {
     for pair in Pairs::new(text) {
         let pair = pair.during(STAGE)?;
-        if pair.key == key && (pair.value == b"CRC32C") == wanted {
+        if pair.key == key && (pair.value == Digest::Crc32c.name().as_bytes()) == wanted {
             return Ok(());
         }
     }
-    let offer = if wanted { "CRC32C" } else { "None" };
-    Err(Failure::new(STAGE, format_args!("does not agree to {key}={offer}")))
+    Err(Failure::new(STAGE, format_args!("does not agree to {key}={}", digest(wanted))))
+}
+
+/// CRC32C, or none.
+pub(super) fn digest(is_there: bool) -> Digest {
+    if is_there { Digest::Crc32c } else { Digest::None }
 }

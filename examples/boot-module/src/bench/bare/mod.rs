@@ -143,12 +143,11 @@ impl Bare<'_> {
         }
         let logged_in = self.log_in();
         self.told(logged_in)?;
-        let name = |digest| if digest { "CRC32C" } else { "None" };
         Event::new(STAGE)
             .field("ready", "yes")
             .field("bare", self.plan.portal)
-            .field("header_digest", name(self.digests.header))
-            .field("data_digest", name(self.digests.data));
+            .field("header_digest", login::digest(self.digests.header))
+            .field("data_digest", login::digest(self.digests.data));
         Ok(())
     }
 
