@@ -67,7 +67,7 @@ pub struct StdTcp {
     asked_at: Duration,
     waited: Cell<bool>,
     waking: Cell<Waking>,
-    /// Bytes that were read since something was sent.
+    /// Bytes that were read since nothing was held back last.
     read: usize,
     /// What comes next belongs where the last [`recv_into`](ByteStream::recv_into) wanted it.
     placing: bool,
@@ -212,8 +212,10 @@ impl StdTcp {
 
     /// Whether what is to be sent can wait until what the socket holds has been read.
     fn holds_back(&self) -> bool {
-        let owed = self.waking.get().expected().all;
-        !self.drained && self.read < HELD_AT_MOST && owed > ENOUGH_OWED && !self.closing
+        !self.drained
+            && !self.closing
+            && self.read < HELD_AT_MOST
+            && self.waking.get().expected().all > ENOUGH_OWED
     }
 
     fn drain_unsent(&mut self) {
