@@ -263,17 +263,17 @@ fn commands_may_leave_in_the_middle_of_a_long_run() {
     const READS: u64 = 24;
     let target = target().build();
     let mut pair = Pair::ready(&target, &[]);
-    let stream = |pair: &Pair| pair.isboot.stream().stream().expectations();
-    stream(&pair);
+    let expectations = |pair: &Pair| pair.isboot.stream().stream().expectations();
+    expectations(&pair);
     for number in 0..READS {
         pair.submit_read(0, number % 4 * 128, READ);
     }
     for _ in 0..READS {
         pair.finish_one().outcome.unwrap();
     }
-    let said = stream(&pair);
+    let said = expectations(&pair);
     // What the stream lends in between does not count as put into its place.
-    let runs = said.windows(2).map(|pair| (pair[1].0 - pair[0].0) as usize);
+    let runs = said.windows(2).map(|two| (two[1].0 - two[0].0) as usize);
     let most = runs.max().unwrap();
     assert!((128 * 1024..128 * 1024 + 3 * READ).contains(&most), "{most} bytes in one go");
     pair.log_out();
