@@ -14,12 +14,37 @@ use crate::initiator::{DEPTH, Initiator};
 use crate::rig::{BLOCK_LENGTH, CONTENT, READ_LUN, WRITE_LUN};
 use crate::workload::{Operation, Pattern, Workload};
 
+/// How far a workload has come through the LUN, in requests. Each run goes on where the last ended, as
+/// those of other programs do: what was read just now istgt answers in another time.
+#[derive(Debug, Default)]
+pub struct Walk {
+    of: Option<Workload>,
+    place: u64,
+}
+
+impl Walk {
+    /// Where the next run of `workload` begins: at the LUN's begin, where the last was of another.
+    pub fn begin(&mut self, workload: &Workload) -> u64 {
+        if self.of != Some(*workload) {
+            *self = Self { of: Some(*workload), place: 0 };
+        }
+        self.place
+    }
+
+    /// The run that was begun carried out so many requests.
+    pub fn end(&mut self, requests: u64) {
+        self.place = self.place.wrapping_add(requests);
+    }
+}
+
 /// The requests of one run.
 #[derive(Debug)]
 pub struct Load {
     workload: Workload,
     /// Requests that fit the LUN.
     span: u64,
+    /// The place of the first request, where they follow each other.
+    first: u64,
     submitted: u64,
     random: Random,
     idle: Vec<Idle>,
@@ -93,11 +118,18 @@ impl Load {
         Ok(Self {
             workload: *workload,
             span: bytes / u64::from(block),
+            first: 0,
             submitted: 0,
             random: Random(run),
             idle: buffers.into_iter().map(|buffer| Idle { buffer, last: None }).collect(),
             under_way: Vec::with_capacity(depth),
         })
+    }
+
+    /// The same from another place of the LUN on.
+    #[must_use]
+    pub fn beginning_at(self, place: u64) -> Self {
+        Self { first: place, ..self }
     }
 
     /// The LUN that it is for.
@@ -121,7 +153,7 @@ impl Load {
     ) -> Result<(), String> {
         while let Some(Idle { buffer, .. }) = self.idle.pop() {
             let place = match self.workload.pattern {
-                Pattern::Sequential => self.submitted % self.span,
+                Pattern::Sequential => self.place(self.submitted),
                 Pattern::Random => self.random.below(self.span),
             };
             let lba = place * u64::from(self.workload.block / BLOCK_LENGTH);
@@ -134,6 +166,10 @@ impl Load {
             self.submitted += 1;
         }
         Ok(())
+    }
+
+    fn place(&self, request: u64) -> u64 {
+        self.first.wrapping_add(request) % self.span
     }
 
     /// Takes a request that is done; how many bytes it moved.
@@ -202,8 +238,8 @@ impl Load {
         let failed = |error| format!("reading {written:?}: {error}");
         let file = File::open(written).map_err(failed)?;
         let mut found = vec![0; data.len()];
-        for place in 0..self.submitted.min(self.span) {
-            let offset = place * data.len() as u64;
+        for request in 0..self.submitted.min(self.span) {
+            let offset = self.place(request) * data.len() as u64;
             file.read_exact_at(&mut found, offset).map_err(failed)?;
             if let Some(at) = first_difference(data, &found) {
                 return Err(format!("byte {} is not what it must be", offset + at as u64));
@@ -280,10 +316,26 @@ mod tests {
         (load.submitted, load.idle[0].last) = (3, Some(Request { lba: 2, order: 2 }));
         std::fs::write(&file, &places).unwrap();
         assert_eq!(load.check(&file), Ok(()), "the fourth place was not written");
+        load.first = 2;
+        assert_eq!(load.check(&file), Err("byte 1536 is not what it must be".to_owned()));
+        load.first = 0;
         places[100] ^= 1;
         std::fs::write(&file, &places).unwrap();
         assert_eq!(load.check(&file), Err("byte 100 is not what it must be".to_owned()));
         std::fs::remove_file(&file).unwrap();
+    }
+
+    #[test]
+    fn a_workload_goes_on_where_it_ended_and_another_begins_anew() {
+        let mut walk = Walk::default();
+        let (read, write) = (Workload::read(4096, 4), Workload::write(4096, 4));
+        assert_eq!(walk.begin(&read), 0);
+        walk.end(10);
+        assert_eq!(walk.begin(&read), 10);
+        walk.end(5);
+        assert_eq!(walk.begin(&read), 15);
+        assert_eq!(walk.begin(&write), 0);
+        assert_eq!(walk.begin(&read), 0);
     }
 
     #[test]

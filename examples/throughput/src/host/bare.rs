@@ -30,6 +30,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::contender::Contender;
+use crate::load::Walk;
 use crate::processor;
 use crate::rig::{BLOCK_LENGTH, Place, READ_LUN, WRITE_LUN};
 use crate::sample::Sample;
@@ -67,13 +68,14 @@ static SESSIONS: AtomicU8 = AtomicU8::new(0);
 pub struct Bare {
     place: Place,
     session: Option<(Digests, Session)>,
+    walk: Walk,
 }
 
 impl Bare {
     /// To be logged in at `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), session: None }
+        Self { place: place.clone(), session: None, walk: Walk::default() }
     }
 }
 
@@ -98,11 +100,14 @@ impl Contender for Bare {
             return Err("there is no session: it was not prepared".to_owned());
         };
         let span = self.place.bytes / u64::from(workload.block);
+        let first = self.walk.begin(workload);
         let ran = match workload.operation {
-            Operation::Read => session.read(workload, span, limit),
-            Operation::Write => session.write(workload, span, limit),
+            Operation::Read => session.read(workload, first, span, limit),
+            Operation::Write => session.write(workload, first, span, limit),
         };
-        ran.map_err(|error| format!("from {}: {error}", self.place.portal))
+        let sample = ran.map_err(|error| format!("from {}: {error}", self.place.portal))?;
+        self.walk.end(sample.commands);
+        Ok(sample)
     }
 }
 
@@ -182,8 +187,15 @@ impl Session {
         }
     }
 
-    /// Reads blocks one behind the other; how long an answer is, one that comes first says.
-    fn read(&mut self, workload: &Workload, span: u64, limit: Duration) -> io::Result<Sample> {
+    /// Reads the LUN's blocks, `span` in all, one behind the other from `first` on; how long an answer
+    /// is, one that comes first says.
+    fn read(
+        &mut self,
+        workload: &Workload,
+        first: u64,
+        span: u64,
+        limit: Duration,
+    ) -> io::Result<Sample> {
         self.make_ready(READ_LUN)?;
         let size = workload.block.min(READ_LIMIT);
         if !workload.block.is_multiple_of(size) {
@@ -193,7 +205,7 @@ impl Session {
         let of_answer = self.learn(size)?;
         let depth = (usize::from(workload.depth) * pieces).min(WINDOW);
         let blocks = size / BLOCK_LENGTH;
-        let span = span * pieces as u64;
+        let (first, span) = (first * pieces as u64, span * pieces as u64);
         let mut requests = Vec::with_capacity(depth * 64);
 
         let began = Instant::now();
@@ -207,7 +219,7 @@ impl Session {
             requests.clear();
             let begun = (answered / pieces + usize::from(workload.depth)) * pieces;
             while asked < (answered + depth).min(begun).min(most) {
-                let lba = (asked as u64 % span) * u64::from(blocks);
+                let lba = ((first + asked as u64) % span) * u64::from(blocks);
                 let cdb = cdb::read(lba, blocks);
                 self.append_command(&mut requests, READ_LUN, cdb, Transfer::Read(size));
                 asked += 1;
@@ -234,8 +246,14 @@ impl Session {
         })
     }
 
-    /// Writes blocks one behind the other, all of the same data.
-    fn write(&mut self, workload: &Workload, span: u64, limit: Duration) -> io::Result<Sample> {
+    /// Writes blocks one behind the other from `first` on, all of the same data.
+    fn write(
+        &mut self,
+        workload: &Workload,
+        first: u64,
+        span: u64,
+        limit: Duration,
+    ) -> io::Result<Sample> {
         self.make_ready(WRITE_LUN)?;
         let size = workload.block;
         let immediate = size.min(FIRST_BURST);
@@ -252,7 +270,7 @@ impl Session {
         loop {
             if began.elapsed() < limit {
                 while asked < answered + depth {
-                    let lba = (asked as u64 % span) * u64::from(blocks);
+                    let lba = ((first + asked as u64) % span) * u64::from(blocks);
                     let cdb = cdb::write(lba, blocks);
                     let transfer = Transfer::Write { size, immediate };
                     self.append_command(&mut requests, WRITE_LUN, cdb, transfer);

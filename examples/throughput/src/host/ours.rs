@@ -7,7 +7,7 @@ use isboot_transport::std_tcp::StdTcp;
 use crate::contender::Contender;
 use crate::host::peer::SETTLE;
 use crate::initiator::LoggedIn;
-use crate::load::Load;
+use crate::load::{Load, Walk};
 use crate::rig::Place;
 use crate::sample::Sample;
 use crate::targets::names;
@@ -17,6 +17,7 @@ use crate::workload::{Digests, Operation, Workload};
 pub struct Ours {
     place: Place,
     session: Option<(Digests, LoggedIn<StdTcp>)>,
+    walk: Walk,
     /// Different data for each run that writes.
     runs: u64,
     /// The last workload whose writes were seen not to land in each other's place.
@@ -27,7 +28,7 @@ impl Ours {
     /// isboot, to be logged in at `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), session: None, runs: 0, seen_apart: None }
+        Self { place: place.clone(), session: None, walk: Walk::default(), runs: 0, seen_apart: None }
     }
 }
 
@@ -59,8 +60,10 @@ impl Contender for Ours {
             return Err("there is no session: it was not prepared".to_owned());
         };
         self.runs += 1;
-        let mut load = Load::new(workload, self.place.bytes, self.runs)?;
+        let load = Load::new(workload, self.place.bytes, self.runs)?;
+        let mut load = load.beginning_at(self.walk.begin(workload));
         let sample = session.run(&mut load, limit)?;
+        self.walk.end(sample.commands);
         load.check(&self.place.written)?;
         if workload.operation == Operation::Write && self.seen_apart != Some(*workload) {
             self.seen_apart = Some(*workload);
