@@ -58,6 +58,9 @@ pub struct Options {
     pub ipv6: bool,
     /// Another unit, with a target name of its own: its name, and its LUN 0.
     pub other_unit: Option<(String, Lun)>,
+    /// glibc keeps what istgt frees. By itself it gives a session's memory back with each command, to
+    /// be faulted in again with the next, or it does not: as the last of its heap happens to lie.
+    pub keeps_memory: bool,
 }
 
 impl Default for Options {
@@ -78,6 +81,7 @@ impl Default for Options {
             port: None,
             ipv6: false,
             other_unit: None,
+            keeps_memory: false,
         }
     }
 }
@@ -137,6 +141,7 @@ pub struct Istgt {
     target_name: String,
     portal: SocketAddrV4,
     process: Process,
+    keeps_memory: bool,
     /// Logs of the processes before a restart.
     earlier_log: String,
 }
@@ -165,13 +170,14 @@ impl Istgt {
                 ))
             })?;
             let portal = SocketAddrV4::new(options.address, port);
-            match launch(directory, portal) {
+            match launch(directory, portal, options.keeps_memory) {
                 Ok(process) => {
                     return Ok(Self {
                         directory: directory.to_owned(),
                         target_name: Self::name_of(&options.unit),
                         portal,
                         process,
+                        keeps_memory: options.keeps_memory,
                         earlier_log: String::new(),
                     });
                 }
@@ -243,7 +249,7 @@ impl Istgt {
     pub fn restart(&mut self) -> Result<(), RigError> {
         self.process.stop();
         self.earlier_log.push_str(&self.process.log());
-        self.process = launch(&self.directory, self.portal)?;
+        self.process = launch(&self.directory, self.portal, self.keeps_memory)?;
         Ok(())
     }
 }
@@ -263,13 +269,26 @@ const CONFIGURATION: &str = "istgt.conf";
 const SECRETS: &str = "auth.conf";
 const PID_FILE: &str = "istgt.pid";
 const FILES: [&str; 3] = [CONFIGURATION, SECRETS, PID_FILE];
+/// mallopt(3): no heap is trimmed, it grows by 16 MiB, and no command's data has a mapping of its own.
+const KEEPING_MEMORY: [(&str, &str); 3] = [
+    ("MALLOC_TRIM_THRESHOLD_", "1073741824"),
+    ("MALLOC_TOP_PAD_", "16777216"),
+    ("MALLOC_MMAP_THRESHOLD_", "33554432"),
+];
 
-fn launch(directory: &Path, portal: SocketAddrV4) -> Result<Process, RigError> {
+fn launch(
+    directory: &Path,
+    portal: SocketAddrV4,
+    keeps_memory: bool,
+) -> Result<Process, RigError> {
     let mut command = Command::new("istgt");
     // Debian puts it into /usr/sbin, which an unprivileged user's PATH may lack.
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin"));
     command.arg("-c").arg(directory.join(CONFIGURATION)).arg("-D");
+    if keeps_memory {
+        command.envs(KEEPING_MEMORY);
+    }
     let mut process = Process::spawn(command, "istgt")?;
     let mut ended = false;
     let listens = within(START, || {
@@ -443,6 +462,25 @@ mod tests {
         drop(target);
         assert!(TcpStream::connect(portal).is_err());
         assert!(!own.exists());
+    }
+
+    #[test]
+    fn one_that_keeps_its_memory_is_told_so_again_after_a_restart() {
+        let scratch = Scratch::beside_the_test();
+        let luns = [lun(scratch.path(), "one", 1 << 20)];
+        for keeps_memory in [false, true] {
+            let options = Options { keeps_memory, ..Options::default() };
+            let own = scratch.path().join("istgt");
+            let mut target = Istgt::start(&own, &luns, &options).unwrap();
+            let is_told = |target: &Istgt| {
+                let told = fs::read(format!("/proc/{}/environ", target.id())).unwrap();
+                let told = String::from_utf8_lossy(&told).into_owned();
+                KEEPING_MEMORY.map(|(name, value)| told.contains(&format!("{name}={value}\0")))
+            };
+            assert_eq!(is_told(&target), [keeps_memory; 3]);
+            target.restart().unwrap();
+            assert_eq!(is_told(&target), [keeps_memory; 3]);
+        }
     }
 
     #[test]

@@ -69,6 +69,8 @@ pub struct StdTcp {
     waking: Cell<Waking>,
     /// Bytes that were read since nothing was held back last.
     read: usize,
+    /// Bytes that were read since somebody waited last.
+    came: usize,
     /// What comes next belongs where the last [`recv_into`](ByteStream::recv_into) wanted it.
     placing: bool,
     /// How many bytes are read at once before it is known where they belong.
@@ -103,6 +105,7 @@ impl StdTcp {
             waited: Cell::new(false),
             waking: Cell::new(Waking::ANY),
             read: 0,
+            came: 0,
             placing: false,
             ahead: BUFFER,
             deadline: None,
@@ -198,16 +201,21 @@ impl StdTcp {
     fn note_read(&mut self, read: Result<usize, Errno>, wanted: usize) -> Option<usize> {
         // Asking again what gave less than there was room for would only cost a call.
         self.drained = read != Ok(wanted);
+        let mut came = None;
         match read {
             Ok(0) => self.state = StreamState::PeerClosed,
             Ok(count) => {
                 self.read = self.read.saturating_add(count);
-                return Some(count);
+                self.came = self.came.saturating_add(count);
+                came = Some(count);
             }
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(error) => self.fail(error),
         }
-        None
+        if self.drained {
+            self.waking.get_mut().emptied(self.came);
+        }
+        came
     }
 
     /// Whether what is to be sent can wait until what the socket holds has been read.
@@ -272,6 +280,9 @@ impl ByteStream for StdTcp {
             self.check_connecting();
         }
         let waited = self.waited.take();
+        if waited {
+            self.came = 0;
+        }
         let is_open = matches!(self.state, StreamState::Open | StreamState::PeerClosed);
         if is_open && (waited || !self.holds_back()) {
             self.drain_unsent();

@@ -87,6 +87,8 @@ impl Rig {
             // None in a run: who counts bytes would count it.
             nop_in_interval: 3600,
             other_unit: Some((OTHERS_UNIT.to_owned(), lun(others, "BENCH-OTHERS"))),
+            // Otherwise one session is up to a half faster than the next by luck, whoever has it.
+            keeps_memory: true,
             ..Options::default()
         };
         let luns = [lun(read, "BENCH-READ"), lun(write, "BENCH-WRITE")];

@@ -1,5 +1,5 @@
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::thread;
 use std::time::Instant;
 use std::vec;
@@ -190,6 +190,31 @@ fn a_wait_ends_with_the_answer_and_not_before() {
     stream.poll(Duration::ZERO);
     assert_eq!(stream.recv(|bytes| (bytes.len(), bytes.len())), Some(ANSWER));
     drop(sends.join().unwrap());
+}
+
+#[test]
+fn a_peer_that_was_idle_when_its_answers_were_read_is_noticed() {
+    const ALL: usize = 8 * 4096;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, mut peer) = open(&listener);
+    let answer = |stream: &mut StdTcp, peer: &mut TcpStream, count: usize| {
+        stream.expect(Expected { all: ALL, first: 4096, each: 4096 });
+        peer.write_all(&pattern(count)).unwrap();
+        stream.wait(LIMIT);
+        // Asked twice, it counts once.
+        for _ in 0..2 {
+            stream.poll(Duration::ZERO);
+            while stream.recv(|bytes| (bytes.len(), ())).is_some() {}
+        }
+        stream.waking.get().haste()
+    };
+    for waits in 1..=3 {
+        assert_eq!(answer(&mut stream, &mut peer, ALL), waits);
+    }
+    assert_eq!(answer(&mut stream, &mut peer, ALL / 8 * 5), 3, "three were missing");
+    assert_eq!(answer(&mut stream, &mut peer, ALL / 2), 2, "half were missing");
+    stream.abort();
+    assert_eq!(stream.waking.get().haste(), 0, "another peer");
 }
 
 #[test]

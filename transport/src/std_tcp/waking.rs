@@ -8,15 +8,28 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 
 use crate::stream::Expected;
 
-/// Half of what is expected is waited for, and then to the end of an answer: the other half is under
-/// way meanwhile, and what ends nothing is not worth a wake-up.
-const PART: usize = 2;
+/// A half, a quarter or an eighth of what is expected is waited for, and then to the end of an answer:
+/// the rest is under way meanwhile, and what ends nothing is not worth a wake-up.
+const PARTS: [usize; 3] = [2, 4, 8];
+/// Of answers without data a quarter: each of them lets us send as much as the peer wants for a write,
+/// and what half of many ask for is more than it takes at once.
+const PART_WITHOUT_DATA: usize = 4;
+/// What an answer without data has at most: a header and digests.
+const WITHOUT_DATA: usize = 64;
+/// As many waits more in which the peer ran out of work than in which it had enough go to the next
+/// smaller part.
+const WAITS_OF_PART: u8 = 16;
+/// In sixteenths of what was expected: with no more than this missing the peer has run out of work, and
+/// with no more than this beyond what was waited for it has enough.
+const SIXTEENTH: usize = 16;
 /// More is not waited for, but to the end of an answer: it is worth a sleep, and to be copied while it
 /// is in the cache.
 const MOST: usize = 256 * 1024;
 /// Of so few answers the first byte wakes up: half of them is soon there, and would leave the peer
 /// with nothing to do until we are awake and have asked for more.
 const FEW: usize = 4;
+/// But not of more bytes than this: the part that is waited for leaves enough under way.
+const FEW_AT_MOST: usize = 512 * 1024;
 /// Of a single answer only a longer one comes in pieces of which the first can be copied early.
 const LONG: usize = 32 * 1024;
 /// Whoever was woken up by the first byte of an answer and then sleeps for longer until the rest comes
@@ -64,6 +77,10 @@ pub(super) struct Waking {
     early: bool,
     /// This one is for the rest of an answer that was begun so, which is late after so long.
     late_after: Option<Duration>,
+    /// What the wait was for, if it was for a part of many answers: all that was expected, and the part.
+    waited_for: Option<(usize, usize)>,
+    /// Rises when the peer ran out of work until then, and falls when it had enough.
+    haste: u8,
 }
 
 impl Waking {
@@ -76,6 +93,8 @@ impl Waking {
         whole: 0,
         early: false,
         late_after: None,
+        waited_for: None,
+        haste: 0,
     };
 
     /// So much will come without anything more from us.
@@ -94,6 +113,9 @@ impl Waking {
         if wanted != self.told && setsockopt(socket, ReceiveLowWater, &wanted).is_ok() {
             self.told = wanted;
         }
+        let Expected { all, .. } = self.expected;
+        let is_part = 1 < self.told && self.told < all && self.whole == 0;
+        self.waited_for = is_part.then_some((all, self.told));
         match self.told {
             ..=1 => limit,
             _ => limit.min(PATIENCE),
@@ -120,6 +142,24 @@ impl Waking {
         }
     }
 
+    /// The socket was emptied, the first time since the wait: so much had come.
+    pub(super) fn emptied(&mut self, came: usize) {
+        let Some((all, part)) = self.waited_for.take() else { return };
+        let little = all / SIXTEENTH;
+        // Where more came than was expected, the peer has got new work meanwhile.
+        if (all.saturating_sub(little)..=all).contains(&came) {
+            let most = WAITS_OF_PART.saturating_mul(PARTS.len() as u8).saturating_sub(1);
+            self.haste = self.haste.saturating_add(1).min(most);
+        } else if came <= part.saturating_add(little) {
+            self.haste = self.haste.saturating_sub(1);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn haste(&self) -> u8 {
+        self.haste
+    }
+
     /// Bytes to wake up for.
     fn wanted(&mut self) -> usize {
         let began = self.early && self.late_after.is_none();
@@ -143,8 +183,7 @@ impl Waking {
         let Expected { all, first, each } = self.expected;
         let behind = all.saturating_sub(first).checked_div(each).unwrap_or(0);
         let few = if behind == 0 { all >= LONG } else { behind < FEW };
-        // Of more bytes, the part that is waited for leaves enough under way.
-        self.whole == 0 && few && all < PART * MOST
+        self.whole == 0 && few && all < FEW_AT_MOST
     }
 
     /// After how long the rest of an answer is late, if we are in the middle of one.
@@ -158,10 +197,22 @@ impl Waking {
         }
     }
 
+    /// What part of the answers is waited for: of all of them, one divided by this.
+    fn part(&self) -> usize {
+        let [half, ..] = PARTS;
+        let part = PARTS.get(usize::from(self.haste / WAITS_OF_PART));
+        match self.expected.each {
+            ..=WITHOUT_DATA => PART_WITHOUT_DATA,
+            // Few answers of a peer that takes long for each.
+            _ if self.whole > 0 => half,
+            _ => part.copied().unwrap_or(half),
+        }
+    }
+
     /// The first end of an answer at or behind the part that is waited for, unless that is far behind.
     fn whole_answers(&self) -> usize {
         let Expected { all, first, each } = self.expected;
-        let part = (all / PART).min(MOST);
+        let part = (all / self.part()).min(MOST);
         let more = part.saturating_sub(first).div_ceil(each.max(1)).saturating_mul(each);
         let end = first.saturating_add(more).min(all);
         if (part..=2 * MOST).contains(&end) { end } else { part }
@@ -191,7 +242,7 @@ mod tests {
         assert_eq!(wanted(0, 0, 0), 1);
         // One response to a write, and many.
         assert_eq!(wanted(48, 48, 48), 1);
-        assert_eq!(expecting(32 * 48, 48, 48).wanted(), 16 * 48);
+        assert_eq!(expecting(32 * 48, 48, 48).wanted(), 8 * 48);
         assert_eq!(wanted(ANSWER, ANSWER, ANSWER), ANSWER);
         assert_eq!(wanted(4 * ANSWER, ANSWER, ANSWER), 2 * ANSWER);
         // The rest of the first, and three behind it.
@@ -211,6 +262,53 @@ mod tests {
         // A short one comes at once, and of much the rest is under way.
         assert_eq!(expecting(4148, 4148, 4148).wanted(), 4148);
         assert_eq!(expecting(4 * MOST, MOST, MOST).wanted(), MOST);
+    }
+
+    /// Waits that each find `came` bytes of `all`, and what is waited for after them.
+    fn after_waits(waking: &mut Waking, waits: u8, all: usize, came: usize) -> usize {
+        waking.expect(Expected { all, first: ANSWER, each: ANSWER });
+        for _ in 0..waits {
+            waking.waited_for = Some((all, waking.wanted()));
+            waking.emptied(came);
+        }
+        waking.wanted()
+    }
+
+    #[test]
+    fn less_is_waited_for_while_the_peer_runs_out_of_work() {
+        let all = 8 * ANSWER;
+        let mut waking = Waking::ANY;
+        assert_eq!(after_waits(&mut waking, WAITS_OF_PART - 1, all, all), 4 * ANSWER);
+        assert_eq!(after_waits(&mut waking, 1, all, all - 100), 2 * ANSWER);
+        // Neither is it idle nor far behind us, or it has got more to do.
+        for came in [5 * ANSWER, 7 * ANSWER, all + 1] {
+            assert_eq!(after_waits(&mut waking, 100, all, came), 2 * ANSWER);
+        }
+        assert_eq!(after_waits(&mut waking, u8::MAX, all, all), ANSWER);
+        assert_eq!(after_waits(&mut waking, WAITS_OF_PART, all, ANSWER), 2 * ANSWER);
+        assert_eq!(after_waits(&mut waking, WAITS_OF_PART, all, 2 * ANSWER + 100), 4 * ANSWER);
+        assert_eq!(after_waits(&mut waking, u8::MAX, all, 4 * ANSWER), 4 * ANSWER);
+    }
+
+    #[test]
+    fn of_few_answers_that_come_late_half_is_waited_for_however_idle_the_peer_was() {
+        let mut waking = Waking::ANY;
+        after_waits(&mut waking, u8::MAX, 8 * ANSWER, 8 * ANSWER);
+        waking.whole = WHOLE_WAITS;
+        waking.expect(FEW_ANSWERS);
+        assert_eq!(waking.wanted(), 2 * ANSWER);
+    }
+
+    #[test]
+    fn only_waits_for_a_part_say_how_busy_the_peer_is() {
+        let all = 8 * ANSWER;
+        let mut waking = Waking::ANY;
+        waking.expect(Expected { all, first: ANSWER, each: ANSWER });
+        waking.waited_for = Some((all, 4 * ANSWER));
+        for _ in 0..=WAITS_OF_PART {
+            waking.emptied(all);
+        }
+        assert_eq!(waking.haste, 1, "it was said once");
     }
 
     #[test]
