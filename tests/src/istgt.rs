@@ -276,11 +276,7 @@ const KEEPING_MEMORY: [(&str, &str); 3] = [
     ("MALLOC_MMAP_THRESHOLD_", "33554432"),
 ];
 
-fn launch(
-    directory: &Path,
-    portal: SocketAddrV4,
-    keeps_memory: bool,
-) -> Result<Process, RigError> {
+fn launch(directory: &Path, portal: SocketAddrV4, keeps_memory: bool) -> Result<Process, RigError> {
     let mut command = Command::new("istgt");
     // Debian puts it into /usr/sbin, which an unprivileged user's PATH may lack.
     let path = std::env::var("PATH").unwrap_or_default();

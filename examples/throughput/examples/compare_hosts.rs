@@ -15,6 +15,7 @@ use throughput::contender::{Turn, take_turns};
 use throughput::host::bare::Bare;
 use throughput::host::ours::Ours;
 use throughput::host::peer::{Peer, Program};
+use throughput::network;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
 use throughput::workload::{Digests, Workload};
@@ -36,6 +37,7 @@ struct Options {
 
 fn main() -> Result<(), String> {
     let options = Options::parse();
+    network::leave_for_an_unpaced_one()?;
     let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
     let rig = Rig::start(folder.path(), 64 << 20)?;
     let _apart = Apart::from_target(rig.istgt_id())?;

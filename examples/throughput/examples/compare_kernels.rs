@@ -18,6 +18,7 @@ use throughput::contender::{Contender, Turn, take_turns};
 use throughput::guest::bare::Bare;
 use throughput::guest::kernel::Kernel;
 use throughput::guest::machine::Hardware;
+use throughput::network;
 use throughput::rig::Rig;
 use throughput::sample::{Sample, Series};
 use throughput::workload::{Digests, Operation, Workload};
@@ -49,6 +50,7 @@ struct Options {
 
 fn main() -> Result<(), String> {
     let options = Options::parse();
+    network::leave_for_an_unpaced_one()?;
     let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
     let rig = Rig::start(folder.path(), 64 << 20)?;
     let loads = options.points.wanted(loads());

@@ -8,6 +8,8 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::congestion_control;
+
 /// One thing to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fact {
@@ -41,6 +43,7 @@ pub fn collect(emulators: &[&Path]) -> Vec<Fact> {
     add("processor", processor());
     add("memory", memory());
     add("system", system());
+    add("TCP's congestion control", Some(congestion_control()));
     let mut qemu: Vec<String> = emulators.iter().filter_map(|program| emulator(program)).collect();
     qemu.dedup();
     add("QEMU", Some(qemu.join("; ")));

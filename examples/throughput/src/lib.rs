@@ -16,6 +16,7 @@ pub mod limit;
 pub mod link;
 pub mod load;
 pub mod measurement;
+pub mod network;
 pub mod plan;
 pub mod processor;
 pub mod progress;

@@ -13,8 +13,8 @@
 //! handed that whole: libiscsi's kernel by the bridge, ours by the TAP device, which offers large
 //! receive.
 
-pub mod network;
 pub mod ours;
+pub mod shaped;
 pub mod tap;
 
 use std::net::Ipv4Addr;
@@ -31,8 +31,8 @@ use crate::progress::Tell;
 use crate::rig::{Place, Rig};
 use crate::targets::{names, settings};
 use crate::workload::{Digests, Workload};
-use network::{Rate, Shaped};
 use ours::Ours;
+use shaped::{Rate, Shaped};
 use tap::Tap;
 
 /// The target's address, and libiscsi's; those of our stacks follow.

@@ -152,7 +152,9 @@ impl Arguments {
             plan.nics.clone_from(&self.nic);
             plan.nics.dedup();
         }
-        plan.rounds = self.rounds.map_or(plan.rounds, usize::from);
+        if let Some(rounds) = self.rounds {
+            (plan.rounds, plan.host_rounds) = (rounds.into(), rounds.into());
+        }
         plan
     }
 

@@ -16,6 +16,7 @@ use crate::guest::machine::Hardware;
 use crate::host;
 use crate::link;
 use crate::measurement::{Measurement, Quantity, Section};
+use crate::network;
 use crate::plan::{Part, Plan};
 use crate::progress::Screen;
 use crate::report::dd::Dd;
@@ -72,6 +73,9 @@ struct Run<'a> {
 /// There is no target to measure against.
 pub fn run(plan: &Plan, equipment: &Equipment) -> Result<Found, String> {
     let mut screen = Screen::new(plan.estimate().as_secs());
+    if let Err(error) = network::leave_for_an_unpaced_one() {
+        screen.found(&format!("{error}. Sessions differ more here: TCP is paced"));
+    }
     screen.tell("making the target's disks");
     let rig = Rig::start(&equipment.folder, plan.lun_bytes)?;
     let mut run = Run { plan, equipment, rig, screen, found: Found::default() };
@@ -116,7 +120,7 @@ impl Run<'_> {
 
     /// The host's sockets.
     fn host(&mut self) {
-        let effort = host::Effort { rounds: self.plan.rounds, limit: self.plan.host_limit };
+        let effort = host::Effort { rounds: self.plan.host_rounds, limit: self.plan.host_limit };
         let (screen, workloads) = (&mut self.screen, self.plan.host_workloads());
         let measured = host::measure(&self.rig, &workloads, effort, &mut |line| screen.tell(line));
         self.keep(Part::Host, measured);

@@ -45,6 +45,11 @@ const WINDOW: usize = 32;
 const TOLD_AT_MOST: usize = 4;
 /// More than this is not slept for, nor received at once: it is copied while it is in the cache.
 const MARK: usize = 256 << 10;
+/// Of so few answers the first byte wakes up, as of one of [`LONG`] bytes: whoever sleeps longer leaves
+/// istgt with nothing to do. Not with digests, which istgt takes long for.
+const FEW: usize = 4;
+/// See [`FEW`].
+const LONG: usize = 32 << 10;
 /// Commands with data go out so many bytes at a time.
 const SENT_AT_ONCE: usize = 64 << 10;
 /// `MaxRecvDataSegmentLength` of both ends, and `MaxBurstLength`.
@@ -440,7 +445,12 @@ impl Session {
     fn receive_some(&mut self, owed: usize, first: usize, each: usize) -> io::Result<usize> {
         let half = (owed / 2).min(MARK);
         let more = half.saturating_sub(first).div_ceil(each) * each;
-        let mark = if owed == first { first } else { first + more };
+        let few = if owed == first { each >= LONG } else { owed <= FEW * each };
+        let mark = match owed {
+            _ if few && self.digests != Digests::Both => 1,
+            _ if owed == first => first,
+            _ => first + more,
+        };
         self.sleep_for(mark.min(owed))?;
         let mut came = 0;
         loop {
@@ -453,9 +463,11 @@ impl Session {
         }
     }
 
-    /// Sleeps for half of `owed` bytes, and receives what is there behind the first `have`.
+    /// Sleeps for a quarter of `owed` bytes, or any of [`FEW`] answers, and receives what is there
+    /// behind the first `have`.
     fn receive_more(&mut self, owed: usize, have: usize, each: usize) -> io::Result<usize> {
-        let mark = (owed / 2).next_multiple_of(each).min(owed);
+        let few = owed <= FEW * each;
+        let mark = if few { 1 } else { (owed / 4).next_multiple_of(each).min(owed) };
         self.sleep_for(mark)?;
         self.take(have, self.received.len())
     }

@@ -28,7 +28,13 @@ impl Ours {
     /// isboot, to be logged in at `place`.
     #[must_use]
     pub fn new(place: &Place) -> Self {
-        Self { place: place.clone(), session: None, walk: Walk::default(), runs: 0, seen_apart: None }
+        Self {
+            place: place.clone(),
+            session: None,
+            walk: Walk::default(),
+            runs: 0,
+            seen_apart: None,
+        }
     }
 }
 

@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(10);
 /// By then it has sent its login, which istgt sleeps on.
 const KNOCK: Duration = Duration::from_millis(60);
 /// What arrived while it was held is taken in this time, before the time that counts.
-pub const SETTLE: Duration = Duration::from_millis(50);
+pub const SETTLE: Duration = Duration::from_millis(35);
 
 /// Which program, and how it is told what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,12 +1,8 @@
 //! Two networks, and a shaped pair of devices between them.
 
-use std::fs::File;
 use std::net::Ipv4Addr;
-use std::os::fd::AsRawFd;
-use std::process::{self, Command};
-use std::thread;
 
-use nix::sched::{CloneFlags, setns, unshare};
+use crate::network::{Network, ip, run};
 
 /// Bits a second of a link, and the bucket that lets no more through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,42 +29,6 @@ impl Rate {
     /// window, so that nothing is lost and what is measured is the rate.
     fn words(self) -> String {
         format!("tbf rate {}gbit burst 256kb latency 20ms", self.gigabits)
-    }
-}
-
-/// A network of its own (a namespace). It is gone with the last of: this, processes and threads in
-/// it, devices that are held open.
-#[derive(Debug)]
-struct Network(File);
-
-impl Network {
-    fn new() -> Result<Self, String> {
-        let made = thread::spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNET)?;
-            File::open("/proc/thread-self/ns/net")
-        });
-        let made = made.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        let made = made.map_err(|error| format!("making a network: {error}; it needs root"))?;
-        let network = Self(made);
-        network.enter(|| ip("link set lo up"))?;
-        Ok(network)
-    }
-
-    /// Does `work` in this network; what that starts is in it too.
-    fn enter<R: Send>(&self, work: impl FnOnce() -> Result<R, String> + Send) -> Result<R, String> {
-        thread::scope(|scope| {
-            let worker = scope.spawn(|| {
-                setns(&self.0, CloneFlags::CLONE_NEWNET)
-                    .map_err(|error| format!("entering a network: {error}"))?;
-                work()
-            });
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
-    /// As ip-link(8) finds it.
-    fn path(&self) -> String {
-        format!("/proc/{}/fd/{}", process::id(), self.0.as_raw_fd())
     }
 }
 
@@ -154,27 +114,8 @@ impl Shaped {
     }
 }
 
-fn ip(line: &str) -> Result<(), String> {
-    run("ip", line).map(drop)
-}
-
 fn tc(line: &str) -> Result<(), String> {
     run("tc", line).map(drop)
-}
-
-/// Runs a program of the package iproute2 with these words.
-fn run(program: &str, line: &str) -> Result<String, String> {
-    let mut command = Command::new(program);
-    // Debian puts tc into /usr/sbin, which a user's PATH may lack.
-    let path = std::env::var("PATH").unwrap_or_default();
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin")).args(line.split_whitespace());
-    let output = command.output();
-    let output = output
-        .map_err(|error| format!("running {program}: {error}; the package iproute2 has it"))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    Err(format!("{program} {line}: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
 }
 
 #[cfg(test)]
@@ -206,12 +147,5 @@ mod tests {
         let portal = listener.local_addr().unwrap();
         assert!(shaped.at_initiator(|| Ok(TcpStream::connect(portal))).unwrap().is_ok());
         assert!(!run("ip", "address show").unwrap().contains("10.213.9."));
-    }
-
-    #[test]
-    fn a_step_that_fails_says_which_and_what_came_back() {
-        let error = ip("link set dev no-such-device up").unwrap_err();
-        assert!(error.starts_with("ip link set dev no-such-device up: "), "{error}");
-        assert!(error.contains("no-such-device") && !error.ends_with('\n'), "{error}");
     }
 }
