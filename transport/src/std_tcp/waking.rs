@@ -28,8 +28,6 @@ const MOST: usize = 256 * 1024;
 /// Of so few answers the first byte wakes up: half of them is soon there, and would leave the peer
 /// with nothing to do until we are awake and have asked for more.
 const FEW: usize = 4;
-/// But not of more bytes than this: the part that is waited for leaves enough under way.
-const FEW_AT_MOST: usize = 512 * 1024;
 /// Of a single answer only a longer one comes in pieces of which the first can be copied early.
 const LONG: usize = 32 * 1024;
 /// Whoever was woken up by the first byte of an answer and then sleeps for longer until the rest comes
@@ -183,7 +181,7 @@ impl Waking {
         let Expected { all, first, each } = self.expected;
         let behind = all.saturating_sub(first).checked_div(each).unwrap_or(0);
         let few = if behind == 0 { all >= LONG } else { behind < FEW };
-        self.whole == 0 && few && all < FEW_AT_MOST
+        self.whole == 0 && few
     }
 
     /// After how long the rest of an answer is late, if we are in the middle of one.
@@ -212,7 +210,7 @@ impl Waking {
     /// The first end of an answer at or behind the part that is waited for, unless that is far behind.
     fn whole_answers(&self) -> usize {
         let Expected { all, first, each } = self.expected;
-        let part = (all / self.part()).min(MOST);
+        let part = all.checked_div(self.part()).unwrap_or(all).min(MOST);
         let more = part.saturating_sub(first).div_ceil(each.max(1)).saturating_mul(each);
         let end = first.saturating_add(more).min(all);
         if (part..=2 * MOST).contains(&end) { end } else { part }
@@ -259,9 +257,9 @@ mod tests {
             }
         }
         assert_eq!(expecting(ANSWER, ANSWER, ANSWER).wanted(), 1);
-        // A short one comes at once, and of much the rest is under way.
+        // A short one comes at once, and of many enough is under way.
         assert_eq!(expecting(4148, 4148, 4148).wanted(), 4148);
-        assert_eq!(expecting(4 * MOST, MOST, MOST).wanted(), MOST);
+        assert_eq!(expecting(5 * MOST, MOST, MOST).wanted(), MOST);
     }
 
     /// Waits that each find `came` bytes of `all`, and what is waited for after them.
