@@ -194,11 +194,12 @@ fn a_wait_ends_with_the_answer_and_not_before() {
 
 #[test]
 fn a_peer_that_was_idle_when_its_answers_were_read_is_noticed() {
-    const ALL: usize = 8 * 4096;
+    const EACH: usize = 4096;
+    const ALL: usize = 8 * EACH;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);
-    let answer = |stream: &mut StdTcp, peer: &mut TcpStream, count: usize| {
-        stream.expect(Expected { all: ALL, first: 4096, each: 4096 });
+    let answer_to = |expected, stream: &mut StdTcp, peer: &mut TcpStream, count: usize| {
+        stream.expect(expected);
         peer.write_all(&pattern(count)).unwrap();
         stream.wait(LIMIT);
         // Asked twice, it counts once.
@@ -208,11 +209,16 @@ fn a_peer_that_was_idle_when_its_answers_were_read_is_noticed() {
         }
         stream.waking.get().haste()
     };
+    let answer = |stream: &mut StdTcp, peer: &mut TcpStream, count| {
+        answer_to(Expected { all: ALL, first: EACH, each: EACH }, stream, peer, count)
+    };
     for waits in 1..=3 {
         assert_eq!(answer(&mut stream, &mut peer, ALL), waits);
     }
     assert_eq!(answer(&mut stream, &mut peer, ALL / 8 * 5), 3, "three were missing");
     assert_eq!(answer(&mut stream, &mut peer, ALL / 2), 2, "half were missing");
+    let to_writes = Expected { all: 32 * 48, first: 48, each: 48 };
+    assert_eq!(answer_to(to_writes, &mut stream, &mut peer, 32 * 48), 2, "no data was");
     stream.abort();
     assert_eq!(stream.waking.get().haste(), 0, "another peer");
 }

@@ -75,7 +75,8 @@ pub(super) struct Waking {
     early: bool,
     /// This one is for the rest of an answer that was begun so, which is late after so long.
     late_after: Option<Duration>,
-    /// What the wait was for, if it was for a part of many answers: all that was expected, and the part.
+    /// What the wait was for, if it was for a part of many answers with data: all that was expected, and
+    /// the part.
     waited_for: Option<(usize, usize)>,
     /// Rises when the peer ran out of work until then, and falls when it had enough.
     haste: u8,
@@ -111,9 +112,10 @@ impl Waking {
         if wanted != self.told && setsockopt(socket, ReceiveLowWater, &wanted).is_ok() {
             self.told = wanted;
         }
-        let Expected { all, .. } = self.expected;
-        let is_part = 1 < self.told && self.told < all && self.whole == 0;
-        self.waited_for = is_part.then_some((all, self.told));
+        let Expected { all, each, .. } = self.expected;
+        let is_part = 1 < self.told && self.told < all;
+        let counts = is_part && self.whole == 0 && each > WITHOUT_DATA;
+        self.waited_for = counts.then_some((all, self.told));
         match self.told {
             ..=1 => limit,
             _ => limit.min(PATIENCE),
