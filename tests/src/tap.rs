@@ -7,7 +7,6 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::path::Path;
 use std::process::Command;
 use std::rc::Rc;
 use std::thread;
@@ -31,6 +30,7 @@ pub const TARGET: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 2);
 const OURS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 15);
 const OUR_MAC: [u8; 6] = [0x52, 0x54, 0, 0x12, 0x34, 0x56];
 const NAME: &str = "isboot0";
+const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
 
 /// Runs `test` in a thread with a network of its own, where the kernel is at [`TARGET`] behind a
 /// TAP device. What the thread starts is in that network too; all of it is gone when the thread and
@@ -84,12 +84,18 @@ pub fn hurry_the_kernel() -> Result<(), RigError> {
     ip(&format!("route replace 10.0.2.0/24 dev {NAME} src {TARGET} rto_min 10ms"))
 }
 
+/// How the kernel of this thread's network avoids congestion, by name; empty where it does not tell.
+#[must_use]
+pub fn congestion_control() -> String {
+    std::fs::read_to_string(CONGESTION_CONTROL).unwrap_or_default().trim().to_owned()
+}
+
 /// Sets how the kernel of this thread's network avoids congestion.
 ///
 /// # Errors
 /// When the kernel does not know it, or lets only its first network use it.
 pub fn set_congestion_control(name: &str) -> std::io::Result<()> {
-    std::fs::write(Path::new("/proc/sys/net/ipv4/tcp_congestion_control"), name)
+    std::fs::write(CONGESTION_CONTROL, name)
 }
 
 /// What happens on the cable; tests hold one end of it.

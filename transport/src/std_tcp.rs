@@ -201,21 +201,19 @@ impl StdTcp {
     fn note_read(&mut self, read: Result<usize, Errno>, wanted: usize) -> Option<usize> {
         // Asking again what gave less than there was room for would only cost a call.
         self.drained = read != Ok(wanted);
-        let mut came = None;
-        match read {
-            Ok(0) => self.state = StreamState::PeerClosed,
-            Ok(count) => {
-                self.read = self.read.saturating_add(count);
-                self.came = self.came.saturating_add(count);
-                came = Some(count);
-            }
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            Err(error) => self.fail(error),
-        }
+        let count = read.unwrap_or(0);
+        self.read = self.read.saturating_add(count);
+        self.came = self.came.saturating_add(count);
         if self.drained {
             self.waking.get_mut().emptied(self.came);
         }
-        came
+        match read {
+            Ok(0) => self.state = StreamState::PeerClosed,
+            Ok(count) => return Some(count),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(error) => self.fail(error),
+        }
+        None
     }
 
     /// Whether what is to be sent can wait until what the socket holds has been read.

@@ -6,9 +6,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
+use isboot_tests::tap::congestion_control;
 use serde::{Deserialize, Serialize};
-
-use crate::network::congestion_control;
 
 /// One thing to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -23,12 +23,13 @@ pub struct Walk {
 }
 
 impl Walk {
-    /// Where the next run of `workload` begins: at the LUN's begin, where the last was of another.
-    pub fn begin(&mut self, workload: &Workload) -> u64 {
+    /// The places of the next run of `workload` on a LUN of `bytes`: from its begin, where the last run
+    /// was of another.
+    pub fn begin(&mut self, workload: &Workload, bytes: u64) -> Places {
         if self.of != Some(*workload) {
             *self = Self { of: Some(*workload), place: 0 };
         }
-        self.place
+        Places { first: self.place, span: bytes / u64::from(workload.block) }
     }
 
     /// The run that was begun carried out so many requests.
@@ -37,14 +38,33 @@ impl Walk {
     }
 }
 
+/// Places on a LUN, counted in requests, that follow each other and begin anew at its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Places {
+    first: u64,
+    /// Requests that fit the LUN.
+    span: u64,
+}
+
+impl Places {
+    /// Where a request belongs, by how many were before it.
+    #[must_use]
+    pub fn of(self, request: u64) -> u64 {
+        self.first.wrapping_add(request) % self.span
+    }
+
+    /// The same, where each request is so many.
+    #[must_use]
+    pub fn in_pieces(self, pieces: u64) -> Self {
+        Self { first: self.first.wrapping_mul(pieces), span: self.span * pieces }
+    }
+}
+
 /// The requests of one run.
 #[derive(Debug)]
 pub struct Load {
     workload: Workload,
-    /// Requests that fit the LUN.
-    span: u64,
-    /// The place of the first request, where they follow each other.
-    first: u64,
+    places: Places,
     submitted: u64,
     random: Random,
     idle: Vec<Idle>,
@@ -117,8 +137,7 @@ impl Load {
             .map_err(|error| format!("memory of {block} bytes: {error}"))?;
         Ok(Self {
             workload: *workload,
-            span: bytes / u64::from(block),
-            first: 0,
+            places: Places { first: 0, span: bytes / u64::from(block) },
             submitted: 0,
             random: Random(run),
             idle: buffers.into_iter().map(|buffer| Idle { buffer, last: None }).collect(),
@@ -126,10 +145,10 @@ impl Load {
         })
     }
 
-    /// The same from another place of the LUN on.
+    /// The same at other places, where requests follow each other.
     #[must_use]
-    pub fn beginning_at(self, place: u64) -> Self {
-        Self { first: place, ..self }
+    pub fn at(self, places: Places) -> Self {
+        Self { places, ..self }
     }
 
     /// The LUN that it is for.
@@ -153,8 +172,8 @@ impl Load {
     ) -> Result<(), String> {
         while let Some(Idle { buffer, .. }) = self.idle.pop() {
             let place = match self.workload.pattern {
-                Pattern::Sequential => self.place(self.submitted),
-                Pattern::Random => self.random.below(self.span),
+                Pattern::Sequential => self.places.of(self.submitted),
+                Pattern::Random => self.random.below(self.places.span),
             };
             let lba = place * u64::from(self.workload.block / BLOCK_LENGTH);
             let taken = match self.workload.operation {
@@ -166,10 +185,6 @@ impl Load {
             self.submitted += 1;
         }
         Ok(())
-    }
-
-    fn place(&self, request: u64) -> u64 {
-        self.first.wrapping_add(request) % self.span
     }
 
     /// Takes a request that is done; how many bytes it moved.
@@ -238,8 +253,8 @@ impl Load {
         let failed = |error| format!("reading {written:?}: {error}");
         let file = File::open(written).map_err(failed)?;
         let mut found = vec![0; data.len()];
-        for request in 0..self.submitted.min(self.span) {
-            let offset = self.place(request) * data.len() as u64;
+        for request in 0..self.submitted.min(self.places.span) {
+            let offset = self.places.of(request) * data.len() as u64;
             file.read_exact_at(&mut found, offset).map_err(failed)?;
             if let Some(at) = first_difference(data, &found) {
                 return Err(format!("byte {} is not what it must be", offset + at as u64));
@@ -316,9 +331,9 @@ mod tests {
         (load.submitted, load.idle[0].last) = (3, Some(Request { lba: 2, order: 2 }));
         std::fs::write(&file, &places).unwrap();
         assert_eq!(load.check(&file), Ok(()), "the fourth place was not written");
-        load.first = 2;
+        load.places.first = 2;
         assert_eq!(load.check(&file), Err("byte 1536 is not what it must be".to_owned()));
-        load.first = 0;
+        load.places.first = 0;
         places[100] ^= 1;
         std::fs::write(&file, &places).unwrap();
         assert_eq!(load.check(&file), Err("byte 100 is not what it must be".to_owned()));
@@ -329,13 +344,14 @@ mod tests {
     fn a_workload_goes_on_where_it_ended_and_another_begins_anew() {
         let mut walk = Walk::default();
         let (read, write) = (Workload::read(4096, 4), Workload::write(4096, 4));
-        assert_eq!(walk.begin(&read), 0);
+        let begin = |walk: &mut Walk, workload| walk.begin(workload, 1 << 20).of(0);
+        assert_eq!(begin(&mut walk, &read), 0);
         walk.end(10);
-        assert_eq!(walk.begin(&read), 10);
+        assert_eq!(begin(&mut walk, &read), 10);
         walk.end(5);
-        assert_eq!(walk.begin(&read), 15);
-        assert_eq!(walk.begin(&write), 0);
-        assert_eq!(walk.begin(&read), 0);
+        assert_eq!(begin(&mut walk, &read), 15);
+        assert_eq!(begin(&mut walk, &write), 0);
+        assert_eq!(begin(&mut walk, &read), 0);
     }
 
     #[test]

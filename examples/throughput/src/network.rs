@@ -1,23 +1,16 @@
 //! Networks of our own (namespaces), which nothing outside sees.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::process::{self, Command};
 use std::thread;
 
+use isboot_tests::tap::{congestion_control, set_congestion_control};
 use nix::sched::{CloneFlags, setns, unshare};
 
-/// What decides how much TCP sends at once, in the network of the thread that asks.
-const CONGESTION_CONTROL: &str = "/proc/sys/net/ipv4/tcp_congestion_control";
-/// Those that send as soon as there is room in a window, the better known first. BBR sends at the pace of
+/// Congestion control that sends as soon as there is room in a window, the better known first. BBR sends at the pace of
 /// a model of the path: on one without delay or limit that is a matter of luck, session by session.
 const BY_WINDOW: [&str; 2] = ["cubic", "reno"];
-
-/// How much TCP sends at once here is decided by this.
-#[must_use]
-pub fn congestion_control() -> String {
-    fs::read_to_string(CONGESTION_CONTROL).unwrap_or_default().trim().to_owned()
-}
 
 /// Where TCP is paced, takes this thread and all that it starts from now on to a network of their own
 /// where it is not: nothing but a loopback device is in it.
@@ -53,7 +46,7 @@ impl Network {
         let network = Self(made);
         network.enter(|| {
             ip("link set lo up")?;
-            let taken = BY_WINDOW.iter().any(|one| fs::write(CONGESTION_CONTROL, one).is_ok());
+            let taken = BY_WINDOW.iter().any(|one| set_congestion_control(one).is_ok());
             taken.then_some(()).ok_or_else(|| {
                 format!("making a network: TCP takes none of {BY_WINDOW:?} for congestion control")
             })
@@ -122,6 +115,8 @@ pub fn run(program: &str, line: &str) -> Result<String, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -207,11 +207,7 @@ impl Plan {
     }
 
     fn rounds(&self) -> u32 {
-        u32::try_from(self.rounds).unwrap_or(u32::MAX)
-    }
-
-    fn host_rounds(&self) -> u32 {
-        u32::try_from(self.host_rounds).unwrap_or(u32::MAX)
+        count(self.rounds)
     }
 
     /// How long a workload of ours and of Linux takes, of bare iSCSI besides where it is asked.
@@ -249,11 +245,10 @@ impl Plan {
             Part::Host => {
                 let all = self.host_workloads();
                 let beside_theirs = all.iter().filter(|one| one.digests == Digests::None).count();
-                let [all, beside_theirs] = [all.len(), beside_theirs]
-                    .map(|count| u32::try_from(count).unwrap_or(u32::MAX));
+                let (all, beside_theirs) = (count(all.len()), count(beside_theirs));
                 let turns = (self.host_limit + BETWEEN) * (3 * all + 4);
                 let settled = SETTLE * (all + beside_theirs);
-                4 * LOGIN + (turns + settled) * self.host_rounds()
+                4 * LOGIN + (turns + settled) * count(self.host_rounds)
             }
             Part::Link => 3 * LOGIN + self.turns(2 * 3, self.limit),
             Part::Start => self.start_takes(),
@@ -265,7 +260,7 @@ impl Plan {
     /// About how long the part that boots takes.
     pub fn start_takes(&self) -> Duration {
         let cards: Duration = self.nics.iter().map(|nic| start::takes(*nic)).sum();
-        (LOGIN + cards) * u32::try_from(self.rounds).unwrap_or(u32::MAX)
+        (LOGIN + cards) * self.rounds()
     }
 
     /// Every size, depth and digest, both ways.
@@ -297,6 +292,11 @@ impl Plan {
         };
         self.every_workload().into_iter().filter(wanted).collect()
     }
+}
+
+/// As a time is multiplied.
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

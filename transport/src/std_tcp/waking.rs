@@ -19,6 +19,8 @@ const WITHOUT_DATA: usize = 64;
 /// As many waits more in which the peer ran out of work than in which it had enough go to the next
 /// smaller part.
 const WAITS_OF_PART: u8 = 16;
+/// The most of them.
+const GREATEST_HASTE: u8 = WAITS_OF_PART * PARTS.len() as u8 - 1;
 /// In sixteenths of what was expected: with no more than this missing the peer has run out of work, and
 /// with no more than this beyond what was waited for it has enough.
 const SIXTEENTH: usize = 16;
@@ -148,8 +150,7 @@ impl Waking {
         let little = all / SIXTEENTH;
         // Where more came than was expected, the peer has got new work meanwhile.
         if (all.saturating_sub(little)..=all).contains(&came) {
-            let most = WAITS_OF_PART.saturating_mul(PARTS.len() as u8).saturating_sub(1);
-            self.haste = self.haste.saturating_add(1).min(most);
+            self.haste = self.haste.saturating_add(1).min(GREATEST_HASTE);
         } else if came <= part.saturating_add(little) {
             self.haste = self.haste.saturating_sub(1);
         }

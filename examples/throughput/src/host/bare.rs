@@ -30,7 +30,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::contender::Contender;
-use crate::load::Walk;
+use crate::load::{Places, Walk};
 use crate::processor;
 use crate::rig::{BLOCK_LENGTH, Place, READ_LUN, WRITE_LUN};
 use crate::sample::Sample;
@@ -104,11 +104,10 @@ impl Contender for Bare {
         let Some((_, session)) = &mut self.session else {
             return Err("there is no session: it was not prepared".to_owned());
         };
-        let span = self.place.bytes / u64::from(workload.block);
-        let first = self.walk.begin(workload);
+        let places = self.walk.begin(workload, self.place.bytes);
         let ran = match workload.operation {
-            Operation::Read => session.read(workload, first, span, limit),
-            Operation::Write => session.write(workload, first, span, limit),
+            Operation::Read => session.read(workload, places, limit),
+            Operation::Write => session.write(workload, places, limit),
         };
         let sample = ran.map_err(|error| format!("from {}: {error}", self.place.portal))?;
         self.walk.end(sample.commands);
@@ -192,15 +191,8 @@ impl Session {
         }
     }
 
-    /// Reads the LUN's blocks, `span` in all, one behind the other from `first` on; how long an answer
-    /// is, one that comes first says.
-    fn read(
-        &mut self,
-        workload: &Workload,
-        first: u64,
-        span: u64,
-        limit: Duration,
-    ) -> io::Result<Sample> {
+    /// Reads one block behind the other; how long an answer is, one that comes first says.
+    fn read(&mut self, workload: &Workload, places: Places, limit: Duration) -> io::Result<Sample> {
         self.make_ready(READ_LUN)?;
         let size = workload.block.min(READ_LIMIT);
         if !workload.block.is_multiple_of(size) {
@@ -210,7 +202,7 @@ impl Session {
         let of_answer = self.learn(size)?;
         let depth = (usize::from(workload.depth) * pieces).min(WINDOW);
         let blocks = size / BLOCK_LENGTH;
-        let (first, span) = (first * pieces as u64, span * pieces as u64);
+        let places = places.in_pieces(pieces as u64);
         let mut requests = Vec::with_capacity(depth * 64);
 
         let began = Instant::now();
@@ -224,7 +216,7 @@ impl Session {
             requests.clear();
             let begun = (answered / pieces + usize::from(workload.depth)) * pieces;
             while asked < (answered + depth).min(begun).min(most) {
-                let lba = ((first + asked as u64) % span) * u64::from(blocks);
+                let lba = places.of(asked as u64) * u64::from(blocks);
                 let cdb = cdb::read(lba, blocks);
                 self.append_command(&mut requests, READ_LUN, cdb, Transfer::Read(size));
                 asked += 1;
@@ -251,12 +243,11 @@ impl Session {
         })
     }
 
-    /// Writes blocks one behind the other from `first` on, all of the same data.
+    /// Writes blocks one behind the other, all of the same data.
     fn write(
         &mut self,
         workload: &Workload,
-        first: u64,
-        span: u64,
+        places: Places,
         limit: Duration,
     ) -> io::Result<Sample> {
         self.make_ready(WRITE_LUN)?;
@@ -275,7 +266,7 @@ impl Session {
         loop {
             if began.elapsed() < limit {
                 while asked < answered + depth {
-                    let lba = ((first + asked as u64) % span) * u64::from(blocks);
+                    let lba = places.of(asked as u64) * u64::from(blocks);
                     let cdb = cdb::write(lba, blocks);
                     let transfer = Transfer::Write { size, immediate };
                     self.append_command(&mut requests, WRITE_LUN, cdb, transfer);
@@ -446,10 +437,12 @@ impl Session {
         let half = (owed / 2).min(MARK);
         let more = half.saturating_sub(first).div_ceil(each) * each;
         let few = if owed == first { each >= LONG } else { owed <= FEW * each };
-        let mark = match owed {
-            _ if few && self.digests != Digests::Both => 1,
-            _ if owed == first => first,
-            _ => first + more,
+        let mark = if few && self.digests != Digests::Both {
+            1
+        } else if owed == first {
+            first
+        } else {
+            first + more
         };
         self.sleep_for(mark.min(owed))?;
         let mut came = 0;

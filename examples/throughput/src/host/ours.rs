@@ -67,7 +67,7 @@ impl Contender for Ours {
         };
         self.runs += 1;
         let load = Load::new(workload, self.place.bytes, self.runs)?;
-        let mut load = load.beginning_at(self.walk.begin(workload));
+        let mut load = load.at(self.walk.begin(workload, self.place.bytes));
         let sample = session.run(&mut load, limit)?;
         self.walk.end(sample.commands);
         load.check(&self.place.written)?;
