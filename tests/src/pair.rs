@@ -150,7 +150,7 @@ impl<const LUNS: usize> PairOf<LUNS> {
         let disks = Disks::new(
             *boot_lun,
             usize::from(parameters.queue_depth),
-            parameters.transfer_limit,
+            parameters.transfer_limit(),
             parameters.ready_timeout,
         );
         let session = Session::new(config, Instant::ZERO);

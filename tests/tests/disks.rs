@@ -281,15 +281,22 @@ fn commands_may_leave_in_the_middle_of_a_long_run() {
 
 /// A target answers a read once all of it came from its disk.
 #[test]
-fn a_large_write_is_one_command_and_a_large_read_several() {
-    let target = target().build();
-    let mut pair = Pair::ready(&target, &[]);
+fn a_large_write_is_one_command_and_a_large_read_several_unless_told_otherwise() {
     let content = Random(5).bytes(600 * 1024);
-    pair.write(0, 0, &content).unwrap();
-    assert_eq!(pair.read(0, 0, content.len()).unwrap(), content);
-    assert_eq!(target.statistics().command_count(0x2a), 1);
-    assert_eq!(target.statistics().command_count(0x28), 3);
-    pair.log_out();
+    for (parameters, writes, reads) in [
+        (&[][..], 1, 3),
+        (&[("read_limit", "1048576")], 1, 1),
+        (&[("read_limit", "204800")], 1, 3),
+        (&[("transfer_limit", "204800"), ("read_limit", "1048576")], 3, 3),
+    ] {
+        let target = target().build();
+        let mut pair = Pair::ready(&target, parameters);
+        pair.write(0, 0, &content).unwrap();
+        assert_eq!(pair.read(0, 0, content.len()).unwrap(), content);
+        let count = |code| target.statistics().command_count(code);
+        assert_eq!((count(0x2a), count(0x28)), (writes, reads), "{parameters:?}");
+        pair.log_out();
+    }
 }
 
 #[test]

@@ -104,7 +104,7 @@ impl LoginOptions {
 
     /// The parameters, with room for `depth` requests unless the command line says otherwise.
     fn parameters(&self, depth: Option<u16>) -> Result<Parameters, Failure> {
-        let mut parameters = Parameters::default();
+        let mut parameters = defaults();
         parameters.queue_depth = parameters.queue_depth.max(depth.unwrap_or(0));
         for (option, parameter, value) in [
             ("--chap-algorithm", "chap_algorithms", &self.chap_algorithm),
@@ -215,9 +215,16 @@ fn secret_from(path: &Path) -> Result<Secret, Failure> {
         .map_err(|error| Failure::doing(format_args!("the secret in {shown} is unusable"), error))
 }
 
+/// The parameters unless they are given. A read is one command here, as a write is: the host's kernel
+/// receives while its disk is read, and over its loopback each command costs more than it brings.
+fn defaults() -> Parameters {
+    let defaults = Parameters::default();
+    Parameters { read_limit: defaults.transfer_limit, ..defaults }
+}
+
 /// The parameters as a table.
 pub(crate) fn parameter_help() -> String {
-    let defaults = Parameters::default();
+    let defaults = defaults();
     let rows = Parameters::list().iter().filter(|info| !BOOT_ONLY.contains(&info.name));
     let width = rows.clone().map(|info| info.name.len()).max().unwrap_or(0);
     let mut text = format!(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use isboot::boot::Parameters;
-use isboot::disk::{Disk, READ_LIMIT};
+use isboot::disk::Disk;
 
 use crate::amount;
 use crate::failure::Failure;
@@ -138,7 +138,7 @@ impl Pace {
     /// With as many requests as it takes to have `queue_depth` reads outstanding, when the command
     /// line does not say.
     pub(crate) fn shape(&self, parameters: &Parameters) -> Shape {
-        let command = parameters.transfer_limit.min(READ_LIMIT);
+        let command = parameters.transfer_limit().read;
         let outstanding = u64::from(parameters.queue_depth) * u64::from(command);
         let enough = (outstanding / self.chunk).clamp(1, u64::from(MAX_DEPTH));
         let depth = self.depth.map_or(enough as usize, usize::from);

@@ -22,6 +22,8 @@ use crate::workload::Digests;
 pub const DEPTH: usize = 64;
 /// Commands that can be under way: large requests take more than one.
 const TASKS: usize = 160;
+/// A read is one command, as libiscsi has it: with a target whose disk is memory pieces only cost more.
+pub const READ_LIMIT: u32 = 1024 * 1024;
 /// Disks: the LUNs of the rig, and room.
 const LUNS: usize = 4;
 /// No request takes longer than this, nor a login.
@@ -65,6 +67,7 @@ impl<S: ByteStream> LoggedIn<S> {
         let parameters = Parameters {
             header_digest: offer(digests != Digests::None),
             data_digest: offer(digests == Digests::Both),
+            read_limit: READ_LIMIT,
             ..Parameters::default()
         };
         let isboot = Isboot::new(

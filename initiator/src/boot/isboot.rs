@@ -112,7 +112,7 @@ where
         let disks = Disks::new(
             plan.lun,
             usize::from(parameters.queue_depth),
-            parameters.transfer_limit,
+            parameters.transfer_limit(),
             parameters.ready_timeout,
         );
         let mut isboot = Self::over(stream, Session::new(config, now), disks, entropy);

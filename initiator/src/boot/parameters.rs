@@ -12,6 +12,7 @@ use isboot_transport::netstack::AddressCheck;
 use isboot_transport::vlan::VlanId;
 
 use super::root_path::{RootPath, RootPathError};
+use crate::disk::{READ_LIMIT, TransferLimit};
 use crate::login::{ChapAlgorithms, DigestOffer, OperationalOffer};
 use crate::session::{Escalation, Timeouts};
 use crate::time::Duration;
@@ -106,8 +107,10 @@ pub struct Parameters {
     pub data_digest: DigestOffer,
     /// Commands outstanding at a time.
     pub queue_depth: u16,
-    /// Most bytes moved by one command; a read takes [`READ_LIMIT`](crate::disk::READ_LIMIT) at most.
+    /// Most bytes moved by one command.
     pub transfer_limit: u32,
+    /// Most bytes moved by one READ, within `transfer_limit`; see [`TransferLimit::read`].
+    pub read_limit: u32,
     /// What login offers.
     pub offer: OperationalOffer,
     /// Bounds of the session's waits.
@@ -148,6 +151,7 @@ impl Default for Parameters {
             data_digest: DigestOffer::NoneThenCrc32c,
             queue_depth: 32,
             transfer_limit: 1024 * 1024,
+            read_limit: READ_LIMIT,
             offer: OperationalOffer::default(),
             timeouts: Timeouts::default(),
             escalation: Escalation::default(),
@@ -235,6 +239,15 @@ impl Parameters {
             checksum_offload: self.checksum_offload,
             segmentation_offload: self.segmentation_offload,
             ..defaults
+        }
+    }
+
+    /// What one command moves at most.
+    #[must_use]
+    pub fn transfer_limit(&self) -> TransferLimit {
+        TransferLimit {
+            read: self.read_limit.min(self.transfer_limit),
+            write: self.transfer_limit,
         }
     }
 

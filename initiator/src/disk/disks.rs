@@ -10,6 +10,7 @@ use super::notice::{Notice, Notices};
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
+use super::pieces::TransferLimit;
 use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::unit::{Trust, Unit};
 use super::verdict::{News, judge, news_of};
@@ -50,8 +51,7 @@ pub struct Disks<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize
     pub(super) depth: usize,
     pub(super) in_flight: usize,
     pub(super) advanced_at: Instant,
-    /// Most bytes that one command moves.
-    pub(super) transfer_limit: u32,
+    pub(super) transfer_limit: TransferLimit,
 }
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
@@ -63,13 +63,12 @@ where
     ///
     /// `boot_lun` is looked at even when the target does not report it. At most `depth` commands
     /// of requests are outstanding at a time (1 to `TASKS` - 1: one is kept for looking at
-    /// units), each moving up to `transfer_limit` bytes, reads up to [`READ_LIMIT`](super::READ_LIMIT).
-    /// A unit that is not ready is waited for up to `ready_timeout`.
+    /// units), each moving no more than `transfer_limit`. A unit that is not ready is waited for up to `ready_timeout`.
     #[must_use]
     pub fn new(
         boot_lun: LogicalUnitNumber,
         depth: usize,
-        transfer_limit: u32,
+        transfer_limit: TransferLimit,
         ready_timeout: Duration,
     ) -> Self {
         const { assert!(REQUESTS > 0 && REQUESTS < 0xffff && LUNS > 0 && LUNS < 0xffff) }

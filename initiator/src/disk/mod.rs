@@ -32,7 +32,7 @@ pub use disks::Disks;
 pub use fault::{NoBootDisk, UnitFault};
 pub use identity::{Identity, IdentityKind};
 pub use notice::Notice;
-pub use pieces::READ_LIMIT;
+pub use pieces::{READ_LIMIT, TransferLimit};
 pub use provisioning::{Provisioning, UnmapLimits, WriteSameForm};
 pub use request::{
     CommandData, Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,

@@ -13,10 +13,18 @@ use crate::scsi::cdb::{self, Cdb};
 use crate::scsi::provisioning::{UNMAP_LIST_LENGTH, unmap, write_same_10, write_same_16};
 use crate::session::{Command, Transfer};
 
-/// A read moves no more than this with one command, whatever the limit: targets answer once all of
-/// it came from their disk, and in pieces the disk works while the network does. A write cut into
-/// pieces only has more questions asked (R2T) and answered.
+/// Most bytes that a READ moves unless said otherwise, see [`TransferLimit::read`].
 pub const READ_LIMIT: u32 = 256 * 1024;
+
+/// Most bytes that one command moves; longer requests are cut into several.
+#[derive(Clone, Copy, Debug)]
+pub struct TransferLimit {
+    /// Of a READ. Targets answer once all of it came from their disk, and in pieces the disk works
+    /// while the network does; with a network and a disk as fast as memory each piece only costs more.
+    pub read: u32,
+    /// Of a WRITE. One that is cut into pieces only has more questions asked (R2T) and answered.
+    pub write: u32,
+}
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
     Disks<B, LUNS, REQUESTS, TASKS>
@@ -33,8 +41,8 @@ where
             RequestKind::Flush | RequestKind::Command => 0,
             RequestKind::Read | RequestKind::Write | RequestKind::WriteThrough => {
                 let limit = match slot.kind {
-                    RequestKind::Read => self.transfer_limit.min(READ_LIMIT),
-                    _ => self.transfer_limit,
+                    RequestKind::Read => self.transfer_limit.read,
+                    _ => self.transfer_limit.write,
                 };
                 let blocks = limit.checked_div(disk.block_size)?;
                 let blocks = blocks.min(disk.max_transfer_blocks).max(1);

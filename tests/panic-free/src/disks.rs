@@ -1,4 +1,4 @@
-use isboot::disk::{CommandData, DiskId, Disks, Lent, RequestId, RequestKind};
+use isboot::disk::{CommandData, DiskId, Disks, Lent, RequestId, RequestKind, TransferLimit};
 use isboot::scsi::cdb::Cdb;
 use isboot::scsi::lun::LogicalUnitNumber;
 use isboot::session::{Completion, DataOut, Session, TaskTag};
@@ -14,7 +14,7 @@ pub fn disks_make(
     disks: &mut Some,
     lun: LogicalUnitNumber,
     depth: usize,
-    limit: u32,
+    limit: TransferLimit,
     ready_timeout: Duration,
 ) {
     *disks = Disks::new(lun, depth, limit, ready_timeout);

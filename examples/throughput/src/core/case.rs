@@ -177,7 +177,7 @@ impl Played {
         let disks = Disks::new(
             LogicalUnitNumber::ZERO,
             usize::from(case.workload.depth),
-            parameters.transfer_limit,
+            parameters.transfer_limit(),
             parameters.ready_timeout,
         );
         let session = Session::new(config, Instant::ZERO);

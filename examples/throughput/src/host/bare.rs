@@ -15,7 +15,6 @@ use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
-use isboot::disk::READ_LIMIT;
 use isboot::login::Digest;
 use isboot::pdu::bhs::{BASIC_HEADER_SEGMENT_LENGTH, BasicHeaderSegment};
 use isboot::pdu::digest::{Crc32c, Crc32cFunction, DIGEST_LENGTH};
@@ -30,6 +29,7 @@ use nix::{libc, setsockopt_impl, sockopt_impl};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::contender::Contender;
+use crate::initiator::READ_LIMIT;
 use crate::load::{Places, Walk};
 use crate::processor;
 use crate::rig::{BLOCK_LENGTH, Place, READ_LUN, WRITE_LUN};

@@ -344,7 +344,15 @@ pub(super) const TABLE: &[ParameterInfo] = &[
         4096..=16_777_216,
         "4096-16777216",
         "bytes",
-        "most that one command moves; a read takes 262144 at most"
+        "most that one command moves"
+    ),
+    number!(
+        "read_limit",
+        read_limit,
+        4096..=16_777_216,
+        "4096-16777216",
+        "bytes",
+        "most that one read moves, within transfer_limit: in pieces disk and network work together"
     ),
     number!(
         "max_recv_data_segment_length",
