@@ -152,6 +152,8 @@ impl<S> Watched<S> {
 }
 
 impl<S: ByteStream> ByteStream for Watched<S> {
+    const SENDS_IN_PLACE: u32 = S::SENDS_IN_PLACE;
+
     fn connect(&mut self, now: Duration, portal: SocketAddr) -> Result<(), StreamError> {
         self.checks.begin();
         self.stream.connect(now, portal)
@@ -191,6 +193,12 @@ impl<S: ByteStream> ByteStream for Watched<S> {
             checks.sent(&out[..count]);
             (count, result)
         })
+    }
+
+    fn send_from(&mut self, bytes: &[u8]) -> Option<usize> {
+        let count = self.stream.send_from(bytes)?;
+        self.checks.sent(&bytes[..count]);
+        Some(count)
     }
 
     fn close(&mut self) {

@@ -256,6 +256,21 @@ fn read_data_goes_straight_to_its_place_with_digests_too() {
     }
 }
 
+#[test]
+fn write_data_leaves_from_where_it_lies_with_digests_too() {
+    for digest in ["none", "crc32c"] {
+        let target = target().lun(Lun::memory(MIB)).build();
+        let content = Random(9).bytes(600 * 1024);
+        let offer = [("header_digest", digest), ("data_digest", digest)];
+        let mut pair = Pair::ready(&target, &offer);
+        pair.write(0, 0, &content).unwrap();
+        let sent = pair.isboot.stream().stream().sent_in_place();
+        assert!(0 < sent && sent < content.len() as u64, "{digest}: {sent}: some of it was copied");
+        assert!(target.read_lun(0, 0, content.len()).unwrap() == content, "{digest}");
+        pair.log_out();
+    }
+}
+
 /// The target shall have the next command while the rest of a long run is copied.
 #[test]
 fn commands_may_leave_in_the_middle_of_a_long_run() {

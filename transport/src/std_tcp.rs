@@ -6,15 +6,15 @@ mod waking;
 use core::cell::Cell;
 use core::net::SocketAddr;
 use core::time::Duration;
-use std::io::IoSliceMut;
+use std::io::{IoSlice, IoSliceMut};
 use std::os::fd::OwnedFd;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, readv};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, connect, ipproto, recv,
-    send, shutdown, socket_with, sockopt,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketFlags, SocketType,
+    connect, ipproto, recv, send, sendmsg, shutdown, socket_with, sockopt,
 };
 
 use self::buffer::Buffer;
@@ -28,7 +28,8 @@ const BUFFER: usize = 512 * 1024;
 /// stays in the cache on its way. 64 KiB of data and what is around them go together: the peer
 /// would else wake up for all but a few bytes of them, and again for those.
 const STAGE: usize = 65 * 1024;
-/// Shorter runs of data are read together with what follows them: copying costs less than a call.
+/// Shorter runs of data are read together with what follows them, and shorter rests of them sent with
+/// what is around them: copying costs less than a call.
 const PLACE_LEAST: usize = 8 * 1024;
 /// Bytes read beyond data that goes straight to its place: the next headers.
 const AHEAD_OF_PLACED: usize = 256;
@@ -216,6 +217,10 @@ impl StdTcp {
         None
     }
 
+    fn takes_data(&self) -> bool {
+        matches!(self.state, StreamState::Open | StreamState::PeerClosed) && !self.closing
+    }
+
     /// Whether what is to be sent can wait until what the socket holds has been read.
     fn holds_back(&self) -> bool {
         !self.drained
@@ -224,17 +229,27 @@ impl StdTcp {
             && self.waking.get().expected().all > ENOUGH_OWED
     }
 
+    /// What sending says of the connection; how many bytes left.
+    fn note_send(&mut self, sent: Result<usize, Errno>) -> Option<usize> {
+        match sent {
+            Ok(count) => return Some(count),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            // What the peer sent before it closed may still be there to be read.
+            Err(Errno::PIPE | Errno::CONNRESET) if !self.received.is_empty() => {}
+            Err(error) => self.fail(error),
+        }
+        None
+    }
+
     fn drain_unsent(&mut self) {
         self.read = 0;
         while let Some(socket) = &self.socket
             && !self.unsent.is_empty()
         {
-            match send(socket, self.unsent.content(), SendFlags::NOSIGNAL) {
-                Ok(count) => self.unsent.taken(count),
-                Err(Errno::AGAIN | Errno::INTR) => return,
-                // What the peer sent before it closed may still be there to be read.
-                Err(Errno::PIPE | Errno::CONNRESET) if !self.received.is_empty() => return,
-                Err(error) => return self.fail(error),
+            let sent = send(socket, self.unsent.content(), SendFlags::NOSIGNAL);
+            match self.note_send(sent) {
+                Some(count) => self.unsent.taken(count),
+                None => return,
             }
         }
         if self.closing && !self.ended && self.unsent.is_empty() {
@@ -268,6 +283,8 @@ impl StdTcp {
 }
 
 impl ByteStream for StdTcp {
+    const SENDS_IN_PLACE: u32 = 32 * 1024;
+
     fn connect(&mut self, _now: Duration, portal: SocketAddr) -> Result<(), StreamError> {
         self.abort();
         self.open(portal).map_err(stream_error)
@@ -347,7 +364,7 @@ impl ByteStream for StdTcp {
     }
 
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R> {
-        if !matches!(self.state, StreamState::Open | StreamState::PeerClosed) || self.closing {
+        if !self.takes_data() {
             return None;
         }
         if self.unsent.is_full() {
@@ -356,6 +373,26 @@ impl ByteStream for StdTcp {
         let (count, result) = fill(self.unsent.room(STAGE)?);
         self.unsent.filled(count);
         Some(result)
+    }
+
+    fn send_from(&mut self, bytes: &[u8]) -> Option<usize> {
+        if bytes.len() < PLACE_LEAST || !self.takes_data() {
+            return None;
+        }
+        if self.waking.get().expects_few() {
+            // Whoever has nothing to do wakes up for the header while the data is being copied.
+            self.drain_unsent();
+        }
+        self.read = 0;
+        let socket = self.socket.as_ref()?;
+        let unsent = self.unsent.content();
+        let waiting = unsent.len();
+        let pieces = [IoSlice::new(unsent), IoSlice::new(bytes)];
+        let mut nothing = SendAncillaryBuffer::default();
+        let sent = sendmsg(socket, &pieces, &mut nothing, SendFlags::NOSIGNAL);
+        let count = self.note_send(sent)?;
+        self.unsent.taken(count.min(waiting));
+        count.checked_sub(waiting).filter(|count| *count > 0)
     }
 
     fn close(&mut self) {

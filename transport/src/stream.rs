@@ -9,6 +9,10 @@ use core::time::Duration;
 /// Times are durations since the zero of the hosting kernel's [`Clock`](crate::hal::Clock).
 /// One connection at a time: [`connect`](Self::connect) after [`abort`](Self::abort) starts anew.
 pub trait ByteStream {
+    /// Runs of data from this many bytes on are offered to [`send_from`](Self::send_from); none are by
+    /// itself.
+    const SENDS_IN_PLACE: u32 = u32::MAX;
+
     /// Starts a connection to `portal`; [`state`](Self::state) tells how it goes.
     ///
     /// # Errors
@@ -49,6 +53,15 @@ pub trait ByteStream {
     /// Only the contiguous part is lent: call again until `None`, which means that no space
     /// is left or the connection does not take data. `fill` never sees an empty slice.
     fn send<R>(&mut self, fill: impl FnOnce(&mut [u8]) -> (usize, R)) -> Option<R>;
+
+    /// Sends `bytes` from where they lie, behind everything that was written, if that saves copying them
+    /// into the space that [`send`](Self::send) lends: how many of them, and at least one.
+    ///
+    /// `None` says only that `send` is to be asked.
+    fn send_from(&mut self, bytes: &[u8]) -> Option<usize> {
+        let _ = bytes;
+        None
+    }
 
     /// Sends FIN after everything that was written.
     fn close(&mut self);

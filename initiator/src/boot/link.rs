@@ -190,8 +190,20 @@ impl<S: ByteStream> Link<S> {
     ) -> bool {
         let mut any = false;
         while session.wants_to_transmit() {
+            let mut long = S::SENDS_IN_PLACE;
+            if long < u32::MAX
+                && let Some(bytes) = session.in_place(data)
+            {
+                let sent = self.stream.send_from(bytes).and_then(|count| bytes.get(..count));
+                if let Some(sent) = sent {
+                    session.sent_in_place(sent);
+                    any = true;
+                    continue;
+                }
+                long = u32::MAX;
+            }
             let sent = self.stream.send(|out| {
-                let count = session.transmit(now, out, data);
+                let count = session.transmit_until(now, out, data, long);
                 (count, count)
             });
             match sent {

@@ -245,10 +245,7 @@ impl Parameters {
     /// What one command moves at most.
     #[must_use]
     pub fn transfer_limit(&self) -> TransferLimit {
-        TransferLimit {
-            read: self.read_limit.min(self.transfer_limit),
-            write: self.transfer_limit,
-        }
+        TransferLimit { read: self.read_limit.min(self.transfer_limit), write: self.transfer_limit }
     }
 
     /// Every parameter there is.

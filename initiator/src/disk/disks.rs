@@ -7,10 +7,10 @@ use super::bring_up::{BringUp, BringUpState};
 use super::disk::{Disk, DiskId};
 use super::fault::NoBootDisk;
 use super::notice::{Notice, Notices};
+use super::pieces::TransferLimit;
 use super::request::{
     Finished, Lent, Rejected, RequestError, RequestId, RequestKind, SubmitRequestError,
 };
-use super::pieces::TransferLimit;
 use super::slot::{Buffer, Owner, Piece, Slot, range};
 use super::unit::{Trust, Unit};
 use super::verdict::{News, judge, news_of};

@@ -2,8 +2,8 @@
 
 use super::disks::Disks;
 use super::request::{Lent, RequestKind};
-use super::slot::{Buffer, Owner, range};
-use crate::scsi::provisioning::unmap_list;
+use super::slot::{Buffer, Owner, Piece, Slot, range};
+use crate::scsi::provisioning::{UNMAP_LIST_LENGTH, unmap_list};
 use crate::session::{DataOut, TaskTag};
 
 impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
@@ -29,29 +29,50 @@ where
     B: AsRef<[u8]> + AsMut<[u8]>,
 {
     fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
-        let Owner::Request(_, piece) = self.disks.owner(task) else { return out.fill(0) };
-        let slot = self.disks.slots.get(usize::from(piece.slot));
-        let kind = slot.map(|slot| slot.kind);
-        let list = slot
-            .filter(|_| kind == Some(RequestKind::Unmap))
-            .and_then(|slot| Some(unmap_list(slot.lba.checked_add(piece.offset)?, piece.length)));
-        let whole: &[u8] = match (slot.map(|slot| &slot.buffer), self.lent, &list) {
-            (_, _, Some(list)) => list,
-            (Some(Buffer::Owned(buffer)), _, _) => buffer.as_ref(),
-            (Some(Buffer::Lent), Lent::From(buffer), _) => buffer,
-            // Zeros are written without a buffer of them.
-            _ => &[],
-        };
-        let start = match kind {
-            Some(RequestKind::Write | RequestKind::WriteThrough) => piece.offset,
+        if let Some(data) = self.lend(task, offset, out.len()) {
+            out.copy_from_slice(data);
+            return;
+        }
+        let list = self.unmap_list(task);
+        let list = list.as_ref().and_then(|list| list.get(range(0, offset, out.len())?));
+        match list {
+            Some(list) => out.copy_from_slice(list),
+            // Zeros are written without a buffer of them; and when the command ended while its data
+            // was being sent, the target discards the rest.
+            None => out.fill(0),
+        }
+    }
+
+    fn lend(&self, task: TaskTag, offset: u32, length: usize) -> Option<&[u8]> {
+        let (slot, piece) = self.request(task)?;
+        let start = match slot.kind {
+            RequestKind::Write | RequestKind::WriteThrough => piece.offset,
             // Every command takes the same data, from its start.
             _ => 0,
         };
-        let data = range(start, offset, out.len()).and_then(|range| whole.get(range));
-        match data {
-            Some(data) => out.copy_from_slice(data),
-            // The command ended while its data was being sent: the target discards the rest.
-            None => out.fill(0),
-        }
+        let whole = match (&slot.buffer, self.lent) {
+            (Buffer::Owned(buffer), _) => buffer.as_ref(),
+            (Buffer::Lent, Lent::From(buffer)) => buffer,
+            _ => return None,
+        };
+        whole.get(range(start, offset, length)?)
+    }
+}
+
+impl<B, const LUNS: usize, const REQUESTS: usize, const TASKS: usize>
+    WriteData<'_, '_, B, LUNS, REQUESTS, TASKS>
+where
+    B: AsRef<[u8]> + AsMut<[u8]>,
+{
+    fn request(&self, task: TaskTag) -> Option<(&Slot<B>, Piece)> {
+        let Owner::Request(_, piece) = self.disks.owner(task) else { return None };
+        Some((self.disks.slots.get(usize::from(piece.slot))?, piece))
+    }
+
+    /// What an UNMAP says to release.
+    fn unmap_list(&self, task: TaskTag) -> Option<[u8; UNMAP_LIST_LENGTH as usize]> {
+        let (slot, piece) =
+            self.request(task).filter(|(slot, _)| slot.kind == RequestKind::Unmap)?;
+        Some(unmap_list(slot.lba.checked_add(piece.offset)?, piece.length))
     }
 }

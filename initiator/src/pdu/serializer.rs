@@ -85,6 +85,41 @@ impl Serializer {
         true
     }
 
+    /// What of the data segment is not written yet, if anything: where that begins in the segment, and
+    /// how many bytes it has.
+    #[must_use]
+    pub fn data_left(&self) -> Option<(u32, u32)> {
+        match &self.state {
+            State::Head { data: Data { remaining: 0, .. }, .. } => None,
+            State::Head { data, .. } | State::Data(data) => Some((data.offset, data.remaining)),
+            State::Idle | State::Tail { .. } => None,
+        }
+    }
+
+    /// Whether the data segment goes next.
+    #[must_use]
+    pub fn is_at_data(&self) -> bool {
+        matches!(self.state, State::Data(_))
+    }
+
+    /// Writes as much as fits of what is before the data segment, as [`write`](Self::write) does.
+    pub fn write_head(&mut self, out: &mut [u8]) -> usize {
+        let mut room = &mut *out;
+        self.write_head_into(&mut room);
+        let left = room.len();
+        out.len().saturating_sub(left)
+    }
+
+    /// A piece of the data segment that [goes next](Self::is_at_data), the front of
+    /// [what is left](Self::data_left), was sent from where it lay.
+    pub fn sent_in_place(&mut self, piece: &[u8]) {
+        let State::Data(data) = &mut self.state else { return };
+        data.wrote(piece);
+        if data.remaining == 0 {
+            self.state = State::Tail { tail: data.tail() };
+        }
+    }
+
     /// Writes as much of the PDU as fits in `out`, and says how many bytes that was.
     ///
     /// `fill(offset, piece)` is called for each piece of the data segment, in order and without
@@ -94,15 +129,11 @@ impl Serializer {
         loop {
             match &mut self.state {
                 State::Idle => break,
-                State::Head { head, data } => {
-                    head.write(&mut room);
-                    if !head.is_empty() {
+                State::Head { .. } => {
+                    self.write_head_into(&mut room);
+                    if matches!(self.state, State::Head { .. }) {
                         break;
                     }
-                    self.state = match data.remaining {
-                        0 => State::Idle,
-                        _ => State::Data(data.clone()),
-                    };
                 }
                 State::Data(data) => {
                     let wanted = usize::try_from(data.remaining).unwrap_or(usize::MAX);
@@ -127,6 +158,17 @@ impl Serializer {
         }
         let left = room.len();
         out.len().saturating_sub(left)
+    }
+
+    fn write_head_into(&mut self, room: &mut &mut [u8]) {
+        let State::Head { head, data } = &mut self.state else { return };
+        head.write(room);
+        if head.is_empty() {
+            self.state = match data.remaining {
+                0 => State::Idle,
+                _ => State::Data(data.clone()),
+            };
+        }
     }
 }
 

@@ -15,9 +15,25 @@ impl<const TASKS: usize> Session<TASKS> {
     /// Any size of `out` will do: a PDU goes on where it was cut. Write data is asked of `data`
     /// straight into `out`.
     pub fn transmit(&mut self, now: Instant, out: &mut [u8], data: &mut impl DataOut) -> usize {
+        self.transmit_until(now, out, data, u32::MAX)
+    }
+
+    /// The same up to a data segment of which `long` bytes or more are left: those can be sent
+    /// [from where they lie](Self::in_place).
+    pub fn transmit_until(
+        &mut self,
+        now: Instant,
+        out: &mut [u8],
+        data: &mut impl DataOut,
+        long: u32,
+    ) -> usize {
         let mut written: usize = 0;
         while let Some(rest) = out.get_mut(written..).filter(|rest| !rest.is_empty()) {
             if self.connection.serializer.is_idle() && !self.begin_next(now) {
+                break;
+            }
+            if self.write_data_left(data, long).is_some() {
+                written = written.saturating_add(self.connection.serializer.write_head(rest));
                 break;
             }
             let source = self.connection.source;
@@ -37,6 +53,28 @@ impl<const TASKS: usize> Session<TASKS> {
             written = written.saturating_add(count);
         }
         written
+    }
+
+    /// The write data that goes next, to the end of its segment, if `data` lends it.
+    #[must_use]
+    pub fn in_place<'d>(&self, data: &'d impl DataOut) -> Option<&'d [u8]> {
+        let is_next = self.connection.serializer.is_at_data();
+        is_next.then(|| self.write_data_left(data, 0)).flatten()
+    }
+
+    /// What is left of the write data of the PDU that was begun, if that is `least` bytes or more.
+    fn write_data_left<'d>(&self, data: &'d impl DataOut, least: u32) -> Option<&'d [u8]> {
+        let (position, left) = self.connection.serializer.data_left()?;
+        let Source::Task { tag, offset } = self.connection.source else { return None };
+        if left < least {
+            return None;
+        }
+        data.lend(tag, offset.checked_add(position)?, usize::try_from(left).ok()?)
+    }
+
+    /// This much of the front of [`in_place`](Self::in_place) was sent.
+    pub fn sent_in_place(&mut self, piece: &[u8]) {
+        self.connection.serializer.sent_in_place(piece);
     }
 
     /// Whether [`transmit`](Self::transmit) has something to say.

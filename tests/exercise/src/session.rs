@@ -44,6 +44,8 @@ pub struct Tally {
 
 /// The longest wait that a target can ask for, Time2Wait, and all of ours besides.
 const LONGEST_WAIT: Duration = Duration::from_secs(65_535 + 300);
+/// What all write data consists of.
+const DATA: u8 = 0x5a;
 /// More than is ever transmitted at a time.
 const ROOM: usize = 1 << 14;
 const INITIAL_CMD_SN: SerialNumber = SerialNumber(u32::MAX - 3);
@@ -143,7 +145,16 @@ impl DataOut for Data<'_> {
         };
         let end = u64::from(offset) + out.len() as u64;
         assert!(end <= u64::from(length), "write data beyond the end of the command");
-        out.fill(0x5a);
+        out.fill(DATA);
+    }
+
+    fn lend(&self, task: TaskTag, offset: u32, length: usize) -> Option<&[u8]> {
+        let Some((Transfer::Write(whole), _)) = self.0.get(task) else {
+            panic!("write data of a task that does not write");
+        };
+        let end = u64::from(offset) + length as u64;
+        assert!(end <= u64::from(whole), "write data beyond the end of the command");
+        [DATA; ROOM].get(..length)
     }
 }
 
@@ -459,11 +470,42 @@ impl World {
     fn transmit_into(&mut self, out: &mut [u8]) -> usize {
         let room = out.len();
         let wants = self.session.wants_to_transmit();
-        let count = self.session.transmit(self.now, out, &mut Data(&self.tasks));
+        let count = if room.is_multiple_of(2) {
+            self.session.transmit(self.now, out, &mut Data(&self.tasks))
+        } else {
+            self.transmit_in_place(out)
+        };
         assert!(count <= room);
         assert!(wants || count == 0, "something to send that was not announced");
         assert!(count == room || !self.session.wants_to_transmit(), "room left and more to say");
         count
+    }
+
+    /// As a stream does that sends long runs of data from where they lie.
+    fn transmit_in_place(&mut self, out: &mut [u8]) -> usize {
+        const LONG: u32 = 100;
+        let mut data = Data(&self.tasks);
+        let mut rest = out;
+        let room = rest.len();
+        while !rest.is_empty() && self.session.wants_to_transmit() {
+            let mut long = LONG;
+            if let Some(bytes) = self.session.in_place(&data) {
+                if bytes.len() >= 8 {
+                    let count = bytes.len().min(rest.len());
+                    let (sent, place) = (&bytes[..count], rest.split_off_mut(..count));
+                    place.expect("as much room").copy_from_slice(sent);
+                    self.session.sent_in_place(sent);
+                    continue;
+                }
+                long = u32::MAX;
+            }
+            let count = self.session.transmit_until(self.now, rest, &mut data, long);
+            if count == 0 {
+                break;
+            }
+            let _ = rest.split_off_mut(..count);
+        }
+        room - rest.len()
     }
 
     fn on_request(&mut self, header: &BasicHeaderSegment) {

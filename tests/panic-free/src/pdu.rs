@@ -50,6 +50,9 @@ pub fn serialize(
     serializer.set_digests(digests);
     seen(serializer.begin(header, length));
     seen(serializer.is_idle());
+    seen((serializer.data_left(), serializer.is_at_data()));
+    seen(serializer.write_head(out));
+    serializer.sent_in_place(out);
     seen(serializer.write(out, |offset, piece| seen((offset, piece))));
     *serializer = Serializer::new(Crc32cFunction::default());
 }

@@ -60,6 +60,11 @@ macro_rules! session {
         pub fn $transmit(session: &mut Session<$tasks>, now: Instant, out: &mut [u8]) {
             seen(session.transmit(now, out, &mut Data));
             seen(session.transmit(now, out, &mut ()));
+            seen(session.transmit_until(now, out, &mut Data, 1));
+            if let Some(bytes) = session.in_place(&Data) {
+                seen(bytes);
+            }
+            session.sent_in_place(out);
         }
     )* };
 }
@@ -74,6 +79,11 @@ struct Data;
 impl DataOut for Data {
     fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
         seen((task, offset, out));
+    }
+
+    fn lend(&self, task: TaskTag, offset: u32, length: usize) -> Option<&[u8]> {
+        seen((task, offset, length));
+        None
     }
 }
 

@@ -5,6 +5,9 @@ use std::time::Instant;
 use std::vec;
 use std::vec::Vec;
 
+use nix::sys::socket::getsockopt;
+use nix::{getsockopt_impl, libc, sockopt_impl};
+
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -275,6 +278,124 @@ fn what_is_sent_in_the_middle_of_much_leaves_together() {
     says(&mut stream, 7);
     stream.close();
     assert_eq!(heard(), [7]);
+}
+
+sockopt_impl!(
+    /// The front of `struct tcp_info`.
+    Info,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u8; SEGMENTS_SENT + 4]
+);
+
+/// Where `tcpi_segs_out` is there.
+const SEGMENTS_SENT: usize = 136;
+
+fn segments_sent(stream: &StdTcp) -> u32 {
+    let info = getsockopt(stream.socket.as_ref().unwrap(), Info).unwrap();
+    u32::from_ne_bytes(info[SEGMENTS_SENT..].try_into().unwrap())
+}
+
+/// Write data as it comes to be sent, behind a header in the buffer.
+fn says(stream: &mut StdTcp, header: &[u8]) {
+    stream.send(|out| {
+        out[..header.len()].copy_from_slice(header);
+        (header.len(), ())
+    });
+}
+
+#[test]
+fn twenty_megabytes_leave_from_where_they_lie_behind_their_headers() {
+    const SEGMENT: usize = 256 * 1024;
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let data = pattern(20 << 20);
+    for owed in [0, 32] {
+        let (mut stream, mut peer) = open(&listener);
+        stream.expect(Expected { all: owed * 48, first: 48.min(owed), each: 48 });
+        let heard = thread::spawn(move || {
+            let mut all = Vec::new();
+            peer.read_to_end(&mut all).map(|_| all)
+        });
+        let mut wanted = Vec::new();
+        let mut in_place = 0;
+        for segment in data.chunks(SEGMENT) {
+            says(&mut stream, b"header");
+            wanted.extend_from_slice(b"header");
+            wanted.extend_from_slice(segment);
+            let mut rest = segment;
+            poll_until(&mut stream, |stream| {
+                while !rest.is_empty() {
+                    let count = stream.send_from(rest);
+                    in_place += count.unwrap_or(0);
+                    let copied = || {
+                        stream.send(|out| {
+                            let count = out.len().min(rest.len());
+                            out[..count].copy_from_slice(&rest[..count]);
+                            (count, count)
+                        })
+                    };
+                    match count.or_else(copied) {
+                        Some(count) => rest = &rest[count..],
+                        None => break,
+                    }
+                }
+                rest.is_empty()
+            });
+        }
+        stream.close();
+        poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
+        assert!(heard.join().unwrap().unwrap() == wanted, "{owed}");
+        assert!(in_place > data.len() / 2, "{owed}: {in_place} were not copied");
+    }
+}
+
+#[test]
+fn a_peer_that_may_be_idle_has_the_header_before_the_data() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    for (owed, alone) in [(0, true), (1, true), (4, true), (5, false), (32, false)] {
+        let (mut stream, peer) = open(&listener);
+        stream.expect(Expected { all: owed * 48, first: 48.min(owed * 48), each: 48 });
+        let before = segments_sent(&stream);
+        says(&mut stream, b"header");
+        assert_eq!(stream.send_from(&pattern(PLACE_LEAST)), Some(PLACE_LEAST));
+        assert_eq!(segments_sent(&stream) - before, 1 + u32::from(alone), "{owed}");
+        drop(peer);
+    }
+}
+
+#[test]
+fn short_rests_and_what_nobody_takes_any_more_are_not_sent_in_place() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let data = pattern(PLACE_LEAST);
+    assert_eq!(StdTcp::new().send_from(&data), None);
+    let (mut stream, mut peer) = open(&listener);
+    assert_eq!(stream.send_from(&data[1..]), None);
+    assert_eq!(stream.send_from(&data), Some(data.len()));
+    peer.read_exact(&mut vec![0; data.len()]).unwrap();
+    // Nobody reads: in the end there is no room, neither for it nor for what waits before it.
+    let much = pattern(8 << 20);
+    while stream.send_from(&much).is_some() {}
+    says(&mut stream, b"header");
+    assert_eq!(stream.send_from(&data), None);
+    assert_eq!(stream.unsent.content(), b"header");
+    stream.close();
+    assert_eq!(stream.send_from(&data), None);
+}
+
+#[test]
+fn a_reset_is_found_by_what_is_sent_in_place_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (mut stream, peer) = open(&listener);
+    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+    drop(peer);
+    let data = pattern(PLACE_LEAST);
+    poll_until(&mut stream, |stream| {
+        let _ = stream.send_from(&data);
+        stream.state() != StreamState::Open
+    });
+    assert_eq!(stream.state(), StreamState::Failed(StreamError::Reset));
+    assert_eq!(stream.send_from(&data), None);
 }
 
 #[test]

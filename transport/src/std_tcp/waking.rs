@@ -108,6 +108,11 @@ impl Waking {
         self.expected
     }
 
+    /// Whether the peer had no more than few answers left to give: it may well have nothing to do.
+    pub(super) fn expects_few(&self) -> bool {
+        self.behind() < FEW
+    }
+
     /// Tells the socket what to wake up for; for how long that may be waited for.
     pub(super) fn prepare(&mut self, socket: &OwnedFd, limit: Duration) -> Duration {
         let wanted = self.wanted();
@@ -181,10 +186,14 @@ impl Waking {
 
     /// Whether the first byte is worth a wake-up.
     fn is_early(&self) -> bool {
-        let Expected { all, first, each } = self.expected;
-        let behind = all.saturating_sub(first).checked_div(each).unwrap_or(0);
-        let few = if behind == 0 { all >= LONG } else { behind < FEW };
+        let few = if self.behind() == 0 { self.expected.all >= LONG } else { self.expects_few() };
         self.whole == 0 && few
+    }
+
+    /// How many answers come behind the first.
+    fn behind(&self) -> usize {
+        let Expected { all, first, each } = self.expected;
+        all.saturating_sub(first).checked_div(each).unwrap_or(0)
     }
 
     /// After how long the rest of an answer is late, if we are in the middle of one.

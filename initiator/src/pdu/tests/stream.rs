@@ -132,6 +132,46 @@ fn a_busy_serializer_does_not_begin_again() {
 }
 
 #[test]
+fn data_may_leave_from_where_it_lies_in_any_pieces() {
+    for length in [1, 2, 3, 4, 250] {
+        let data: Vec<u8> = (0..length).collect();
+        let whole = serialize(BOTH, &[(read_10(), data.clone())], &[1000]);
+        for (head, piece, copied) in [(7, 1, 0), (52, 99, 0), (200, 250, 0), (50, 3, 2)] {
+            let mut serializer = Serializer::new(PORTABLE);
+            serializer.set_digests(BOTH);
+            assert!(serializer.begin(read_10(), u32::from(length)));
+            let mut out = [0xee; 1000];
+            let mut stream = Vec::new();
+            while !serializer.is_at_data() {
+                assert_eq!(serializer.data_left(), Some((0, u32::from(length))));
+                let count = serializer.write_head(&mut out[..head]);
+                stream.extend_from_slice(&out[..count]);
+            }
+            assert_eq!((stream.len(), serializer.write_head(&mut out)), (52, 0));
+            while serializer.is_at_data() {
+                let (offset, left) = serializer.data_left().unwrap();
+                let rest = &data[offset as usize..];
+                assert_eq!(left as usize, rest.len());
+                let sent = &rest[..rest.len().min(piece)];
+                stream.extend_from_slice(sent);
+                serializer.sent_in_place(sent);
+                let count = serializer.write(&mut out[..copied], |offset, piece| {
+                    let start = offset as usize;
+                    piece.copy_from_slice(&data[start..start + piece.len()]);
+                });
+                stream.extend_from_slice(&out[..count]);
+            }
+            assert_eq!(serializer.data_left(), None);
+            let count = serializer.write(&mut out, |_, _| panic!("all of it was sent"));
+            stream.extend_from_slice(&out[..count]);
+            assert!(serializer.is_idle() && stream == whole, "{length} {head} {piece} {copied}");
+            serializer.sent_in_place(&data);
+            assert!(serializer.is_idle());
+        }
+    }
+}
+
+#[test]
 fn a_wrong_header_digest_ends_the_stream() {
     for bit in 0..8 * 52 {
         let mut stream = serialize(BOTH, &[(read_10(), std::vec![1; 6])], &[1000]);
