@@ -1,6 +1,7 @@
 //! The one target that everything is measured against: istgt, on files that are in memory.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
@@ -77,8 +78,7 @@ impl Rig {
         let [read, write, others] = images.map(|name| files.path().join(name));
         let made = disk_image::create(&read, bytes, CONTENT)
             // Written once: the first write to a page is not to cost more than the second.
-            .and_then(|()| fs::copy(&read, &write))
-            .and_then(|_| fs::copy(&read, &others));
+            .and_then(|()| copy_in_turns(&read, [&write, &others]));
         made.map_err(|error| format!("making the images in {:?}: {error}", files.path()))?;
         let lun = |image: PathBuf, serial: &str| Lun { image, serial: serial.to_owned() };
         let options = Options {
@@ -144,6 +144,22 @@ impl Drop for Rig {
     fn drop(&mut self) {
         // Asked to end, it would wait for its sessions for seconds; what it wrote goes anyway.
         self.istgt.kill();
+    }
+}
+
+/// Copies a file twice, a piece to the one and a piece to the other: which pages of memory a file got
+/// makes writes up to a tenth faster, and one that is made behind another gets better ones.
+fn copy_in_turns(from: &Path, to: [&Path; 2]) -> io::Result<()> {
+    let [mut one, mut other] = [File::create(to[0])?, File::create(to[1])?];
+    let mut from = File::open(from)?;
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let count = from.read(&mut piece)?;
+        if count == 0 {
+            return Ok(());
+        }
+        one.write_all(&piece[..count])?;
+        other.write_all(&piece[..count])?;
     }
 }
 
