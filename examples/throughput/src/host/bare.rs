@@ -9,7 +9,7 @@
 //! Write data goes through a buffer with the commands, as ours does: to send it from where it lies took
 //! no less processor time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -48,7 +48,7 @@ const MARK: usize = 256 << 10;
 /// Of so few answers the first byte wakes up, as of one of [`LONG`] bytes: whoever sleeps longer leaves
 /// istgt with nothing to do. Not with digests, which istgt takes long for.
 const FEW: usize = 4;
-/// See [`FEW`].
+/// See [`FEW`]; and data of so many bytes is sent from where it lies.
 const LONG: usize = 32 << 10;
 /// Commands with data go out so many bytes at a time.
 const SENT_AT_ONCE: usize = 64 << 10;
@@ -270,7 +270,8 @@ impl Session {
                     let cdb = cdb::write(lba, blocks);
                     let transfer = Transfer::Write { size, immediate };
                     self.append_command(&mut requests, WRITE_LUN, cdb, transfer);
-                    requests.extend_from_slice(&data[..immediate as usize]);
+                    let is_idle = asked - answered < FEW;
+                    self.send_data(&mut requests, &data[..immediate as usize], is_idle)?;
                     requests.extend_from_slice(&digest);
                     asked += 1;
                     if requests.len() >= SENT_AT_ONCE {
@@ -297,7 +298,8 @@ impl Session {
                         self.answers = self.answers.next();
                     }
                     Response::ReadyToTransfer(wanted) => {
-                        self.append_data(&mut requests, &wanted, &data)?;
+                        let is_idle = asked - answered <= FEW;
+                        self.answer(&wanted, &mut requests, &data, is_idle)?;
                     }
                     other => return Err(unexpected(&other)),
                 }
@@ -388,11 +390,12 @@ impl Session {
         self.append_header(requests, &Request::ScsiCommand(command).emit());
     }
 
-    fn append_data(
+    fn answer(
         &mut self,
-        requests: &mut Vec<u8>,
         wanted: &ReadyToTransfer,
+        requests: &mut Vec<u8>,
         data: &[u8],
+        is_idle: bool,
     ) -> io::Result<()> {
         let (from, length) = (wanted.buffer_offset, wanted.desired_data_transfer_length);
         let data = data
@@ -410,9 +413,28 @@ impl Session {
             data_segment_length: length,
         });
         self.append_header(requests, &header.emit());
-        requests.extend_from_slice(data);
+        self.send_data(requests, data, is_idle)?;
         let digest = self.data_digest(data);
         requests.extend_from_slice(&digest);
+        Ok(())
+    }
+
+    /// Data behind what is to be sent: what is long leaves at once, from where it lies, and an idle istgt
+    /// wakes up for the header while it is being copied.
+    fn send_data(&mut self, requests: &mut Vec<u8>, data: &[u8], is_idle: bool) -> io::Result<()> {
+        if data.len() < LONG {
+            requests.extend_from_slice(data);
+            return Ok(());
+        }
+        if is_idle {
+            self.stream.write_all(requests)?;
+            requests.clear();
+        }
+        let sent = self.stream.write_vectored(&[IoSlice::new(requests), IoSlice::new(data)])?;
+        // All of it, if the socket has room.
+        self.stream.write_all(&requests[sent.min(requests.len())..])?;
+        self.stream.write_all(&data[sent.saturating_sub(requests.len())..])?;
+        requests.clear();
         Ok(())
     }
 
