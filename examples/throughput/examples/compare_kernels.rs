@@ -14,6 +14,7 @@ use clap::{Parser, ValueEnum};
 use isboot_tests::scratch::Scratch;
 use qemu_boot::event::Event;
 use qemu_boot::plan::Nic;
+use throughput::apart::Apart;
 use throughput::contender::{Contender, Turn, take_turns};
 use throughput::guest::bare::Bare;
 use throughput::guest::kernel::Kernel;
@@ -53,6 +54,7 @@ fn main() -> Result<(), String> {
     network::leave_for_an_unpaced_one()?;
     let folder = Scratch::create(&std::env::temp_dir()).map_err(|error| error.to_string())?;
     let rig = Rig::start(folder.path(), 64 << 20)?;
+    let _apart = Apart::target_alone(rig.istgt_id())?;
     let loads = options.points.wanted(loads());
     for &nic in &options.nic {
         let hardware =

@@ -24,6 +24,21 @@ impl Apart {
     ///
     /// What the system refused.
     pub fn from_target(target: u32) -> Result<Option<Self>, String> {
+        Self::tied(target, true)
+    }
+
+    /// Gives the threads of process `target` all processors but the first, and leaves this thread where
+    /// it is: a guest has more threads than one, which wait for each other. `None` where there is only
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// What the system refused.
+    pub fn target_alone(target: u32) -> Result<Option<Self>, String> {
+        Self::tied(target, false)
+    }
+
+    fn tied(target: u32, ours_too: bool) -> Result<Option<Self>, String> {
         let anywhere = sched_getaffinity(Pid::from_raw(0)).map_err(failed)?;
         let mut allowed = (0..CpuSet::count()).filter(|cpu| anywhere.is_set(*cpu) == Ok(true));
         let (mut ours, mut theirs) = (CpuSet::new(), CpuSet::new());
@@ -37,7 +52,7 @@ impl Apart {
             return Ok(None);
         }
         let apart = Self { target, anywhere };
-        apart.tie(&ours, &theirs)?;
+        apart.tie(if ours_too { &ours } else { &anywhere }, &theirs)?;
         Ok(Some(apart))
     }
 
@@ -69,6 +84,24 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+
+    #[test]
+    fn a_target_can_be_tied_alone() {
+        let mut target = Command::new("sleep").arg("60").spawn().unwrap();
+        let of = |id: u32| sched_getaffinity(Pid::from_raw(id.cast_signed())).unwrap();
+        let before = (of(0), of(target.id()));
+        if let Some(apart) = Apart::target_alone(target.id()).unwrap() {
+            assert_eq!(of(0), before.0);
+            let count = |set: CpuSet| {
+                (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count()
+            };
+            assert_eq!(count(of(target.id())) + 1, count(before.1));
+            drop(apart);
+        }
+        assert_eq!((of(0), of(target.id())), before);
+        target.kill().unwrap();
+        target.wait().unwrap();
+    }
 
     #[test]
     fn they_have_no_processor_in_common_until_it_is_over() {

@@ -125,7 +125,7 @@ fn a_server_that_is_no_target_is_told() {
         // Closes at once; says nothing; says what no PDU begins with; answers the login as a target
         // that has nothing to say of digests.
         (Vec::new(), true, "closed the connection and owes 48 bytes"),
-        (Vec::new(), false, "owes 48 bytes, and 10 s are over"),
+        (Vec::new(), false, "owes 48 bytes, and 15 s are over"),
         (vec![0x5a; 4096], false, "PDU with opcode 0x1a"),
         (login_response(), false, "does not agree to HeaderDigest=None"),
     ];

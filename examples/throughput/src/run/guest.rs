@@ -8,6 +8,7 @@ use qemu_boot::interrupt;
 use qemu_boot::plan::Nic;
 
 use super::Run;
+use crate::apart::Apart;
 use crate::contender::{Contender, Turn};
 use crate::guest::bare::Bare;
 use crate::guest::ipxe::Ipxe;
@@ -37,6 +38,11 @@ struct Guests {
 impl Run<'_> {
     /// Ours beside the others on each card.
     pub(super) fn guests(&mut self) {
+        let apart = Apart::target_alone(self.rig.istgt_id());
+        let _apart = apart.unwrap_or_else(|error| {
+            self.fail(Part::Guest, error);
+            None
+        });
         for &nic in &self.plan.nics {
             if interrupt::is_wanted() {
                 return;

@@ -46,8 +46,9 @@ const BLOCK_LENGTH: u32 = 512;
 /// Commands that the bench's target takes at once.
 const WINDOW: u64 = 32;
 /// The target has so long for a login, for an answer that is parsed, for its next byte, and for all
-/// that is left at the end of a load.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// that is left at the end of a load. What QEMU's user network sent while the machine was held is lost,
+/// and it sends again after 12 s at the latest.
+const PATIENCE: Duration = Duration::from_secs(15);
 const CHECK_CONDITION: u8 = 2;
 /// A unit that has just come up tells no more things before it answers a read.
 const ATTENTIONS: u32 = 4;
