@@ -63,7 +63,8 @@ where
     ///
     /// `boot_lun` is looked at even when the target does not report it. At most `depth` commands
     /// of requests are outstanding at a time (1 to `TASKS` - 1: one is kept for looking at
-    /// units), each moving no more than `transfer_limit`. A unit that is not ready is waited for up to `ready_timeout`.
+    /// units), each moving no more than `transfer_limit`. A unit that is not ready is waited for up to
+    /// `ready_timeout`.
     #[must_use]
     pub fn new(
         boot_lun: LogicalUnitNumber,

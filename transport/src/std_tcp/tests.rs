@@ -5,9 +5,6 @@ use std::time::Instant;
 use std::vec;
 use std::vec::Vec;
 
-use nix::sys::socket::getsockopt;
-use nix::{getsockopt_impl, libc, sockopt_impl};
-
 use super::*;
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -280,23 +277,6 @@ fn what_is_sent_in_the_middle_of_much_leaves_together() {
     assert_eq!(heard(), [7]);
 }
 
-sockopt_impl!(
-    /// The front of `struct tcp_info`.
-    Info,
-    GetOnly,
-    libc::IPPROTO_TCP,
-    libc::TCP_INFO,
-    [u8; SEGMENTS_SENT + 4]
-);
-
-/// Where `tcpi_segs_out` is there.
-const SEGMENTS_SENT: usize = 136;
-
-fn segments_sent(stream: &StdTcp) -> u32 {
-    let info = getsockopt(stream.socket.as_ref().unwrap(), Info).unwrap();
-    u32::from_ne_bytes(info[SEGMENTS_SENT..].try_into().unwrap())
-}
-
 /// Write data as it comes to be sent, behind a header in the buffer.
 fn says(stream: &mut StdTcp, header: &[u8]) {
     stream.send(|out| {
@@ -347,20 +327,6 @@ fn twenty_megabytes_leave_from_where_they_lie_behind_their_headers() {
         poll_until(&mut stream, |stream| stream.state() == StreamState::Closed);
         assert!(heard.join().unwrap().unwrap() == wanted, "{owed}");
         assert!(in_place > data.len() / 2, "{owed}: {in_place} were not copied");
-    }
-}
-
-#[test]
-fn a_peer_that_may_be_idle_has_the_header_before_the_data() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    for (owed, alone) in [(0, true), (1, true), (4, true), (5, false), (32, false)] {
-        let (mut stream, peer) = open(&listener);
-        stream.expect(Expected { all: owed * 48, first: 48.min(owed * 48), each: 48 });
-        let before = segments_sent(&stream);
-        says(&mut stream, b"header");
-        assert_eq!(stream.send_from(&pattern(PLACE_LEAST)), Some(PLACE_LEAST));
-        assert_eq!(segments_sent(&stream) - before, 1 + u32::from(alone), "{owed}");
-        drop(peer);
     }
 }
 
@@ -498,4 +464,44 @@ fn a_peer_that_stops_in_the_middle_of_a_run_holds_a_wait_up_no_longer_than_its_l
     stream.poll(Duration::ZERO);
     assert_eq!(stream.recv_into(&mut place[placed..]), None);
     assert_eq!(stream.state(), StreamState::PeerClosed);
+}
+
+/// What only Linux tells.
+#[cfg(target_os = "linux")]
+mod on_linux {
+    use nix::sys::socket::getsockopt;
+    use nix::{getsockopt_impl, libc, sockopt_impl};
+
+    use super::*;
+
+    sockopt_impl!(
+        /// The front of `struct tcp_info`.
+        Info,
+        GetOnly,
+        libc::IPPROTO_TCP,
+        libc::TCP_INFO,
+        [u8; SEGMENTS_SENT + 4]
+    );
+
+    /// Where `tcpi_segs_out` is there.
+    const SEGMENTS_SENT: usize = 136;
+
+    fn segments_sent(stream: &StdTcp) -> u32 {
+        let info = getsockopt(stream.socket.as_ref().unwrap(), Info).unwrap();
+        u32::from_ne_bytes(info[SEGMENTS_SENT..].try_into().unwrap())
+    }
+
+    #[test]
+    fn a_peer_that_may_be_idle_has_the_header_before_the_data() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        for (owed, alone) in [(0, true), (1, true), (4, true), (5, false), (32, false)] {
+            let (mut stream, peer) = open(&listener);
+            stream.expect(Expected { all: owed * 48, first: 48.min(owed * 48), each: 48 });
+            let before = segments_sent(&stream);
+            says(&mut stream, b"header");
+            assert_eq!(stream.send_from(&pattern(PLACE_LEAST)), Some(PLACE_LEAST));
+            assert_eq!(segments_sent(&stream) - before, 1 + u32::from(alone), "{owed}");
+            drop(peer);
+        }
+    }
 }

@@ -16,6 +16,7 @@ impl Run<'_> {
     /// The first bytes of the LUN, with each kind of digests, on the card that is plotted.
     pub(super) fn dd(&mut self) {
         let Some(nic) = self.plan.plotted() else { return };
+        let _apart = self.beside_guests(Part::Dd);
         self.screen.tell("dd: isboot boots");
         let mut ours = match self.kernel(nic, &[], Digests::None) {
             Ok(kernel) => kernel,

@@ -38,11 +38,7 @@ struct Guests {
 impl Run<'_> {
     /// Ours beside the others on each card.
     pub(super) fn guests(&mut self) {
-        let apart = Apart::target_alone(self.rig.istgt_id());
-        let _apart = apart.unwrap_or_else(|error| {
-            self.fail(Part::Guest, error);
-            None
-        });
+        let _apart = self.beside_guests(Part::Guest);
         for &nic in &self.plan.nics {
             if interrupt::is_wanted() {
                 return;
@@ -68,6 +64,15 @@ impl Run<'_> {
             }
             self.beside_linux(nic, kernels, linux, bare);
         }
+    }
+
+    /// istgt on processors of its own for as long as guests are measured.
+    pub(super) fn beside_guests(&mut self, part: Part) -> Option<Apart> {
+        let apart = Apart::target_alone(self.rig.istgt_id());
+        apart.unwrap_or_else(|error| {
+            self.fail(part, error);
+            None
+        })
     }
 
     /// Our kernel on a card, logged in and held.
