@@ -28,9 +28,10 @@ const BUFFER: usize = 512 * 1024;
 /// stays in the cache on its way. 64 KiB of data and what is around them go together: the peer
 /// would else wake up for all but a few bytes of them, and again for those.
 const STAGE: usize = 65 * 1024;
-/// Shorter runs of data are read together with what follows them, and shorter rests of them sent with
-/// what is around them: copying costs less than a call.
-const PLACE_LEAST: usize = 8 * 1024;
+/// Shorter runs of data are read together with what follows them: copying costs less than a call.
+const PLACE_LEAST: usize = 32 * 1024;
+/// Shorter rests of data are sent with what is around them, for the same reason.
+const REST_LEAST: usize = 8 * 1024;
 /// Bytes read beyond data that goes straight to its place: the next headers.
 const AHEAD_OF_PLACED: usize = 256;
 /// How often a socket is asked again in the middle of a run before its rest is slept for: that
@@ -376,7 +377,7 @@ impl ByteStream for StdTcp {
     }
 
     fn send_from(&mut self, bytes: &[u8]) -> Option<usize> {
-        if bytes.len() < PLACE_LEAST || !self.takes_data() {
+        if bytes.len() < REST_LEAST || !self.takes_data() {
             return None;
         }
         if self.waking.get().expects_few() {

@@ -333,7 +333,7 @@ fn twenty_megabytes_leave_from_where_they_lie_behind_their_headers() {
 #[test]
 fn short_rests_and_what_nobody_takes_any_more_are_not_sent_in_place() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let data = pattern(PLACE_LEAST);
+    let data = pattern(REST_LEAST);
     assert_eq!(StdTcp::new().send_from(&data), None);
     let (mut stream, mut peer) = open(&listener);
     assert_eq!(stream.send_from(&data[1..]), None);
@@ -355,7 +355,7 @@ fn a_reset_is_found_by_what_is_sent_in_place_too() {
     let (mut stream, peer) = open(&listener);
     sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
     drop(peer);
-    let data = pattern(PLACE_LEAST);
+    let data = pattern(REST_LEAST);
     poll_until(&mut stream, |stream| {
         let _ = stream.send_from(&data);
         stream.state() != StreamState::Open
@@ -499,7 +499,7 @@ mod on_linux {
             stream.expect(Expected { all: owed * 48, first: 48.min(owed * 48), each: 48 });
             let before = segments_sent(&stream);
             says(&mut stream, b"header");
-            assert_eq!(stream.send_from(&pattern(PLACE_LEAST)), Some(PLACE_LEAST));
+            assert_eq!(stream.send_from(&pattern(REST_LEAST)), Some(REST_LEAST));
             assert_eq!(segments_sent(&stream) - before, 1 + u32::from(alone), "{owed}");
             drop(peer);
         }
