@@ -85,40 +85,42 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_target_can_be_tied_alone() {
+    fn processors(set: CpuSet) -> Vec<usize> {
+        (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).collect()
+    }
+
+    /// Ties a process, shows where this thread and it may run before and then, and lets both go.
+    fn tied(
+        tie: fn(u32) -> Result<Option<Apart>, String>,
+        look: impl FnOnce([Vec<usize>; 2], [Vec<usize>; 2]),
+    ) {
         let mut target = Command::new("sleep").arg("60").spawn().unwrap();
-        let of = |id: u32| sched_getaffinity(Pid::from_raw(id.cast_signed())).unwrap();
-        let before = (of(0), of(target.id()));
-        if let Some(apart) = Apart::target_alone(target.id()).unwrap() {
-            assert_eq!(of(0), before.0);
-            let count = |set: CpuSet| {
-                (0..CpuSet::count()).filter(|cpu| set.is_set(*cpu) == Ok(true)).count()
-            };
-            assert_eq!(count(of(target.id())) + 1, count(before.1));
+        let of = |id: u32| processors(sched_getaffinity(Pid::from_raw(id.cast_signed())).unwrap());
+        let both = || [0, target.id()].map(of);
+        let before = both();
+        if let Some(apart) = tie(target.id()).unwrap() {
+            look(before.clone(), both());
             drop(apart);
         }
-        assert_eq!((of(0), of(target.id())), before);
+        assert_eq!(both(), before);
         target.kill().unwrap();
         target.wait().unwrap();
     }
 
     #[test]
+    fn a_target_can_be_tied_alone() {
+        tied(Apart::target_alone, |[us, it], [ours, theirs]| {
+            assert_eq!(ours, us);
+            assert_eq!(theirs.len() + 1, it.len());
+        });
+    }
+
+    #[test]
     fn they_have_no_processor_in_common_until_it_is_over() {
-        let mut target = Command::new("sleep").arg("60").spawn().unwrap();
-        let of = |id: u32| sched_getaffinity(Pid::from_raw(id.cast_signed())).unwrap();
-        let before = (of(0), of(target.id()));
-        if let Some(apart) = Apart::from_target(target.id()).unwrap() {
-            let (ours, theirs) = (of(0), of(target.id()));
-            let both = |cpu| (ours.is_set(cpu).unwrap(), theirs.is_set(cpu).unwrap());
-            let seen: Vec<_> = (0..CpuSet::count()).map(both).collect();
-            assert!(!seen.contains(&(true, true)));
-            assert_eq!(seen.iter().filter(|(ours, _)| *ours).count(), 1);
-            assert!(seen.contains(&(false, true)));
-            drop(apart);
-        }
-        assert_eq!((of(0), of(target.id())), before);
-        target.kill().unwrap();
-        target.wait().unwrap();
+        tied(Apart::from_target, |_, [ours, theirs]| {
+            assert!(!theirs.iter().any(|cpu| ours.contains(cpu)));
+            assert_eq!(ours.len(), 1);
+            assert!(!theirs.is_empty());
+        });
     }
 }

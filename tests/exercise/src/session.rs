@@ -140,21 +140,23 @@ struct Data<'w>(&'w Tasks);
 
 impl DataOut for Data<'_> {
     fn fill(&mut self, task: TaskTag, offset: u32, out: &mut [u8]) {
-        let Some((Transfer::Write(length), _)) = self.0.get(task) else {
-            panic!("write data of a task that does not write");
-        };
-        let end = u64::from(offset) + out.len() as u64;
-        assert!(end <= u64::from(length), "write data beyond the end of the command");
+        self.check(task, offset, out.len());
         out.fill(DATA);
     }
 
     fn lend(&self, task: TaskTag, offset: u32, length: usize) -> Option<&[u8]> {
+        self.check(task, offset, length);
+        [DATA; ROOM].get(..length)
+    }
+}
+
+impl Data<'_> {
+    fn check(&self, task: TaskTag, offset: u32, length: usize) {
         let Some((Transfer::Write(whole), _)) = self.0.get(task) else {
             panic!("write data of a task that does not write");
         };
         let end = u64::from(offset) + length as u64;
         assert!(end <= u64::from(whole), "write data beyond the end of the command");
-        [DATA; ROOM].get(..length)
     }
 }
 

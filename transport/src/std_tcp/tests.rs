@@ -26,6 +26,18 @@ fn open(listener: &TcpListener) -> (StdTcp, TcpStream) {
     (stream, peer)
 }
 
+fn reset(peer: TcpStream) {
+    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
+}
+
+/// Puts `bytes` where they wait to be sent.
+fn says(stream: &mut StdTcp, bytes: &[u8]) {
+    stream.send(|out| {
+        out[..bytes.len()].copy_from_slice(bytes);
+        (bytes.len(), ())
+    });
+}
+
 fn pattern(length: usize) -> Vec<u8> {
     (0..length).map(|index| (index * 7 + index / 251) as u8).collect()
 }
@@ -55,8 +67,7 @@ fn what_came_before_the_peers_end_can_be_read_after_it() {
 fn a_reset_is_told_from_an_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, peer) = open(&listener);
-    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-    drop(peer);
+    reset(peer);
     poll_until(&mut stream, |stream| stream.state() != StreamState::Open);
     assert_eq!(stream.state(), StreamState::Failed(StreamError::Reset));
     assert_eq!(stream.send(|out| (out.len(), ())), None);
@@ -236,11 +247,8 @@ fn what_is_sent_in_the_middle_of_much_leaves_together() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);
     peer.set_nonblocking(true).unwrap();
-    let says = |stream: &mut StdTcp, byte| {
-        stream.send(|out| {
-            out[0] = byte;
-            (1, ())
-        });
+    let say = |stream: &mut StdTcp, byte| {
+        says(stream, &[byte]);
         stream.poll(Duration::ZERO);
     };
     let mut heard = || {
@@ -251,38 +259,30 @@ fn what_is_sent_in_the_middle_of_much_leaves_together() {
     let in_the_middle = |stream: &mut StdTcp| (stream.drained, stream.read) = (false, 0);
 
     stream.expect(much);
-    says(&mut stream, 1);
+    say(&mut stream, 1);
     assert_eq!(heard(), [1], "there was nothing to read");
     in_the_middle(&mut stream);
-    says(&mut stream, 2);
+    say(&mut stream, 2);
     assert_eq!(heard(), []);
-    says(&mut stream, 3);
+    say(&mut stream, 3);
     assert_eq!(heard(), [2, 3], "the poll before found nothing more");
     in_the_middle(&mut stream);
     stream.expect(Expected { all: ENOUGH_OWED, ..much });
-    says(&mut stream, 4);
+    say(&mut stream, 4);
     assert_eq!(heard(), [4], "the peer has little left to do");
     in_the_middle(&mut stream);
     stream.expect(much);
     stream.read = HELD_AT_MOST;
-    says(&mut stream, 5);
+    say(&mut stream, 5);
     assert_eq!(heard(), [5], "much was read already");
     in_the_middle(&mut stream);
     stream.wait(Duration::ZERO);
-    says(&mut stream, 6);
+    say(&mut stream, 6);
     assert_eq!(heard(), [6], "somebody waits");
     in_the_middle(&mut stream);
-    says(&mut stream, 7);
+    say(&mut stream, 7);
     stream.close();
     assert_eq!(heard(), [7]);
-}
-
-/// Write data as it comes to be sent, behind a header in the buffer.
-fn says(stream: &mut StdTcp, header: &[u8]) {
-    stream.send(|out| {
-        out[..header.len()].copy_from_slice(header);
-        (header.len(), ())
-    });
 }
 
 #[test]
@@ -353,8 +353,7 @@ fn short_rests_and_what_nobody_takes_any_more_are_not_sent_in_place() {
 fn a_reset_is_found_by_what_is_sent_in_place_too() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, peer) = open(&listener);
-    sockopt::set_socket_linger(&peer, Some(Duration::ZERO)).unwrap();
-    drop(peer);
+    reset(peer);
     let data = pattern(REST_LEAST);
     poll_until(&mut stream, |stream| {
         let _ = stream.send_from(&data);
@@ -368,10 +367,7 @@ fn a_reset_is_found_by_what_is_sent_in_place_too() {
 fn close_sends_everything_first() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let (mut stream, mut peer) = open(&listener);
-    stream.send(|out| {
-        out[..4].copy_from_slice(b"tail");
-        (4, ())
-    });
+    says(&mut stream, b"tail");
     // What the peer sent and nobody read must not turn our end into a reset.
     peer.write_all(b"unread").unwrap();
     poll_until(&mut stream, |stream| !stream.received.is_empty());

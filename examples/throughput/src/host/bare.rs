@@ -6,8 +6,7 @@
 //! tasks, looks into nothing but requests for more write data, verifies nothing and places nothing. So
 //! an initiator over these sockets can be as cheap as this, and hardly cheaper.
 //!
-//! Write data goes through a buffer with the commands, as ours does: to send it from where it lies took
-//! no less processor time.
+//! Long write data leaves from where it lies, and an idle istgt has its header first, as with ours.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::TcpStream;
