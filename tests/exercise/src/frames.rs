@@ -164,6 +164,8 @@ pub(crate) fn frames(input: &[u8]) {
     let stack = NetStack::new(wire, &mut sockets, &configuration, Duration::ZERO)
         .expect("a configuration that works");
     let (mut receive, mut transmit) = ([0; 2048], [0; 2048]);
+    // As long as a place has to be, or longer.
+    let mut place = vec![0; 8 << 10];
     let mut stream = TcpStream::new(stack, &mut receive, &mut transmit, TcpOptions::default())
         .expect("buffers that fit");
     let mut now = Duration::ZERO;
@@ -174,9 +176,16 @@ pub(crate) fn frames(input: &[u8]) {
             continue;
         }
         stream.poll(now);
-        // What a reader leaves of a segment is the stack's.
+        // The first segment comes by the stack and is read, those behind it may have a place; what a
+        // reader leaves of a segment is the stack's.
         let parts = if kind & 16 == 0 { 1 } else { 2 };
-        while stream.recv(|bytes| (bytes.len().div_ceil(parts), ())).is_some() {}
+        while stream.recv(|bytes| (bytes.len().div_ceil(parts), ())).is_some() {
+            if kind & 32 != 0
+                && let Some(count) = stream.recv_into(&mut place)
+            {
+                assert!((1..=place.len()).contains(&count), "{count} bytes in {}", place.len());
+            }
+        }
         check(&mut stream, addressing, limit, now, &cause);
     }
 }
