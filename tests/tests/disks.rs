@@ -355,8 +355,10 @@ fn what_is_owed_is_counted_to_the_byte_with_headers_digests_and_padding() {
         let segment = if parameters.contains(&short_segments[0]) { 4096 } else { 1 << 18 };
         let mut end = pair.isboot.stream().stream().taken();
         let lengths = [8192, 4096, 10_752];
+        let mut last_began = 0;
         let ends = lengths.map(|length: usize| {
             pair.submit_read(0, 0, length);
+            last_began = end + 48 + digest as u64;
             end += (length + length.div_ceil(segment) * (48 + 2 * digest)) as u64;
             end
         });
@@ -370,6 +372,8 @@ fn what_is_owed_is_counted_to_the_byte_with_headers_digests_and_padding() {
             let until = |bytes: usize| taken + bytes as u64;
             assert_eq!(until(expected.all), end, "{parameters:?}: {expected:?} at {taken}");
             assert!(expected.first <= expected.all && expected.each <= expected.all);
+            let is_last = *taken >= last_began;
+            assert_eq!(expected.each == 0, is_last, "{parameters:?}: {expected:?} at {taken}");
             said_all += 1;
             said_first += usize::from(ends.contains(&until(expected.first)));
         }

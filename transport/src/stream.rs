@@ -80,7 +80,7 @@ pub struct Expected {
     pub all: usize,
     /// How many of them end the answer that comes first. Fewer complete nothing.
     pub first: usize,
-    /// How many each answer behind it has, in the mean; 0 where there is none.
+    /// How many each answer that has not begun has, in the mean; 0 where there is none.
     pub each: usize,
 }
 

@@ -16,7 +16,7 @@ pub struct Owed {
     pub all: usize,
     /// How many of them end the answer to the command that is answered first.
     pub first: usize,
-    /// How many each answer behind it has, in the mean.
+    /// How many each answer that has not begun has, in the mean; 0 where there is none.
     pub each: usize,
 }
 
@@ -123,7 +123,10 @@ impl Ledger {
         if self.soliciting != 0 {
             return Owed::default();
         }
-        let each = self.bytes.checked_div(self.answers.into()).unwrap_or(0);
+        let begun = u16::from(self.under_way > 0);
+        let others = self.answers.saturating_sub(begun);
+        let of_others = self.bytes.saturating_sub(self.under_way.into());
+        let each = of_others.checked_div(others.into()).unwrap_or(0);
         let [all, each, under_way] = [self.bytes, each, self.under_way.into()]
             .map(|bytes| usize::try_from(bytes).unwrap_or(usize::MAX));
         let first = match rest.saturating_add(under_way) {

@@ -26,7 +26,7 @@ const GREATEST_HASTE: u8 = WAITS_OF_PART * PARTS.len() as u8 - 1;
 const SIXTEENTH: usize = 16;
 /// More is not waited for, but to the end of an answer: it is worth a sleep, and to be copied while it
 /// is in the cache.
-const MOST: usize = 256 * 1024;
+const MOST: usize = 512 * 1024;
 /// Of so few answers the first byte wakes up: half of them is soon there, and would leave the peer
 /// with nothing to do until we are awake and have asked for more.
 const FEW: usize = 4;
@@ -37,7 +37,7 @@ const LONG: usize = 32 * 1024;
 const LATE: Duration = Duration::from_micros(150);
 /// So was whoever sleeps for no more than a digest, which takes the peer time of its own.
 const DIGEST: usize = 4;
-/// When that was so this often, one time after the other, …
+/// When that was so of this many answers, one after the other, …
 const LATE_TIMES: u8 = 4;
 /// … so many waits are for whole answers.
 const WHOLE_WAITS: u8 = 250;
@@ -69,8 +69,12 @@ pub(super) struct Waking {
     told: usize,
     /// Waits left that end with the first byte.
     careful: u8,
-    /// How often in a row the rest of an answer was late.
+    /// Of how many answers in a row the rest was late.
     late: u8,
+    /// So it was of this one, …
+    is_late: bool,
+    /// … of which so much was missing when it was waited for last.
+    missing: usize,
     /// Waits left that are for whole answers.
     whole: u8,
     /// The last wait was for the first byte of few answers.
@@ -91,6 +95,8 @@ impl Waking {
         told: 1,
         careful: 0,
         late: 0,
+        is_late: false,
+        missing: 0,
         whole: 0,
         early: false,
         late_after: None,
@@ -141,8 +147,9 @@ impl Waking {
             _ => self.careful.saturating_sub(1),
         };
         self.whole = self.whole.saturating_sub(1);
-        if let Some(limit) = self.late_after {
-            self.late = if took > limit { self.late.saturating_add(1) } else { 0 };
+        if self.late_after.is_some_and(|limit| took > limit) && !self.is_late {
+            self.is_late = true;
+            self.late = self.late.saturating_add(1);
             if self.late == LATE_TIMES {
                 (self.late, self.whole) = (0, WHOLE_WAITS);
             }
@@ -168,12 +175,16 @@ impl Waking {
 
     /// Bytes to wake up for.
     fn wanted(&mut self) -> usize {
-        let began = self.early && self.late_after.is_none();
-        self.late_after = self.rest_is_late_after().filter(|_| self.early);
-        if began && self.late_after.is_none() {
-            // All of it was there.
-            self.late = 0;
+        let late_after = self.rest_is_late_after();
+        if late_after.is_none() || self.expected.first > self.missing {
+            // Another answer than before.
+            if !self.is_late {
+                self.late = 0;
+            }
+            self.is_late = false;
         }
+        self.missing = self.expected.first;
+        self.late_after = late_after.filter(|_| self.early);
         self.early = self.is_early();
         if self.careful > 0 || self.early {
             return 1;
@@ -257,7 +268,7 @@ mod tests {
         assert_eq!(wanted(4 * ANSWER, ANSWER, ANSWER), 2 * ANSWER);
         // The rest of the first, and three behind it.
         assert_eq!(wanted(3 * ANSWER + 100, 100, ANSWER), 100 + 2 * ANSWER);
-        assert_eq!(expecting(32 * ANSWER, ANSWER, ANSWER).wanted(), 4 * ANSWER);
+        assert_eq!(expecting(32 * ANSWER, ANSWER, ANSWER).wanted(), 8 * ANSWER);
         assert_eq!(expecting(5 * 4148, 4148, 4148).wanted(), 3 * 4148);
     }
 
@@ -377,6 +388,35 @@ mod tests {
             }
             begin_early(&mut waking, rest, late);
         }
+    }
+
+    /// What wakes up for a long answer of two PDUs, of which headers and data come soon, and the digest behind
+    /// each after `took`.
+    fn wanted_for_two(waking: &mut Waking, took: Duration) -> usize {
+        const PDU: usize = MOST;
+        let soon = Duration::from_micros(20);
+        waking.expect(Expected { all: 2 * PDU, first: 2 * PDU, each: 2 * PDU });
+        let wanted = waking.wanted();
+        waking.ended(true, Duration::ZERO);
+        let parts =
+            [(2 * PDU - 52, soon), (PDU + 4, took), (PDU, soon), (PDU - 52, soon), (4, took)];
+        for (missing, took) in parts {
+            waking.expect(Expected { all: missing, first: missing, each: 0 });
+            waking.wanted();
+            waking.ended(true, took);
+        }
+        wanted
+    }
+
+    #[test]
+    fn an_answer_is_late_if_any_part_of_it_is() {
+        let late = Duration::from_micros(500);
+        let in_time = Duration::ZERO;
+        let mut waking = Waking { told: 1, ..Waking::ANY };
+        for took in [late, late, late, in_time, late, late, late, late] {
+            assert_eq!(wanted_for_two(&mut waking, took), 1);
+        }
+        assert_eq!(wanted_for_two(&mut waking, late), 2 * MOST);
     }
 
     #[test]

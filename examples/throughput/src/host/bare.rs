@@ -42,8 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const WINDOW: usize = 32;
 /// A unit tells no more things than this before it is ready.
 const TOLD_AT_MOST: usize = 4;
-/// More than this is not slept for, nor received at once: it is copied while it is in the cache.
-const MARK: usize = 256 << 10;
+/// More than this is not slept for, but a single answer.
+const MARK: usize = 512 << 10;
+/// More than this is not received at once: where it is copied to is to stay in the cache.
+const RECEIVED_AT_ONCE: usize = 256 << 10;
 /// Of so few answers the first byte wakes up, as of one of [`LONG`] bytes: whoever sleeps longer leaves
 /// istgt with nothing to do. Not with digests, which istgt takes long for.
 const FEW: usize = 4;
@@ -168,7 +170,7 @@ impl Session {
             digests: Digests::None,
             next: 1,
             answers: SerialNumber(0),
-            received: vec![0; MARK],
+            received: vec![0; RECEIVED_AT_ONCE],
             mark: 1,
         };
         // The socket's buffer grows with it: while it is small, the kernel wakes up for any byte.
