@@ -6,9 +6,11 @@
 
 use core::time::Duration;
 
-/// Waits that are longer than this on average are slept through. Beyond about a fifth of a
-/// millisecond it matters little, to whoever waits, when exactly the sleep ends.
+/// Waits for a single request that are longer than this on average are slept through. Beyond about a
+/// fifth of a millisecond it matters little, to whoever waits, when exactly the sleep ends.
 const LONG: Duration = Duration::from_micros(250);
+/// The same with several under way: the target goes on with another one until the sleep ends.
+const LONG_OF_SEVERAL: Duration = Duration::from_micros(120);
 /// However short waits were of late, nobody looks on for longer.
 const LONGEST_LOOK: Duration = LONG.saturating_mul(2);
 /// One wait counts for no more, so that an idle hour is soon forgotten.
@@ -41,6 +43,7 @@ impl Patience {
             (self.received, self.began) = (received, now);
         }
         self.seen = now;
-        requests >= MANY || self.average > LONG || now.saturating_sub(self.began) > LONGEST_LOOK
+        let long = if requests > 1 { LONG_OF_SEVERAL } else { LONG };
+        requests >= MANY || self.average > long || now.saturating_sub(self.began) > LONGEST_LOOK
     }
 }
