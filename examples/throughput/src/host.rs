@@ -47,18 +47,18 @@ const LARGE: Workload = Workload::read(1 << 20, 4);
 ///
 /// # Errors
 ///
-/// Whoever failed, and why.
+/// Whoever failed, and why; what could be measured until then is in `measured`.
 pub fn measure(
     rig: &Rig,
     workloads: &[Workload],
     effort: Effort,
     tell: Tell<'_>,
-) -> Result<Vec<Measurement>, String> {
+    measured: &mut Vec<Measurement>,
+) -> Result<(), String> {
     let place = rig.place();
     let apart = Apart::from_target(rig.istgt_id())?;
     let (mut ours, mut digesting) = (Ours::new(&place), Ours::new(&place));
     let (mut bare, mut bare_digesting) = (Bare::new(&place), Bare::new(&place));
-    let mut measured = Vec::new();
     let with_theirs = workloads.iter().filter(|workload| workload.digests == Digests::None);
     let mut peers: VecDeque<(&Workload, Peer)> = with_theirs
         .map(|workload| (workload, Peer::new(Program::for_a(workload), &place)))
@@ -83,9 +83,9 @@ pub fn measure(
         }
         take_turns(&mut turns, effort.rounds, effort.limit);
         let of_bare = turns.split_off(to_compare);
-        keep(&mut measured, Section::Host, settings::ISTGT, turns)?;
-        keep(&mut measured, Section::Limit, &settings::bare(settings::ISTGT), of_bare)?;
-        let added = with_computing(&measured, both);
+        let kept = keep(measured, Section::Host, settings::ISTGT, turns);
+        kept.and(keep(measured, Section::Limit, &settings::bare(settings::ISTGT), of_bare))?;
+        let added = with_computing(measured, both);
         measured.extend(added);
     }
     tell("host: what istgt itself takes");
@@ -94,20 +94,24 @@ pub fn measure(
     drop((ours, digesting, apart));
     tell("host: digests at the built-in target");
     measured.extend(digests_at_the_built_in_target(rig, effort)?);
-    Ok(measured)
+    Ok(())
 }
 
+/// What all of them reached, but for who failed; the error is of the first of those.
 fn keep(
     measured: &mut Vec<Measurement>,
     section: Section,
     setting: &str,
     turns: Vec<Turn<'_>>,
 ) -> Result<(), String> {
+    let mut failed = None;
     for turn in turns {
-        let figures = turn.figures(section, setting);
-        measured.extend(figures.map_err(|error| format!("{setting}: {error}"))?);
+        match turn.figures(section, setting) {
+            Ok(figures) => measured.extend(figures),
+            Err(error) => failed = failed.or(Some(format!("{setting}: {error}"))),
+        }
     }
-    Ok(())
+    failed.map_or(Ok(()), Err)
 }
 
 /// What a workload with both digests takes at least: what bare iSCSI takes, which computes none, and
@@ -176,4 +180,39 @@ fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measu
     keep(&mut measured, Section::Host, settings::BUILT_IN, turns)?;
     measured.push(both.limit(names::BUILT_IN, settings::BUILT_IN, &with_both));
     Ok(measured)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample::Sample;
+
+    struct Scripted(Result<(), &'static str>);
+
+    impl Contender for Scripted {
+        fn name(&self) -> &str {
+            if self.0.is_ok() { "well" } else { "ill" }
+        }
+        fn run(&mut self, _: &Workload, elapsed: Duration) -> Result<Sample, String> {
+            self.0?;
+            Ok(Sample { bytes: 4096, commands: 1, elapsed, cpu: None })
+        }
+    }
+
+    #[test]
+    fn what_others_reached_is_kept_when_one_fails() {
+        let [mut first, mut second, mut well] =
+            [Err("refused"), Err("later"), Ok(())].map(Scripted);
+        let workload = Workload::read(4096, 1);
+        let mut turns = vec![
+            Turn::new(&mut first, &workload),
+            Turn::new(&mut second, &workload),
+            Turn::new(&mut well, &workload),
+        ];
+        take_turns(&mut turns, 2, Duration::from_secs(1));
+        let mut measured = Vec::new();
+        let error = keep(&mut measured, Section::Host, "there", turns).unwrap_err();
+        assert_eq!(error, "there: ill: read 4 KiB ×1: refused");
+        assert!(!measured.is_empty() && measured.iter().all(|one| one.contender == "well"));
+    }
 }

@@ -122,8 +122,13 @@ impl Run<'_> {
     fn host(&mut self) {
         let effort = host::Effort { rounds: self.plan.host_rounds, limit: self.plan.host_limit };
         let (screen, workloads) = (&mut self.screen, self.plan.host_workloads());
-        let measured = host::measure(&self.rig, &workloads, effort, &mut |line| screen.tell(line));
-        self.keep(Part::Host, measured);
+        let tell = &mut |line: &str| screen.tell(line);
+        let mut measured = Vec::new();
+        let ended = host::measure(&self.rig, &workloads, effort, tell, &mut measured);
+        self.keep(Part::Host, Ok(measured));
+        if let Err(error) = ended {
+            self.fail(Part::Host, error);
+        }
     }
 
     /// What a part measured by itself.
