@@ -223,7 +223,7 @@ impl Waking {
         let [half, ..] = PARTS;
         let part = PARTS.get(usize::from(self.haste / WAITS_OF_PART));
         match self.expected.each {
-            ..=WITHOUT_DATA => PART_WITHOUT_DATA,
+            1..=WITHOUT_DATA => PART_WITHOUT_DATA,
             // Few answers of a peer that takes long for each.
             _ if self.whole > 0 => half,
             _ => part.copied().unwrap_or(half),
@@ -345,6 +345,8 @@ mod tests {
         }
         // An answer that is longer than what is copied at a time.
         assert_eq!(wanted(8 * MOST, 4 * MOST, 4 * MOST), MOST);
+        // The rest of it, and none behind it.
+        assert_eq!(wanted(3 * MOST, 3 * MOST, 0), MOST);
         assert_eq!(wanted(usize::MAX, usize::MAX, usize::MAX), MOST);
         assert_eq!(wanted(usize::MAX, 1, usize::MAX), MOST);
     }
