@@ -117,12 +117,17 @@ pub fn take_turns(turns: &mut [Turn<'_>], rounds: usize, limit: Duration) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
 
-    struct Scripted(&'static str, Arc<Mutex<Vec<&'static str>>>, bool);
+    /// One of this name, that notes its turns, and may fail in each.
+    pub(crate) struct Scripted(
+        pub(crate) &'static str,
+        pub(crate) Arc<Mutex<Vec<&'static str>>>,
+        pub(crate) bool,
+    );
 
     impl Contender for Scripted {
         fn name(&self) -> &str {

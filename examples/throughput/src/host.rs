@@ -83,8 +83,9 @@ pub fn measure(
         }
         take_turns(&mut turns, effort.rounds, effort.limit);
         let of_bare = turns.split_off(to_compare);
-        let kept = keep(measured, Section::Host, settings::ISTGT, turns);
-        kept.and(keep(measured, Section::Limit, &settings::bare(settings::ISTGT), of_bare))?;
+        let compared = keep(measured, Section::Host, settings::ISTGT, turns);
+        let bare = keep(measured, Section::Limit, &settings::bare(settings::ISTGT), of_bare);
+        compared.and(bare)?;
         let added = with_computing(measured, both);
         measured.extend(added);
     }
@@ -93,8 +94,7 @@ pub fn measure(
     measured.push(of_istgt(rig, &mut digesting, &LARGE.with(Digests::Both), effort)?);
     drop((ours, digesting, apart));
     tell("host: digests at the built-in target");
-    measured.extend(digests_at_the_built_in_target(rig, effort)?);
-    Ok(())
+    digests_at_the_built_in_target(rig, effort, measured)
 }
 
 /// What all of them reached, but for who failed; the error is of the first of those.
@@ -159,7 +159,11 @@ fn of_istgt(
 
 /// Ours with each kind of digests in turns, against the target of the tests: it runs in threads of
 /// this process and shares the processors with us, and computes CRC32C by the instruction.
-fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measurement>, String> {
+fn digests_at_the_built_in_target(
+    rig: &Rig,
+    effort: Effort,
+    measured: &mut Vec<Measurement>,
+) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("the built-in target: {error}");
     let mut builder = Target::builder("iqn.2026-11.org.example:built-in");
     for lun in [READ_LUN, WRITE_LUN] {
@@ -176,43 +180,32 @@ fn digests_at_the_built_in_target(rig: &Rig, effort: Effort) -> Result<Vec<Measu
     let mut both = Watched::new(&mut both, std::process::id());
     let mut turns = vec![Turn::new(&mut none, &LARGE), Turn::new(&mut both, &with_both)];
     take_turns(&mut turns, effort.rounds, effort.limit);
-    let mut measured = Vec::new();
-    keep(&mut measured, Section::Host, settings::BUILT_IN, turns)?;
+    keep(measured, Section::Host, settings::BUILT_IN, turns)?;
     measured.push(both.limit(names::BUILT_IN, settings::BUILT_IN, &with_both));
-    Ok(measured)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::sample::Sample;
-
-    struct Scripted(Result<(), &'static str>);
-
-    impl Contender for Scripted {
-        fn name(&self) -> &str {
-            if self.0.is_ok() { "well" } else { "ill" }
-        }
-        fn run(&mut self, _: &Workload, elapsed: Duration) -> Result<Sample, String> {
-            self.0?;
-            Ok(Sample { bytes: 4096, commands: 1, elapsed, cpu: None })
-        }
-    }
+    use crate::contender::tests::Scripted;
 
     #[test]
     fn what_others_reached_is_kept_when_one_fails() {
+        let order = Arc::default();
         let [mut first, mut second, mut well] =
-            [Err("refused"), Err("later"), Ok(())].map(Scripted);
+            [("first", true), ("second", true), ("well", false)]
+                .map(|(name, fails)| Scripted(name, Arc::clone(&order), fails));
         let workload = Workload::read(4096, 1);
-        let mut turns = vec![
-            Turn::new(&mut first, &workload),
-            Turn::new(&mut second, &workload),
-            Turn::new(&mut well, &workload),
-        ];
+        let mut turns: Vec<_> = [&mut first, &mut second, &mut well]
+            .map(|contender| Turn::new(contender, &workload))
+            .into();
         take_turns(&mut turns, 2, Duration::from_secs(1));
         let mut measured = Vec::new();
         let error = keep(&mut measured, Section::Host, "there", turns).unwrap_err();
-        assert_eq!(error, "there: ill: read 4 KiB ×1: refused");
+        assert_eq!(error, "there: first: read 4 KiB ×1: READ(10) came back with BUSY");
         assert!(!measured.is_empty() && measured.iter().all(|one| one.contender == "well"));
     }
 }
